@@ -1,0 +1,110 @@
+"""What one step of time is.  Stamps -> Frequency; Frequency -> the stamps that come next and the seasons to try."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+DAY = np.timedelta64(1, "D").astype("timedelta64[us]").astype(int)
+HOUR = DAY // 24
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """The step from one row to the next.
+
+    unit: "step" (integers), "us" (a fixed time in microseconds), "business" (Monday to Friday), "month" (calendar
+    months). count: how many units a step is. month_end: months are counted from their last day.
+    """
+
+    unit: str = "step"
+    count: int = 1
+    month_end: bool = False
+
+    def after(self, last: np.ndarray, steps: int) -> np.ndarray:
+        """The stamps that follow: last [S] -> [S, steps], of the same kind as last."""
+        ahead = np.arange(1, steps + 1) * self.count
+        if self.unit in ("step", "us"):
+            unit: object = np.int64(1) if self.unit == "step" else np.timedelta64(1, "us")
+            return last[:, None] + ahead[None, :] * unit  # type: ignore[operator]
+        days = last.astype("datetime64[D]")
+        within = last - days
+        if self.unit == "business":
+            return (
+                np.busday_offset(days[:, None], ahead[None, :], roll="backward").astype(last.dtype)
+                + within[:, None]
+            )
+        return self._months_after(days, ahead).astype(last.dtype) + within[:, None]
+
+    def _months_after(self, days: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+        months = days.astype("datetime64[M]")
+        later = months[:, None] + ahead[None, :].astype("timedelta64[M]")
+        length = ((later + 1).astype("datetime64[D]") - later.astype("datetime64[D]")).astype(int)
+        day = (days - months.astype("datetime64[D]")).astype(int)[:, None]
+        day = length - 1 if self.month_end else np.minimum(day, length - 1)
+        return later.astype("datetime64[D]") + day
+
+    @property
+    def seasons(self) -> tuple[int, ...]:
+        """Season lengths in steps that this frequency suggests, shortest first; empty when it suggests none.
+
+        Hourly 24 and 168, daily 7, weekly 52, monthly 12, quarterly 4, business days 5; integer steps suggest none.
+        """
+        if self.unit == "business":
+            return (5,)
+        if self.unit == "month":
+            return (12 // self.count,) if self.count < 12 and 12 % self.count == 0 else ()
+        if self.unit == "step":
+            return ()
+        if self.count == 7 * DAY:
+            return (52,)
+        periods = (DAY, 7 * DAY) if self.count < DAY else (7 * DAY,)
+        return tuple(p // self.count for p in periods if p % self.count == 0 and p // self.count > 1)
+
+
+def infer_frequency(times: np.ndarray, offsets: np.ndarray) -> Frequency:
+    """The commonest step within the series.  times [R], offsets [S+1] -> Frequency.
+
+    Dates on weekdays alone with a commonest step of one day are business days; steps of 28 to 31 days (and multiples)
+    that stay on one day of the month, or on its last, are months. A single row has no step: one unit.
+    """
+    steps = within_series_steps(times, offsets)
+    if not np.issubdtype(times.dtype, np.datetime64):
+        return Frequency("step", int(commonest(steps)) if len(steps) else 1)
+    if len(steps) == 0:
+        return Frequency("us", DAY)
+    step = int(commonest(steps.astype(np.int64)))
+    if step == DAY and len(steps) >= 5 and not weekend(times).any():
+        return Frequency("business")
+    return calendar_months(times, offsets) or Frequency("us", step)
+
+
+def within_series_steps(times: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Differences of neighbouring stamps, without those that cross from one series to the next."""
+    steps = np.diff(times)
+    crossing = np.asarray(offsets[1:-1]) - 1
+    return np.delete(steps, crossing)
+
+
+def commonest(values: np.ndarray) -> np.integer:
+    """The most frequent value, the smaller one at a tie."""
+    found, counts = np.unique(values, return_counts=True)
+    return found[np.argmax(counts)]
+
+
+def weekend(times: np.ndarray) -> np.ndarray:
+    """Which stamps fall on Saturday or Sunday: [R] bool."""
+    return ~np.is_busday(times.astype("datetime64[D]"))
+
+
+def calendar_months(times: np.ndarray, offsets: np.ndarray) -> Frequency | None:
+    """Months, quarters or years counted by the calendar, or None where stamps do not follow it."""
+    days = times.astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    steps = within_series_steps(months.astype(np.int64), offsets)
+    if (steps <= 0).any():
+        return None
+    from_start = (days - months.astype("datetime64[D]")).astype(int)
+    from_end = ((months + 1).astype("datetime64[D]") - days).astype(int)
+    if (from_end == 1).all():
+        return Frequency("month", int(commonest(steps)), month_end=True)
+    return Frequency("month", int(commonest(steps))) if (from_start == from_start[0]).all() else None

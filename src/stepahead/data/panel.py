@@ -1,0 +1,219 @@
+"""The Panel: every series of a table in one value.  Arrays in, arrays out; rows of one series are neighbours.
+
+Legend: S series, R rows of all series together, P past inputs (the target is the last), K inputs known ahead, J static ones.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.calendar import Frequency, infer_frequency
+from stepahead.errors import ConfigError, DataError
+
+Floats = np.ndarray  # float64
+Times = np.ndarray  # datetime64[us] (UTC where there is a zone) or int64 steps
+
+
+@dataclass(frozen=True)
+class Schema:
+    """How the user's table names things, so that answers speak the same words.
+
+    series, time: column names of the table (series may be absent from a wide table: `has_series` False).
+    past: names of the past inputs, the target last. future, static: names of those inputs.
+    backend: "pandas" | "polars" | "pyarrow", the kind of frame that came in and goes out.
+    source: file name or kind of frame, for messages. time_zone: name of the zone of the stamps, or None.
+    notes: what reading decided by itself (text columns left out, say), to be shown once.
+    """
+
+    series: str = "unique_id"
+    time: str = "ds"
+    past: tuple[str, ...] = ("y",)
+    future: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+    has_series: bool = True
+    time_kind: str = "integer"  # "integer" | "date" | "datetime"
+    time_zone: str | None = None
+    backend: str = "polars"
+    source: str = "table"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def target(self) -> str:
+        return self.past[-1]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Many series, sorted by time, as contiguous arrays.
+
+    ids: S names, text. offsets: [S+1] int64, series s owns rows offsets[s]:offsets[s+1].
+    times: [R] datetime64[us] or int64, strictly ascending within a series.
+    past: [R, P] float64, the target is the last column; NaN is a missing value.
+    future: [R, K] float64, inputs known ahead. static: [S, J] float64, or text categories as object.
+    frequency: the step from one row to the next, inferred; forecasts continue with it.
+    """
+
+    ids: tuple[str, ...]
+    offsets: np.ndarray
+    times: Times
+    past: Floats
+    future: Floats
+    static: np.ndarray
+    schema: Schema = field(default_factory=Schema)
+    frequency: Frequency = field(default_factory=Frequency)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        past: np.ndarray,
+        *,
+        times: np.ndarray | None = None,
+        ids: Sequence[str] = ("1",),
+        offsets: Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
+        target: str = "y",
+    ) -> "Panel":
+        """Build a panel from plain arrays, for tests and for code that has no table.
+
+        past: [R, P] or [R], the target last. times: [R], steps 1, 2, ... of each series if absent.
+        Example: `Panel.from_arrays(np.arange(10.0))`
+        """
+        values = np.atleast_2d(np.asarray(past, dtype=np.float64).T).T
+        bounds = np.asarray([0, len(values)] if offsets is None else offsets, dtype=np.int64)
+        if times is None:
+            times = np.concatenate([np.arange(1, n + 1) for n in np.diff(bounds)])
+        past_names = tuple(names) if names else (*(f"x{i + 1}" for i in range(values.shape[1] - 1)), target)
+        kind = "integer" if np.issubdtype(np.asarray(times).dtype, np.integer) else "datetime"
+        times = times.astype(np.int64 if kind == "integer" else "datetime64[us]")
+        return cls(
+            ids=tuple(ids),
+            offsets=bounds,
+            times=times,
+            past=values,
+            future=np.empty((len(values), 0)),
+            static=np.empty((len(bounds) - 1, 0)),
+            schema=Schema(past=past_names, time_kind=kind, has_series=len(bounds) > 2),
+            frequency=infer_frequency(times, bounds),
+        )
+
+    @property
+    def n_series(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.times)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Rows of each series: [S] int64."""
+        return np.diff(self.offsets)
+
+    @property
+    def y(self) -> Floats:
+        """The target of all rows: [R] float64."""
+        return self.past[:, -1]
+
+    def rows(self, series: int) -> slice:
+        """The rows of one series, by its position."""
+        return slice(int(self.offsets[series]), int(self.offsets[series + 1]))
+
+    def targets(self) -> Iterator[Floats]:
+        """The target of each series in turn: [rows of that series]."""
+        return (self.y[self.rows(s)] for s in range(self.n_series))
+
+    def select(self, ids: Sequence[str]) -> "Panel":
+        """Only these series, in this order.
+
+        Raises: DataError naming the first id that is not there.
+        """
+        position = {name: s for s, name in enumerate(self.ids)}
+        for name in ids:
+            if name not in position:
+                raise DataError(f"{self.schema.source}: no series '{name}'; there are {preview(self.ids)}")
+        return self._take([position[name] for name in ids])
+
+    def until(self, cutoff: Any) -> "Panel":
+        """All rows up to and including the cutoff; it holds no later row, not even as a view's neighbour of use.
+
+        cutoff: one time for all series, or [S] times, one for each. A series without a row until then is left out.
+        """
+        limits = np.broadcast_to(self._as_time(cutoff), (self.n_series,))
+        stops = [
+            self.offsets[s] + np.searchsorted(self.times[self.rows(s)], limits[s], side="right")
+            for s in range(self.n_series)
+        ]
+        return self.cut(self.offsets[:-1], np.asarray(stops, dtype=np.int64))
+
+    def head(self, lengths: Any) -> "Panel":
+        """The first rows of each series: lengths one int, or [S]. A series left empty is dropped."""
+        counts = np.minimum(
+            np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths
+        )
+        return self.cut(self.offsets[:-1], self.offsets[:-1] + np.maximum(counts, 0))
+
+    def tail(self, lengths: Any) -> "Panel":
+        """The last rows of each series: lengths one int, or [S]. A series left empty is dropped."""
+        counts = np.minimum(
+            np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths
+        )
+        return self.cut(self.offsets[1:] - np.maximum(counts, 0), self.offsets[1:])
+
+    def cut(self, starts: np.ndarray, stops: np.ndarray) -> "Panel":
+        """Rows starts[s]:stops[s] of each series s (positions in this panel); empty series are dropped."""
+        kept = np.flatnonzero(stops > starts)
+        if len(kept) == 1:  # one series is a slice: a view, whatever its length
+            rows: Any = slice(int(starts[kept[0]]), int(stops[kept[0]]))
+        else:
+            rows = concatenated_ranges(starts[kept], stops[kept])
+        return replace(
+            self,
+            ids=tuple(self.ids[s] for s in kept),
+            offsets=np.concatenate([[0], np.cumsum((stops - starts)[kept])]).astype(np.int64),
+            times=self.times[rows],
+            past=self.past[rows],
+            future=self.future[rows],
+            static=self.static[kept],
+        )
+
+    def with_past(self, past: Floats) -> "Panel":
+        """The same rows with other values: past [R, P]."""
+        return replace(self, past=past)
+
+    def _take(self, series: Sequence[int]) -> "Panel":
+        chosen = np.asarray(series, dtype=np.int64)
+        rows = concatenated_ranges(self.offsets[chosen], self.offsets[chosen + 1])
+        return replace(
+            self,
+            ids=tuple(self.ids[s] for s in chosen),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64),
+            times=self.times[rows],
+            past=self.past[rows],
+            future=self.future[rows],
+            static=self.static[chosen],
+        )
+
+    def _as_time(self, cutoff: Any) -> np.ndarray:
+        """The cutoff as the kind of time that this panel has."""
+        try:
+            return np.asarray(cutoff).astype(self.times.dtype)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"cutoff {cutoff!r} is not a {self.schema.time_kind} as column '{self.schema.time}' is"
+            ) from error
+
+
+def concatenated_ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
+    """The integers of all ranges starts[i]:stops[i], one after the other, without a Python loop."""
+    lengths = stops - starts
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def preview(names: Sequence[str], limit: int = 5) -> str:
+    """The first names for a message: 'a', 'b', ... and 7 more."""
+    shown = ", ".join(f"'{name}'" for name in names[:limit])
+    return shown if len(names) <= limit else f"{shown}, ... and {len(names) - limit} more"
