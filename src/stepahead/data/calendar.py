@@ -1,4 +1,4 @@
-"""What one step of time is.  Stamps -> Frequency; Frequency -> the stamps that come next and the seasons to try."""
+"""What one step of time is.  Stamps -> Frequency -> the stamps that come next, and the seasons to try."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ HOUR = DAY // 24
 class Frequency:
     """The step from one row to the next.
 
-    unit: "step" (integers), "us" (a fixed time in microseconds), "business" (Monday to Friday), "month" (calendar
-    months). count: how many units a step is. month_end: months are counted from their last day.
+    unit: "step" (integers), "us" (a fixed time in microseconds), "business" (Monday to Friday), "month" (by the
+    calendar). count: how many units a step is. month_end: months are counted from their last day.
     """
 
     unit: str = "step"
@@ -47,7 +47,7 @@ class Frequency:
     def seasons(self) -> tuple[int, ...]:
         """Season lengths in steps that this frequency suggests, shortest first; empty when it suggests none.
 
-        Hourly 24 and 168, daily 7, weekly 52, monthly 12, quarterly 4, business days 5; integer steps suggest none.
+        Hourly 24 and 168, daily 7, weekly 52, monthly 12, quarterly 4, business days 5; integers suggest none.
         """
         if self.unit == "business":
             return (5,)
@@ -64,8 +64,8 @@ class Frequency:
 def infer_frequency(times: np.ndarray, offsets: np.ndarray) -> Frequency:
     """The commonest step within the series.  times [R], offsets [S+1] -> Frequency.
 
-    Dates on weekdays alone with a commonest step of one day are business days; steps of 28 to 31 days (and multiples)
-    that stay on one day of the month, or on its last, are months. A single row has no step: one unit.
+    Dates on weekdays alone with a commonest step of one day are business days; stamps that keep to one day of the
+    month, or to its last, step by months. A single row has no step: one unit.
     """
     steps = within_series_steps(times, offsets)
     if not np.issubdtype(times.dtype, np.datetime64):

@@ -1,10 +1,11 @@
 """The Panel: every series of a table in one value.  Arrays in, arrays out; rows of one series are neighbours.
 
-Legend: S series, R rows of all series together, P past inputs (the target is the last), K inputs known ahead, J static ones.
+Legend: S series, R rows of all series, P past inputs (the target is the last), K inputs known ahead, J static ones.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,6 @@ class Panel:
     times: [R] datetime64[us] or int64, strictly ascending within a series.
     past: [R, P] float64, the target is the last column; NaN is a missing value.
     future: [R, K] float64, inputs known ahead. static: [S, J] float64, or text categories as object.
-    frequency: the step from one row to the next, inferred; forecasts continue with it.
     """
 
     ids: tuple[str, ...]
@@ -62,7 +62,6 @@ class Panel:
     future: Floats
     static: np.ndarray
     schema: Schema = field(default_factory=Schema)
-    frequency: Frequency = field(default_factory=Frequency)
 
     @classmethod
     def from_arrays(
@@ -95,8 +94,12 @@ class Panel:
             future=np.empty((len(values), 0)),
             static=np.empty((len(bounds) - 1, 0)),
             schema=Schema(past=past_names, time_kind=kind, has_series=len(bounds) > 2),
-            frequency=infer_frequency(times, bounds),
         )
+
+    @cached_property
+    def frequency(self) -> Frequency:
+        """The step from one row to the next, inferred from this panel's own rows; forecasts continue with it."""
+        return infer_frequency(self.times, self.offsets)
 
     @property
     def n_series(self) -> int:
@@ -136,9 +139,10 @@ class Panel:
         return self._take([position[name] for name in ids])
 
     def until(self, cutoff: Any) -> "Panel":
-        """All rows up to and including the cutoff; it holds no later row, not even as a view's neighbour of use.
+        """All rows up to and including the cutoff, and no later one.
 
-        cutoff: one time for all series, or [S] times, one for each. A series without a row until then is left out.
+        cutoff: one time for all series, or [S] times, one for each. A series with no row yet
+        is left out.
         """
         limits = np.broadcast_to(self._as_time(cutoff), (self.n_series,))
         stops = [
@@ -152,14 +156,14 @@ class Panel:
         counts = np.minimum(
             np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths
         )
-        return self.cut(self.offsets[:-1], self.offsets[:-1] + np.maximum(counts, 0))
+        return self.cut(self.offsets[:-1], self.offsets[:-1] + counts)
 
     def tail(self, lengths: Any) -> "Panel":
         """The last rows of each series: lengths one int, or [S]. A series left empty is dropped."""
         counts = np.minimum(
             np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths
         )
-        return self.cut(self.offsets[1:] - np.maximum(counts, 0), self.offsets[1:])
+        return self.cut(self.offsets[1:] - counts, self.offsets[1:])
 
     def cut(self, starts: np.ndarray, stops: np.ndarray) -> "Panel":
         """Rows starts[s]:stops[s] of each series s (positions in this panel); empty series are dropped."""
@@ -181,6 +185,10 @@ class Panel:
     def with_past(self, past: Floats) -> "Panel":
         """The same rows with other values: past [R, P]."""
         return replace(self, past=past)
+
+    def _counts(self, lengths: Any) -> np.ndarray:
+        asked = np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,))
+        return np.clip(asked, 0, self.lengths)
 
     def _take(self, series: Sequence[int]) -> "Panel":
         chosen = np.asarray(series, dtype=np.int64)
