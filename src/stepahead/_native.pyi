@@ -1,0 +1,247 @@
+"""The native kernel: recurrent scans and a fused training step.  Arrays in, arrays out, no torch inside.
+
+One letter an axis: M models, T steps, B rows, D inputs, H hidden, G gates (rnn 1, gru 3, lstm 4), O outputs.
+Cells are "rnn_tanh", "rnn_relu", "lstm" and "gru"; weights are laid out as torch's (gate order i, f, g, o and r, z, n;
+the GRU's reset gate is applied after the product). Results depend neither on `threads` nor on M.
+
+Two doors lead to one scan. `scan_forward` and `scan_backward` take arrays (NumPy, or CPU tensors) and check every
+shape; `scan_forward_at` and `scan_backward_at` take addresses and strides, check nothing but the sizes, and cost
+about a microsecond.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]  # float32 or float64, one kind in a call; a CPU torch.Tensor is taken too
+
+simd: str
+"""The instructions chosen at import: "avx2", "sse2", "neon" or "scalar"."""
+
+def get_threads() -> int:
+    """Threads that `threads=0` means: the processors of this process, or what `set_threads` said."""
+
+def set_threads(threads: int) -> None:
+    """Use so many threads where a call says `threads=0`; 0 returns to the processors of this process."""
+
+def saved_size(cell: str, models: int, steps: int, rows: int, inputs: int, hidden: int, *, double: bool) -> int:
+    """Elements (not bytes) that `saved` must hold for a scan of this size: opaque, contiguous, one flat array."""
+
+def scan_forward(
+    cell: str,
+    x: Array,  # [T, B, D] or [M, T, B, D], any strides (a transposed batch-first view is read where it lies)
+    weight_ih: Array,  # [G*H, D] or [M, G*H, D], contiguous, as all below
+    weight_hh: Array,  # [G*H, H] or [M, G*H, H]
+    bias_ih: Array | None,  # [G*H] or [M, G*H]
+    bias_hh: Array | None,  # [G*H] or [M, G*H]
+    h0: Array | None,  # [B, H] or [M, B, H]; None means zeros
+    c0: Array | None,  # as h0; lstm only
+    lengths: NDArray[np.int64] | None,  # [B] or [M, B], 0..T; None means T
+    reverse: bool,  # from the last valid step to the first
+    outputs: Array | None,  # [T, B, H] or [M, T, B, H], any strides, written; zero beyond a row's length
+    h_n: Array | None,  # [B, H] or [M, B, H], written
+    c_n: Array | None,  # as h_n; lstm only
+    saved: Array | None,  # [saved_size(...)], written: what backward needs; None for inference
+    threads: int = 0,
+) -> None:
+    """Run one layer in one direction over all steps.
+
+    Raises:
+        ValueError: an argument has another shape or dtype than the others imply; names it and what was expected.
+    """
+
+def scan_backward(
+    cell: str,
+    steps: int,  # T
+    weight_ih: Array,  # as in scan_forward
+    weight_hh: Array,
+    lengths: NDArray[np.int64] | None,
+    reverse: bool,
+    saved: Array,  # from scan_forward; read only, so a second backward is possible
+    grad_outputs: Array | None,  # [T, B, H] or [M, T, B, H], any strides
+    grad_h_n: Array | None,  # [B, H] or [M, B, H]
+    grad_c_n: Array | None,
+    grad_x: Array | None,  # [T, B, D] or [M, T, B, D], any strides, written; None where it is not wanted
+    grad_weight_ih: Array | None,  # [G*H, D]..., written; both weights or neither
+    grad_weight_hh: Array | None,
+    grad_bias_ih: Array | None,  # [G*H]..., written; only with grad_weight_ih
+    grad_bias_hh: Array | None,
+    grad_h0: Array | None,  # [B, H]..., written
+    grad_c0: Array | None,
+    rows: int = -1,  # B, where none of the grad_* arrays above tells it
+    threads: int = 0,
+) -> None:
+    """Gradients of `scan_forward`; each array written is overwritten, not added to.
+
+    Raises:
+        ValueError: as scan_forward.
+    """
+
+def scan_forward_at(
+    cell: int,  # 0 rnn_tanh, 1 rnn_relu, 2 lstm, 3 gru
+    double: bool,
+    models: int,
+    steps: int,
+    rows: int,
+    inputs: int,
+    hidden: int,
+    reverse: bool,
+    threads: int,
+    x: int,  # address; 0 where an argument is None, as for all below
+    x_stride_m: int,  # strides in elements; the stride of features is given too, since views may have any
+    x_stride_t: int,
+    x_stride_b: int,
+    x_stride_d: int,
+    weight_ih: int,
+    weight_hh: int,
+    bias_ih: int,
+    bias_hh: int,
+    h0: int,
+    c0: int,
+    lengths: int,  # int64
+    outputs: int,
+    outputs_stride_m: int,
+    outputs_stride_t: int,
+    outputs_stride_b: int,  # the stride of hidden units is 1
+    h_n: int,
+    c_n: int,
+    saved: int,
+) -> None:
+    """`scan_forward` by address: the caller vouches for shapes and lifetimes. `double` says float64."""
+
+def scan_backward_at(
+    cell: int,
+    double: bool,
+    models: int,
+    steps: int,
+    rows: int,
+    inputs: int,
+    hidden: int,
+    reverse: bool,
+    threads: int,
+    weight_ih: int,
+    weight_hh: int,
+    lengths: int,
+    saved: int,
+    grad_outputs: int,
+    grad_outputs_stride_m: int,
+    grad_outputs_stride_t: int,
+    grad_outputs_stride_b: int,
+    grad_outputs_stride_h: int,  # expanded gradients have stride 0: any strides are right
+    grad_h_n: int,
+    grad_c_n: int,
+    grad_x: int,
+    grad_x_stride_m: int,
+    grad_x_stride_t: int,
+    grad_x_stride_b: int,  # the stride of features is 1
+    grad_weight_ih: int,
+    grad_weight_hh: int,
+    grad_bias_ih: int,
+    grad_bias_hh: int,
+    grad_h0: int,
+    grad_c0: int,
+) -> None:
+    """`scan_backward` by address."""
+
+class Stepper:
+    """The weights of one network of one or more layers, forward in time, packed once: for streaming.
+
+    Args:
+        cell: as above.
+        layers: per layer (weight_ih [G*H, D], weight_hh [G*H, H], bias_ih, bias_hh), float32.
+    """
+
+    inputs: int
+    hidden: int
+    num_layers: int
+
+    def __init__(
+        self, cell: str, layers: Sequence[tuple[Array, Array, Array | None, Array | None]]
+    ) -> None: ...
+    def step(self, x: Array, h: Array, c: Array | None, threads: int = 0) -> None:
+        """Advance one step: x [B, D]; h and c [num_layers, B, H], contiguous, updated in place; h[-1] is the output."""
+
+class Trainer:
+    """Fused training of M networks: one-layer cell, linear head on the last step, loss, backward, Adam.
+
+    Parameters, gradient and moments are flat float32 arrays of the caller, updated in place. A model's parameters lie
+    one after the other: weight_ih [G*H, D], weight_hh [G*H, H], bias_ih [G*H], bias_hh [G*H] (both only with `bias`),
+    head weight [O, H], head bias [O]; O = horizon for mse, mae and huber, horizon*Q (quantile fastest) for pinball.
+
+    Args:
+        cell: as above.
+        inputs, hidden, horizon: D, H and the targets' columns.
+        models: M.
+        bias: whether the cell has biases; the head always has one.
+        loss: "mse", "mae", "huber" (torch's HuberLoss with `delta`) or "pinball" (with `quantiles`).
+        betas, eps, decoupled: Adam's constants; decoupled=True is AdamW.
+        clip: largest norm of one model's gradient (as torch.nn.utils.clip_grad_norm_), 0 for none.
+        threads: 0 for all.
+    """
+
+    num_parameters: int
+    """Parameters of one model."""
+
+    def __init__(
+        self,
+        cell: str,
+        inputs: int,
+        hidden: int,
+        horizon: int,
+        *,
+        models: int = 1,
+        bias: bool = True,
+        loss: str = "mse",
+        delta: float = 1.0,
+        quantiles: Sequence[float] = (),
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        decoupled: bool = False,
+        clip: float = 0.0,
+        threads: int = 0,
+    ) -> None: ...
+    def gradients(
+        self,
+        parameters: NDArray[np.float32],  # [M, P]
+        x: NDArray[np.float32],  # [M, B, T, D]
+        targets: NDArray[np.float32],  # [M, B, horizon]
+        weights: NDArray[np.float32] | None,  # [M, B], loss weight of a row; its mean is weighted, torch-style for None
+        out_gradients: NDArray[np.float32],  # [M, P], written
+        out_losses: NDArray[np.float32],  # [M], written
+    ) -> None:
+        """Loss and gradient, no update: for tests and for other optimizers."""
+
+    def steps(
+        self,
+        parameters: NDArray[np.float32],  # [M, P], updated
+        moments: NDArray[np.float32],  # [2, M, P], updated: Adam's first and second moment
+        taken: NDArray[np.int64],  # [M], updated: steps taken before, for the bias correction
+        rows: NDArray[np.float32],  # [R, D], scaled; all windows are cut from these
+        starts: NDArray[np.int64],  # [R_windows], the row where window w starts; a window is rows[s : s + T]
+        targets: NDArray[np.float32],  # [R_windows, horizon]
+        order: NDArray[np.int64],  # [S, M, B], which windows make the batch of each step; -1 pads, with weight 0
+        steps: int,  # T, rows of a window
+        weights: NDArray[np.float32] | None,  # [R_windows], loss weight of a window
+        scales: NDArray[np.float32] | None,  # reserved for per-window scaling [R_windows, 2, D]: (x - shift) * factor
+        learning_rate: NDArray[np.float32],  # [S, M]; 0 freezes a model (its moments and count stay as they are)
+        weight_decay: NDArray[np.float32],  # [M]
+        losses: NDArray[np.float32],  # [S, M], written: loss before the step
+    ) -> None:
+        """Take S optimizer steps without returning to Python; the batch is gathered inside."""
+
+    def losses(
+        self,
+        parameters: NDArray[np.float32],  # [M, P]
+        rows: NDArray[np.float32],
+        starts: NDArray[np.int64],
+        targets: NDArray[np.float32],
+        order: NDArray[np.int64],  # [M, B]
+        steps: int,
+        weights: NDArray[np.float32] | None,
+        scales: NDArray[np.float32] | None,
+        out_losses: NDArray[np.float32],  # [M], written
+        out_predictions: NDArray[np.float32] | None,  # [M, B, O], written
+    ) -> None:
+        """Loss of each model over some windows, and what it predicts: for early stopping."""
