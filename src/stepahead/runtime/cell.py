@@ -1,0 +1,196 @@
+"""The recurrent cells without torch.  x [B, T, D], weights by torch's names -> outputs [B, T, H*directions], state.
+
+Uses the native kernel; where it could not be built, NumPy does the same sums, more slowly, and one warning says so.
+B rows, T steps, D inputs, H hidden, G gates, L layers times directions (layer 0 forward, layer 0 reverse, layer 1 ...).
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepahead.errors import ConfigError
+
+try:
+    from stepahead import _native
+except ImportError:
+    _native = None  # type: ignore[assignment]
+
+Array = NDArray[Any]
+State = tuple[Array, ...]  # (h,) or, for the LSTM, (h, c); each [L, B, H]
+Weights = Mapping[str, Array]
+
+GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+KERNEL_NAMES = {"rnn": "rnn_tanh", "rnn_relu": "rnn_relu", "lstm": "lstm", "gru": "gru"}
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One layer in one direction: weight_ih [G*H, D], weight_hh [G*H, H], biases [G*H] or None."""
+
+    weight_ih: Array
+    weight_hh: Array
+    bias_ih: Array | None
+    bias_hh: Array | None
+    reverse: bool
+
+
+def scan(
+    cell: str, x: Array, weights: Weights, *, state: State | None = None, lengths: Array | None = None
+) -> tuple[Array, State]:
+    """Run a whole network of recurrent layers over sequences.
+
+    Args:
+        cell: "rnn" (tanh), "rnn_relu", "lstm" or "gru".
+        x: [B, T, D], float32 or float64.
+        weights: torch's names (weight_ih_l0, weight_hh_l0, bias_ih_l0, weight_ih_l0_reverse, weight_ih_l1, ...);
+            layers and directions follow from the names.
+        state: (h,) or (h, c), each [L, B, H]; None means zeros.
+        lengths: [B] valid steps of each row, 0..T; outputs beyond are zero, the state stops there.
+
+    Returns:
+        Outputs [B, T, H*directions] of the last layer, and the state after the last step.
+
+    Raises:
+        ConfigError: an unknown cell, or shapes that do not fit one another.
+
+    Example:
+        >>> import numpy as np
+        >>> ones = {"weight_ih_l0": np.ones((2, 1)), "weight_hh_l0": np.zeros((2, 2))}
+        >>> outputs, (h,) = scan("rnn", np.zeros((1, 3, 1)), ones)
+        >>> outputs.shape, h.shape
+        ((1, 3, 2), (1, 1, 2))
+    """
+    layers = passes(cell, weights)
+    state = _checked_state(cell, x, layers, state)
+    run = _scan_numpy
+    if _native is None:
+        _say_once()
+    finals: list[State] = []
+    for layer in layers:
+        parts = []
+        for direction in layer:
+            start = tuple(part[len(finals)] for part in state)
+            outputs, final = run(cell, x, direction, start, lengths)
+            parts.append(outputs)
+            finals.append(final)
+        x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    return x, tuple(np.stack(part) for part in zip(*finals, strict=True))
+
+
+def zero_state(cell: str, weights: Weights, rows: int) -> State:
+    """The state before anything was seen: (h,) or (h, c) of zeros, each [L, B, H]."""
+    layers = passes(cell, weights)
+    first = layers[0][0].weight_hh
+    shape = (sum(len(layer) for layer in layers), rows, first.shape[1])
+    return tuple(np.zeros(shape, first.dtype) for _ in range(2 if cell == "lstm" else 1))
+
+
+def passes(cell: str, weights: Weights) -> list[list[Pass]]:
+    """Read layers and directions off the weights' names."""
+    if cell not in GATES:
+        raise ConfigError(f"cell={cell!r}: must be one of {', '.join(GATES)}")
+    layers: list[list[Pass]] = []
+    while f"weight_ih_l{len(layers)}" in weights:
+        stem = f"l{len(layers)}"
+        names = [stem, f"{stem}_reverse"] if f"weight_ih_{stem}_reverse" in weights else [stem]
+        layers.append([_pass(cell, weights, name) for name in names])
+    if not layers:
+        raise ConfigError(f"weights: 'weight_ih_l0' is missing; found {', '.join(sorted(weights)) or 'nothing'}")
+    return layers
+
+
+def _pass(cell: str, weights: Weights, name: str) -> Pass:
+    weight_ih, weight_hh = (np.ascontiguousarray(weights[f"weight_{part}_{name}"]) for part in ("ih", "hh"))
+    hidden = weight_hh.shape[-1]
+    if weight_hh.shape != (GATES[cell] * hidden, hidden) or weight_ih.shape[0] != weight_hh.shape[0]:
+        raise ConfigError(
+            f"weights of {name}: a {cell} needs weight_ih [{GATES[cell]}*H, D] and weight_hh [{GATES[cell]}*H, H];"
+            f" found {list(weight_ih.shape)} and {list(weight_hh.shape)}"
+        )
+    biases = [weights.get(f"bias_{part}_{name}") for part in ("ih", "hh")]
+    return Pass(weight_ih, weight_hh, biases[0], biases[1], reverse=name.endswith("_reverse"))
+
+
+def _checked_state(cell: str, x: Array, layers: Sequence[Sequence[Pass]], state: State | None) -> State:
+    first = layers[0][0]
+    if x.ndim != 3 or x.shape[2] != first.weight_ih.shape[1]:
+        raise ConfigError(f"x: expected [B, T, {first.weight_ih.shape[1]}], found {list(x.shape)}")
+    shape = (sum(len(layer) for layer in layers), x.shape[0], first.weight_hh.shape[1])
+    wanted = 2 if cell == "lstm" else 1
+    if state is None:
+        return tuple(np.zeros(shape, x.dtype) for _ in range(wanted))
+    if len(state) != wanted or any(part.shape != shape for part in state):
+        found = [list(part.shape) for part in state]
+        raise ConfigError(f"state: a {cell} carries {wanted} of shape {list(shape)}; found {found}")
+    return state
+
+
+def _scan_numpy(
+    cell: str, x: Array, direction: Pass, state: State, lengths: Array | None
+) -> tuple[Array, State]:
+    steps = x.shape[1]
+    valid = np.full(x.shape[0], steps) if lengths is None else np.asarray(lengths)
+    projected = x @ direction.weight_ih.T
+    if direction.bias_ih is not None:
+        projected = projected + direction.bias_ih
+    bias_hh = 0 if direction.bias_hh is None else direction.bias_hh
+    outputs = np.zeros((x.shape[0], steps, direction.weight_hh.shape[1]), x.dtype)
+    for t in reversed(range(steps)) if direction.reverse else range(steps):
+        recurrent = state[0] @ direction.weight_hh.T + bias_hh  # [B, G*H]
+        ahead = STEPS[cell](projected[:, t], recurrent, state)
+        on = (t < valid)[:, None]
+        outputs[:, t] = np.where(on, ahead[0], 0)
+        state = tuple(np.where(on, new, old) for new, old in zip(ahead, state, strict=True))
+    return outputs, state
+
+
+def _step_rnn(x: Array, h: Array, state: State) -> State:
+    """Elman 1990: h' = tanh(W x + U h + b)."""
+    return (np.tanh(x + h),)
+
+
+def _step_relu(x: Array, h: Array, state: State) -> State:
+    """Le et al. 2015: h' = max(W x + U h + b, 0)."""
+    return (np.maximum(x + h, 0),)
+
+
+def _step_lstm(x: Array, h: Array, state: State) -> State:
+    """Hochreiter and Schmidhuber 1997 with Gers' forget gate 2000; order i, f, g, o."""
+    i, f, g, o = np.split(x + h, 4, axis=1)
+    c = _sigmoid(f) * state[1] + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(c), c
+
+
+def _step_gru(x: Array, h: Array, state: State) -> State:
+    """Cho et al. 2014; reset applied after the product, as torch.nn; order r, z, n."""
+    x_r, x_z, x_n = np.split(x, 3, axis=1)
+    h_r, h_z, h_n = np.split(h, 3, axis=1)
+    z = _sigmoid(x_z + h_z)
+    n = np.tanh(x_n + _sigmoid(x_r + h_r) * h_n)
+    return ((1 - z) * n + z * state[0],)
+
+
+def _sigmoid(x: Array) -> Array:
+    # By tanh, so that nothing overflows.
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
+STEPS: dict[str, Callable[[Array, Array, State], State]] = {
+    "rnn": _step_rnn,
+    "rnn_relu": _step_relu,
+    "lstm": _step_lstm,
+    "gru": _step_gru,
+}
+
+
+def _say_once() -> None:
+    warnings.warn(
+        "stepahead's native kernel is not installed; NumPy does its work, several times slower. "
+        "A wheel, or a C++ compiler while installing, brings it",
+        RuntimeWarning,
+        stacklevel=3,
+    )
