@@ -29,10 +29,7 @@ class Frequency:
         days = last.astype("datetime64[D]")
         within = last - days
         if self.unit == "business":
-            return (
-                np.busday_offset(days[:, None], ahead[None, :], roll="backward").astype(last.dtype)
-                + within[:, None]
-            )
+            return np.busday_offset(days[:, None], ahead[None, :], roll="backward").astype(last.dtype) + within[:, None]
         return self._months_after(days, ahead).astype(last.dtype) + within[:, None]
 
     def _months_after(self, days: np.ndarray, ahead: np.ndarray) -> np.ndarray:

@@ -153,16 +153,12 @@ class Panel:
 
     def head(self, lengths: Any) -> "Panel":
         """The first rows of each series: lengths one int, or [S]. A series left empty is dropped."""
-        counts = np.minimum(
-            np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths
-        )
+        counts = np.minimum(np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths)
         return self.cut(self.offsets[:-1], self.offsets[:-1] + counts)
 
     def tail(self, lengths: Any) -> "Panel":
         """The last rows of each series: lengths one int, or [S]. A series left empty is dropped."""
-        counts = np.minimum(
-            np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths
-        )
+        counts = np.minimum(np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths)
         return self.cut(self.offsets[1:] - counts, self.offsets[1:])
 
     def cut(self, starts: np.ndarray, stops: np.ndarray) -> "Panel":

@@ -1,0 +1,240 @@
+"""Recipes: named sets of defaults.  What the user asked for, and the panel -> Config, with nothing left open.
+
+Every parameter of a Forecaster defaults to "auto", which the recipe fills in; an explicit one wins.
+
+classic  what the tutorials do: min-max scaling, LSTM of 10, mean squared error, 500 full-batch steps of Adam at 0.01
+price    for series that look like a random walk: log-returns, a head that starts at "no change", a shrunk forecast
+panel    for many series, long horizons and seasons: one global GRU on windows measured by their own level
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from stepahead.data.panel import Panel
+from stepahead.data.scale import DIFFERENCES, SCALERS
+from stepahead.data.season import find_season
+from stepahead.errors import ConfigError
+
+CELLS = ("rnn", "rnn_relu", "lstm", "gru")
+HEADS = ("mse", "mae", "huber", "quantile", "student_t")
+QUANTILES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A resolved recipe; saved with the model.
+
+    window, horizon: rows. season_length: rows, or None. max_steps, warmup share: optimizer steps. batch_size: windows,
+    None for all of them at once. patience: checks of the validation loss without a gain before stopping, None for no
+    validation. validation_size: fraction of each series' origins, its last ones. learning_rate, weight_decay: Adam's,
+    decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
+    forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
+    shrink: the change that is forecast is scaled by what the validation part supports.
+    """
+
+    recipe: str
+    cell: str
+    window: int
+    horizon: int
+    season_length: int | None
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    scaler: str | None
+    difference: bool | str
+    clip: float | None
+    head: str
+    quantiles: tuple[float, ...]
+    learning_rate: float
+    schedule: str
+    weight_decay: float
+    max_steps: int
+    batch_size: int | None
+    gradient_clip: float | None
+    patience: int | None
+    check_every: int
+    validation_size: float
+    ensemble: int
+    combine: str
+    zero_head: bool
+    shrink: bool
+    missing: str
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Config":
+        """The inverse of to_json."""
+        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+    @property
+    def name(self) -> str:
+        """The output column: the cell in capitals."""
+        return self.cell.removesuffix("_relu").upper()
+
+
+COMMON: dict[str, Any] = {
+    "num_layers": 1,
+    "dropout": 0.0,
+    "clip": None,
+    "quantiles": QUANTILES,
+    "schedule": "constant",
+    "weight_decay": 0.0,
+    "gradient_clip": None,
+    "patience": None,
+    "check_every": 50,
+    "validation_size": 0.2,
+    "ensemble": 1,
+    "combine": "median",
+    "zero_head": False,
+    "shrink": False,
+}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "classic": COMMON
+    | {
+        "cell": "lstm",
+        "window": 7,
+        "hidden_size": 10,
+        "scaler": "minmax",
+        "difference": False,
+        "head": "mse",
+        "learning_rate": 0.01,
+        "max_steps": 500,
+        "batch_size": None,
+    },
+    "price": COMMON
+    | {
+        "cell": "gru",
+        "window": 21,
+        "hidden_size": 16,
+        "scaler": "standard",
+        "difference": "log",
+        "clip": 5.0,
+        "head": "huber",
+        "learning_rate": 1e-3,
+        "weight_decay": 1e-2,
+        "max_steps": 2000,
+        "batch_size": 64,
+        "gradient_clip": 1.0,
+        "patience": 10,
+        "ensemble": 3,
+        "combine": "mean",
+        "zero_head": True,
+        "shrink": True,
+    },
+    "panel": COMMON
+    | {
+        "cell": "gru",
+        "hidden_size": 64,
+        "scaler": "window",
+        "difference": False,
+        "head": "mae",
+        "learning_rate": 3e-3,
+        "schedule": "one_cycle",
+        "weight_decay": 1e-4,
+        "max_steps": 1500,
+        "batch_size": 128,
+        "gradient_clip": 1.0,
+        "patience": 100,
+        "zero_head": True,
+    },
+}
+
+
+def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
+    """Fill every "auto" by the recipe and the panel, and check what was asked for.
+
+    asked: the Forecaster's parameters. panel: the training part; its season is looked for there alone.
+    Raises: ConfigError naming the parameter, its value and what is allowed.
+    """
+    values = {name: v for name, v in asked.items() if not is_auto(v)}
+    horizon = values.setdefault("horizon", 1)
+    season = values["season_length"] if "season_length" in values else find_season(panel)
+    values["season_length"] = season
+    recipe = values.setdefault("recipe", "price" if horizon == 1 and season is None else "panel")
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe={recipe!r} is not one of 'auto', {', '.join(map(repr, RECIPES))}")
+    check_values(values)
+    defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
+    if recipe == "panel":
+        defaults |= {"window": max(3 * max(season or 1, horizon), 20)}
+    known = {f.name for f in fields(Config)}
+    config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
+    check_together(config)
+    return config
+
+
+def is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def check_values(values: Mapping[str, Any]) -> None:
+    """Check each parameter by itself."""
+    for name in ("window", "horizon", "hidden_size", "num_layers", "max_steps", "ensemble", "check_every"):
+        check_count(values, name, least=1)
+    check_count(values, "season_length", least=2, optional=True)
+    check_count(values, "batch_size", least=1, optional=True)
+    check_count(values, "patience", least=1, optional=True)
+    check_count(values, "seed", least=0)
+    for name in ("learning_rate", "gradient_clip", "clip"):
+        check_number(values, name, above=0.0, optional=name != "learning_rate")
+    check_number(values, "weight_decay", above=-1e-300)
+    for name in ("dropout", "validation_size"):
+        check_number(values, name, above=-1e-300, below=1.0)
+    for name, allowed in CHOICES.items():
+        if name in values and not any(v is values[name] or v == values[name] for v in allowed):
+            raise ConfigError(f"{name}={values[name]!r} is not one of {', '.join(map(repr, allowed))}")
+    check_quantiles(values.get("quantiles", QUANTILES))
+
+
+CHOICES: dict[str, tuple] = {
+    "cell": CELLS,
+    "scaler": SCALERS,
+    "difference": DIFFERENCES,
+    "head": HEADS,
+    "schedule": ("constant", "one_cycle"),
+    "combine": ("mean", "median"),
+    "missing": ("error", "ffill", "interpolate", "mask"),
+}
+
+
+def check_count(values: Mapping[str, Any], name: str, *, least: int, optional: bool = False) -> None:
+    if name not in values or (optional and values[name] is None):
+        return
+    value = values[name]
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ConfigError(
+            f"{name}={value!r} must be a whole number of at least {least}{' or None' if optional else ''}"
+        )
+
+
+def check_number(
+    values: Mapping[str, Any], name: str, *, above: float, below: float = float("inf"), optional: bool = False
+) -> None:
+    if name not in values or (optional and values[name] is None):
+        return
+    value = values[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
+        limit = "" if below == float("inf") else f" and below {below:g}"
+        raise ConfigError(f"{name}={value!r} must be a number above {max(above, 0):g}{limit}")
+
+
+def check_quantiles(quantiles: Any) -> None:
+    ordered = sorted(quantiles)
+    if not ordered or list(quantiles) != ordered or not all(0 < q < 1 for q in ordered) or 0.5 not in ordered:
+        raise ConfigError(f"quantiles={quantiles!r} must ascend, lie between 0 and 1 and hold 0.5")
+
+
+def check_together(config: Config) -> None:
+    """Check parameters against one another."""
+    if config.difference and config.window < 2:
+        raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
+    if config.shrink and not (config.difference and config.patience is not None and config.horizon == 1):
+        raise ConfigError("shrink=True needs horizon=1, difference=True or 'log', and patience= for a validation part")
+    if config.shrink and config.head in ("quantile", "student_t"):
+        raise ConfigError(f"shrink=True is for point heads, not head={config.head!r}; pass shrink=False")
