@@ -1,0 +1,61 @@
+# stepahead: everything a developer types. `make demo` and `make test` need Python 3.11+, a C++ compiler and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp)
+# Benchmarks that measure without data; accuracy.py takes the folder.
+BENCHMARKS := $(filter-out benchmarks/accuracy.py benchmarks/timing.py,$(wildcard benchmarks/*.py))
+
+.PHONY: help demo test check format bench soak sanitize clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo              the three parts of the tour; leaves stepahead-demo/"
+	@echo "make test              make check, then all tests"
+	@echo "make check             ruff and mypy"
+	@echo "make format            ruff writes the format"
+	@echo "make bench DATA=folder every benchmark, one after the other"
+	@echo "make soak              the long tests"
+	@echo "make sanitize          the native kernel under address and undefined-behaviour sanitizers"
+	@echo "make clean             remove .venv, build folders and caches"
+
+demo: $(READY)
+	$(BIN)/stepahead demo
+
+test: check
+	$(BIN)/python -m pytest -m "not soak"
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	@test -n "$(DATA)" || { echo "make bench needs the data folder: make bench DATA=path/to/data"; exit 2; }
+	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@echo "== benchmarks/accuracy.py"; $(BIN)/python benchmarks/accuracy.py "$(DATA)"
+
+soak: $(READY)
+	$(BIN)/python -m pytest -m soak --timeout 0
+
+sanitize: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" native/sanitize.sh
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis stepahead-demo
+
+# One environment for all. The build tools come first, from constraints.txt too: an isolated build would not read it.
+$(READY): pyproject.toml constraints.txt $(NATIVE)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "stepahead needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { echo "python3 -m venv failed; on Debian: apt install python3-venv"; rm -rf $(VENV); exit 2; }
+	$(BIN)/python -m pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@touch $@
