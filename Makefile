@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-NATIVE := CMakeLists.txt $(wildcard native/*.h native/*.cpp)
+NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
 # Benchmarks that measure without data; accuracy.py takes the folder.
 BENCHMARKS := $(filter-out benchmarks/accuracy.py benchmarks/timing.py,$(wildcard benchmarks/*.py))
 

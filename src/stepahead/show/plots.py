@@ -1,0 +1,210 @@
+"""Pictures by matplotlib.  A backtest, or hidden states -> a Figure, saved as PNG or SVG where a path is given.
+
+matplotlib is imported when something is drawn, never before; no global state (pyplot) is touched.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stepahead.errors import ConfigError, require
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from stepahead.evaluate.result import Backtest, Curves
+
+# Okabe and Ito 2008: told apart with any kind of colour vision, and in grey.
+TRUTH, FORECAST, BASELINE = "#222222", "#D55E00", "#56B4E9"
+QUIET = "#777777"
+SUFFIXES = (".png", ".svg")
+
+
+def plot(
+    result: "Backtest",
+    path: str | Path | None = None,
+    *,
+    series: str | None = None,
+    step: int = 1,
+    zoom: int = 60,
+) -> "Figure":
+    """Draw truth, forecast and best baseline: one series as a whole above, its last rows below.
+
+    Args:
+        result: of a backtest.
+        path: file to write, ending in .png or .svg; nothing is written without one.
+        series: which one; the first by default.
+        step: draw the forecasts made this many rows ahead.
+        zoom: rows in the lower panel.
+
+    Returns:
+        The figure, to be changed or shown.
+
+    Raises:
+        ConfigError: another ending, an unknown series, a step beyond the horizon, or no forecast to draw.
+        MissingExtraError: matplotlib is not installed.
+
+    Example:
+        figure = plot(backtest(model, panel), "goog.png")
+    """
+    curves = result.curves(series, step=step)
+    if zoom < 1 or not len(curves.ahead_times):
+        problem = f"zoom={zoom} must be at least 1" if zoom < 1 else f"series '{curves.id}' has no forecast to draw"
+        raise ConfigError(f"plot: {problem}")
+    style = _style(result)
+    figure = new_figure(10, 6.4, path)
+    whole, close = figure.subplots(2, 1)
+    _draw_lines(whole, curves, style, markers=False)
+    whole.axvline(curves.test_from, color=QUIET, linewidth=0.9, linestyle=(0, (2, 3)), label="test starts")
+    whole.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4 + len(curves.level), frameon=False)
+    last = last_rows(curves, zoom)
+    _draw_lines(close, last, style, markers=True)
+    span = f"{_stamp(last.ahead_times[0])} to {_stamp(last.ahead_times[-1])}"
+    close.set_title(f"the last {len(last.ahead_times)} rows, {span}", loc="left", color=QUIET, fontsize=9)
+    figure.suptitle(_title(result, curves.id, step), fontsize=11)
+    return save(figure, path)
+
+
+@dataclass(frozen=True)
+class Style:
+    """The words in a picture: the target's name, the model's and the baseline's label."""
+
+    target: str
+    model: str
+    baseline: str
+
+
+def _style(result: "Backtest") -> Style:
+    baseline = result.verdict.baseline.replace("_", " ")
+    return Style(target=result.panel.schema.target, model=result.name, baseline=baseline)
+
+
+def _title(result: "Backtest", series: str, step: int) -> str:
+    """The verdict, with what it was not about made plain: one series of many, or one step of several."""
+    about = [f"series {series}"] if result.panel.n_series > 1 else []
+    about += [f"{step} of {result.horizon} steps ahead"] if result.horizon > 1 else []
+    sentence = textwrap.fill(escaped(result.verdict.sentence), 105, break_on_hyphens=False)
+    return f"{sentence}\n{escaped(', '.join(about))}" if about else sentence
+
+
+def last_rows(curves: "Curves", rows: int) -> "Curves":
+    """The last forecasts of one series, and the truth from there on."""
+    cut = slice(max(0, len(curves.ahead_times) - rows), None)
+    start = int(np.searchsorted(curves.times, curves.ahead_times[cut][0]))
+    forecasts = {name: getattr(curves, name)[cut] for name in ("ahead_times", "forecast", "baseline", "lo", "hi")}
+    return replace(curves, times=curves.times[start:], y=curves.y[start:], **forecasts)
+
+
+def _draw_lines(axes: "Axes", curves: "Curves", style: Style, *, markers: bool) -> None:
+    """The baseline broad and faint at the back, then the intervals, the truth, and the forecast in front."""
+    dot: dict[str, Any] = {"marker": "o", "markersize": 2.8} if markers else {}
+    ahead = curves.ahead_times
+    axes.plot(ahead, curves.baseline, color=BASELINE, linewidth=2.6, alpha=0.6, label=style.baseline)
+    for i in reversed(range(len(curves.level))):
+        label, strength = f"{curves.level[i]:g} % interval", 0.18 / (i + 1)  # the narrowest is the strongest
+        axes.fill_between(
+            ahead, curves.lo[:, i], curves.hi[:, i], color=FORECAST, alpha=strength, linewidth=0, label=label
+        )
+    axes.plot(curves.times, curves.y, color=TRUTH, linewidth=1.1, label=f"{escaped(style.target)}, the truth", **dot)
+    axes.plot(ahead, curves.forecast, color=FORECAST, linewidth=1.1, label=style.model, **dot)
+    axes.set_ylabel(escaped(style.target))
+    axes.margins(x=0.01)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    if np.issubdtype(curves.times.dtype, np.datetime64):
+        dates = require("matplotlib.dates", extra="plot", purpose="a plot")
+        locator = dates.AutoDateLocator(minticks=4, maxticks=10)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))
+
+
+def _stamp(time: np.generic) -> str:
+    """A time as one writes it: no hours where they are all zero."""
+    return str(time).removesuffix("T00:00:00.000000").removesuffix(".000000").replace("T", " ")
+
+
+def plot_states(
+    states: np.ndarray,
+    symbols: Sequence[str],
+    predictions: Sequence[str] | None = None,
+    path: str | Path | None = None,
+) -> "Figure":
+    """Draw the hidden units through time as a heat map, with the symbols along the axis.
+
+    Args:
+        states: [T, D] hidden states after each symbol, in [-1, 1].
+        symbols: T symbols that went in.
+        predictions: T symbols that the model puts first after each step, written above.
+        path: file to write, ending in .png or .svg; nothing is written without one.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ConfigError: lengths that differ, or another ending. MissingExtraError: matplotlib is not installed.
+
+    Example:
+        >>> figure = plot_states(np.zeros((2, 3)), "he", "el")
+    """
+    states = np.atleast_2d(np.asarray(states, dtype=np.float64))
+    steps, units = states.shape
+    if len(symbols) != steps or (predictions is not None and len(predictions) != steps):
+        found = f"{len(symbols)} symbols" + ("" if predictions is None else f", {len(predictions)} predictions")
+        raise ConfigError(f"states have {steps} steps, but there are {found}: give one for each step")
+    figure = new_figure(max(4.2, 0.85 * steps + 2.4), max(2.6, 0.42 * units + 1.8), path)
+    axes = figure.subplots()
+    image = axes.imshow(states.T, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    axes.set_xticks(range(steps), [_visible(symbol) for symbol in symbols], fontsize=13)
+    axes.set_yticks(range(units), [f"unit {unit + 1}" for unit in range(units)])
+    axes.set_xlabel("symbol that went in, step by step")
+    axes.tick_params(length=0)
+    if steps * units <= 200:
+        _write_values(axes, states)
+    if predictions is not None:
+        above = axes.secondary_xaxis("top")
+        above.set_xticks(range(steps), [_visible(symbol) for symbol in predictions], fontsize=13)
+        above.set_xlabel("symbol expected next")
+        above.tick_params(length=0, colors=FORECAST)
+    figure.colorbar(image, ax=axes, label="hidden state", ticks=[-1, 0, 1])
+    return save(figure, path)
+
+
+def _write_values(axes: "Axes", states: np.ndarray) -> None:
+    for (step, unit), value in np.ndenumerate(states):
+        # White on the dark ends of the colours, dark in the middle.
+        color = "white" if abs(value) > 0.6 else TRUTH
+        axes.text(step, unit, f"{value:+.2f}", ha="center", va="center", fontsize=9, color=color)
+
+
+def _visible(symbol: str) -> str:
+    return {"\n": "⏎", " ": "␣", "\t": "⇥"}.get(symbol, escaped(symbol))
+
+
+def escaped(text: str) -> str:
+    """Text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")
+
+
+def new_figure(width: float, height: float, path: str | Path | None = None) -> "Figure":
+    """An empty figure of so many inches, after a look at the ending of the path."""
+    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"plot: '{path}' must end in {' or '.join(SUFFIXES)}")
+    figure = require("matplotlib.figure", extra="plot", purpose="a plot")
+    return figure.Figure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def save(figure: "Figure", path: str | Path | None) -> "Figure":
+    """Write the figure where a path is given; the same figure gives the same bytes."""
+    if path is None:
+        return figure
+    kind = Path(path).suffix.lower()
+    # Without a date in it, an unchanged picture is an unchanged file.
+    metadata: dict[str, Any] = {"Date": None} if kind == ".svg" else {"Software": None}
+    figure.savefig(path, dpi=160, metadata=metadata)
+    return figure

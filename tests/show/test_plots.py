@@ -1,0 +1,158 @@
+"""Pictures: what is drawn is what the result holds, and files are written only when asked for."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError, MissingExtraError
+from stepahead.evaluate.backtest import Answers, assess
+from stepahead.evaluate.result import Backtest
+from stepahead.show.plots import last_rows, plot, plot_states
+
+
+def result(
+    *, dates: bool = True, horizon: int = 1, level: tuple[float, ...] = (80.0, 95.0), series: int = 1
+) -> Backtest:
+    """A backtest of made-up forecasts on the last 80 of 200 rows of each series."""
+    rng = np.random.default_rng(0)
+    rows = 200
+    y = 100 + np.cumsum(rng.normal(size=rows * series))
+    times = np.datetime64("2020-01-01", "us") + np.arange(rows) * np.timedelta64(1, "D") if dates else np.arange(1, 201)
+    panel = Panel.from_arrays(
+        y,
+        times=np.tile(times, series),
+        ids=tuple(f"s{i}" for i in range(series)),
+        offsets=[i * rows for i in range(series + 1)],
+        target="price in $",
+    )
+    origins = np.concatenate([np.arange(i * rows + 119, (i + 1) * rows - horizon) for i in range(series)])
+    mean = np.repeat(y[origins][:, None], horizon, axis=1) + rng.normal(scale=0.3, size=(len(origins), horizon))
+    reach = np.asarray([1.0, 2.0])[: len(level)]
+    return assess(
+        "LSTM",
+        panel,
+        Answers(
+            origins=origins,
+            starts=origins // rows * rows,
+            stops=origins // rows * rows + 120,
+            mean=mean,
+            level=level,
+            lo=mean[..., None] - reach,
+            hi=mean[..., None] + reach,
+        ),
+        None,
+    )
+
+
+def lines_of(axes: Any) -> dict[str, np.ndarray]:
+    return {line.get_label(): np.asarray(line.get_ydata(), dtype=float) for line in axes.lines}
+
+
+def test_the_picture_shows_truth_forecast_and_baseline_as_the_result_holds_them() -> None:
+    tested = result()
+    whole = lines_of(plot(tested).axes[0])
+    np.testing.assert_array_equal(whole[r"price in \$, the truth"], tested.panel.y)
+    np.testing.assert_array_equal(whole["LSTM"], tested.mean[:, 0])
+    best = tested.verdict.baseline
+    np.testing.assert_array_equal(whole[best.replace("_", " ")], tested.baseline_means[best][:, 0])
+
+
+def test_the_lower_panel_shows_the_last_60_rows_and_the_truth_of_the_same_rows() -> None:
+    tested = result()
+    close = lines_of(plot(tested).axes[1])
+    np.testing.assert_array_equal(close["LSTM"], tested.mean[-60:, 0])
+    np.testing.assert_array_equal(close[r"price in \$, the truth"], tested.panel.y[-60:])
+
+
+def test_a_zoom_longer_than_the_test_part_shows_all_of_it() -> None:
+    curves = result().curves()
+    assert len(last_rows(curves, 10_000).ahead_times) == 80
+
+
+def test_the_verdict_is_the_title_and_intervals_stand_in_the_legend() -> None:
+    tested = result()
+    figure = plot(tested)
+    assert " ".join(figure.get_suptitle().split()) == tested.verdict.sentence.replace("$", r"\$")
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert {"80 % interval", "95 % interval", "LSTM", "test starts"} <= set(labels)
+
+
+def test_dates_stand_on_the_axis_as_dates_and_steps_as_numbers() -> None:
+    dated, counted = plot(result(dates=True)), plot(result(dates=False))
+    for figure in (dated, counted):
+        figure.draw_without_rendering()
+    assert "Jul" in [label.get_text() for label in dated.axes[0].get_xticklabels()]
+    assert "150" in [label.get_text() for label in counted.axes[0].get_xticklabels()]
+
+
+@pytest.mark.parametrize("dates", [True, False])
+def test_no_two_labels_overlap(dates: bool) -> None:
+    figure = plot(result(dates=dates))
+    figure.canvas.draw()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+            assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[i + 1 :])
+    # The words themselves: a legend's own box has an empty rim.
+    words = [text.get_window_extent() for text in figure.axes[0].get_legend().get_texts()]
+    title, panel = figure._suptitle.get_window_extent(), figure.axes[0].get_window_extent()
+    assert not any(word.overlaps(title) or word.overlaps(panel) for word in words)
+
+
+def test_one_series_of_many_and_one_step_of_several_can_be_chosen_and_are_named() -> None:
+    tested = result(horizon=3, series=2)
+    figure = plot(tested, series="s1", step=3)
+    assert figure.get_suptitle().endswith("series s1, 3 of 3 steps ahead")
+    mine = tested.origins >= 200
+    np.testing.assert_array_equal(lines_of(figure.axes[0])["LSTM"], tested.mean[mine, 2])
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
+def test_the_suffix_decides_the_kind_of_file(tmp_path: Path, suffix: str, start: bytes) -> None:
+    path = tmp_path / f"picture{suffix}"
+    plot(result(), path)
+    assert path.read_bytes().startswith(start)
+
+
+def test_another_suffix_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'.*picture.jpg' must end in .png or .svg"):
+        plot(result(), tmp_path / "picture.jpg")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_series_and_an_empty_zoom_are_refused() -> None:
+    with pytest.raises(ConfigError, match="no series 'x'"):
+        plot(result(), series="x")
+    with pytest.raises(ConfigError, match="zoom=0 must be at least 1"):
+        plot(result(), zoom=0)
+
+
+def test_the_heat_map_shows_every_state_and_both_rows_of_symbols() -> None:
+    states = np.array([[0.1, -0.9], [0.5, 0.7], [-1.0, 1.0]])
+    figure = plot_states(states, "h$ ", ["$", " ", "\n"])
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), states.T)
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["h", r"\$", "␣"]
+    above = axes.child_axes[0]
+    assert [label.get_text() for label in above.get_xticklabels()] == [r"\$", "␣", "⏎"]
+
+
+def test_the_heat_map_names_a_wrong_number_of_symbols() -> None:
+    with pytest.raises(ConfigError, match="states have 3 steps, but there are 2 symbols, 3 predictions"):
+        plot_states(np.zeros((3, 2)), "he", "ell")
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"a plot needs matplotlib: pip install 'stepahead\[plot\]'"):
+        plot_states(np.zeros((1, 1)), "a")
+
+
+def test_importing_the_module_does_not_import_matplotlib() -> None:
+    code = "import sys, stepahead.show.plots; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
