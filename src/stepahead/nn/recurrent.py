@@ -1,15 +1,287 @@
-"""RNN, LSTM and GRU with torch.nn's signatures, parameters and results.  (input, state) -> (outputs, state)."""
+"""RNN, LSTM and GRU: torch.nn's classes and results on the native kernel.  (input, state) -> (outputs, state).
+
+The kernel serves CPU tensors in float32 and float64. `super().forward` does the rest: other devices and dtypes,
+autocast, projections, dropout inside packed sequences, TorchScript, forward-mode derivatives, whatever is wrong
+(torch then says so in its own words), and the sizes where torch is faster (`kernel_is_faster`).
+T steps, B rows, F features, D hidden, L layers times directions.
+"""
+
+from functools import lru_cache
+from typing import Any
 
 import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn.utils.rnn import PackedSequence
+
+from stepahead.nn.ops import Scan, scan
+from stepahead.nn.stack import Plan, Stack, _native, forward
+
+GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
+DTYPES = (torch.float32, torch.float64)
+PLAIN = (Tensor, torch.nn.Parameter)  # subclasses have a mind of their own
 
 
 class RNN(torch.nn.RNN):
-    """torch.nn.RNN (Elman 1990; tanh or relu)."""
+    """torch.nn.RNN on the native kernel: same arguments, parameters, results and errors (Elman 1990; tanh or relu).
+
+    Example:
+        >>> outputs, status = RNN(5, 8, batch_first=True)(torch.zeros(1, 10, 5))
+        >>> outputs.shape, status.shape
+        (torch.Size([1, 10, 8]), torch.Size([1, 1, 8]))
+    """
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+        """input [T, B, F] ([B, T, F] batch first, [T, F] unbatched, or packed), hx [L, B, D] -> outputs, h_n."""
+        result = run(self, input, hx)
+        return super().forward(input, hx) if result is None else result
+
+    def __prepare_scriptable__(self) -> torch.nn.RNN:
+        return plain(self, torch.nn.RNN)
 
 
 class LSTM(torch.nn.LSTM):
-    """torch.nn.LSTM (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000)."""
+    """torch.nn.LSTM on the native kernel: same arguments, parameters, results and errors.
+
+    Hochreiter and Schmidhuber 1997, with the forget gate of Gers, Schmidhuber and Cummins 2000; no peepholes.
+
+    Example:
+        >>> outputs, (h, c) = LSTM(5, 8, num_layers=2)(torch.zeros(10, 1, 5))
+        >>> outputs.shape, h.shape
+        (torch.Size([10, 1, 8]), torch.Size([2, 1, 8]))
+    """
+
+    def forward(self, input: Any, hx: tuple[Tensor, Tensor] | None = None) -> Any:
+        """input [T, B, F] ([B, T, F] batch first, [T, F] unbatched, or packed), (h, c) -> outputs, (h_n, c_n)."""
+        result = run(self, input, hx)
+        return super().forward(input, hx) if result is None else result
+
+    def __prepare_scriptable__(self) -> torch.nn.LSTM:
+        return plain(self, torch.nn.LSTM)
 
 
 class GRU(torch.nn.GRU):
-    """torch.nn.GRU (Cho et al. 2014; reset applied after the product)."""
+    """torch.nn.GRU on the native kernel: same arguments, parameters, results and errors.
+
+    Cho et al. 2014; reset applied after the product, as torch.nn.
+
+    Example:
+        >>> outputs, h = GRU(5, 8, bidirectional=True)(torch.zeros(10, 1, 5))
+        >>> outputs.shape, h.shape
+        (torch.Size([10, 1, 16]), torch.Size([2, 1, 8]))
+    """
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+        """input [T, B, F] ([B, T, F] batch first, [T, F] unbatched, or packed), hx [L, B, D] -> outputs, h_n."""
+        result = run(self, input, hx)
+        return super().forward(input, hx) if result is None else result
+
+    def __prepare_scriptable__(self) -> torch.nn.GRU:
+        return plain(self, torch.nn.GRU)
+
+
+def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
+    """What the module's forward returns, or None where torch's own forward is the one to take."""
+    if _native is None or module.proj_size or torch._C._is_any_autocast_enabled():
+        return None
+    states = () if hx is None else (hx,) if module.mode != "LSTM" else tuple(hx)
+    if _traced():
+        return None if isinstance(input, PackedSequence) else _run_traced(module, input, states)
+    if forward_ad._current_level >= 0 or torch._C._get_tracing_state() is not None:
+        return None
+    if isinstance(input, PackedSequence):
+        return _run_packed(module, input, hx)
+    if input.dim() == 2 and all(state.dim() == 2 for state in states):
+        return _run_unbatched(module, input, states)
+    return _run_eager(module, input, states, None, module.batch_first)
+
+
+def kernel_is_faster(cell: str, steps: int, rows: int, hidden: int) -> bool:
+    """Whether the kernel beats torch at this size, as measured by benchmarks/kernel_train.py."""
+    return True
+
+
+def plain(module: Any, kind: type) -> Any:
+    """torch's own module with this module's parameters: what TorchScript compiles."""
+    twin = kind.__new__(kind)
+    twin.__dict__.update(module.__dict__)
+    return twin
+
+
+def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, batch_first: bool) -> Any:
+    weights = _weights(module)
+    if not _fits(module, x, states, weights, batch_first):
+        return None
+    plan = _plan(module, batch_first)
+    rows, steps = x.shape[:2] if batch_first else (x.shape[1], x.shape[0])
+    if not kernel_is_faster(plan.cell, steps, rows, plan.hidden):
+        return None
+    h0, c0 = (*[_dense(state) for state in states], None, None)[:2]
+    weights = [_dense(weight) for weight in weights]
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*weights, x, h0, c0)):
+        results = Stack.apply(plan, lengths, x, h0, c0, *weights)
+    else:
+        results = forward(plan, lengths, x, h0, c0, weights)
+    return _shaped(results)
+
+
+def _run_unbatched(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> Any:
+    """x [T, F], states [L, D]."""
+    result = _run_eager(module, x.unsqueeze(1), tuple(state.unsqueeze(1) for state in states), None, False)
+    if result is None:
+        return None
+    outputs, state = result
+    return outputs.squeeze(1), tuple(s.squeeze(1) for s in state) if isinstance(state, tuple) else state.squeeze(1)
+
+
+def _run_packed(module: Any, packed: PackedSequence, hx: Any) -> Any:
+    """Rows of unequal lengths: padded, run with their lengths, packed again."""
+    data, sizes, order, back = packed
+    drops = module.dropout and module.training and module.num_layers > 1
+    if drops or data.dim() != 2 or not len(sizes) or not data.is_cpu or int(sizes[0]) == 0:
+        return None
+    steps, rows = len(sizes), int(sizes[0])
+    valid = torch.arange(rows) < sizes[:, None]  # [T, B]
+    where = valid.flatten().nonzero().squeeze(1)
+    if len(where) != len(data):  # batch sizes that do not decrease, or do not add up
+        return None
+    x, lengths = data, None
+    if len(where) < steps * rows:
+        x, lengths = data.new_zeros((steps * rows, data.shape[1])).index_copy(0, where, data), valid.sum(0)
+    states = () if hx is None else module.permute_hidden(hx, order)
+    states = states if isinstance(states, tuple) else (states,)
+    result = _run_eager(module, x.unflatten(0, (steps, rows)), states, lengths, False)
+    if result is None:
+        return None
+    outputs = result[0].flatten(0, 1)
+    outputs = outputs if lengths is None else outputs.index_select(0, where)
+    return PackedSequence(outputs, sizes, order, back), module.permute_hidden(result[1], back)
+
+
+def _run_traced(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> Any:
+    """The same by operators that compile, export and vmap can see."""
+    if x.dim() not in (2, 3) or x.device.type != "cpu" or x.dtype not in DTYPES or 0 in x.shape:
+        return None
+    if any(state.dim() != x.dim() for state in states):
+        return None
+    batched, batch_first = x.dim() == 3, module.batch_first and x.dim() == 3
+    if not batched:
+        x, states = x.unsqueeze(1), tuple(state.unsqueeze(1) for state in states)
+    x = x.transpose(0, 1) if batch_first else x
+    plan = _plan(module, False)
+    if not states:
+        zeros = x.new_zeros((plan.layers * plan.directions, x.shape[1], plan.hidden))
+        states = (zeros, zeros) if plan.cell == "lstm" else (zeros,)
+    _check(module, x, states)
+    outputs, *finals = _traced_stack(plan, x, states, [getattr(module, name) for name in module._flat_weights_names])
+    outputs = outputs.transpose(0, 1) if batch_first else outputs
+    return _shaped([outputs, *finals] if batched else [part.squeeze(1) for part in (outputs, *finals)])
+
+
+def _traced_stack(plan: Plan, x: Tensor, states: tuple[Tensor, ...], weights: list[Tensor]) -> list[Tensor]:
+    apply = Scan.apply if torch._C._are_functorch_transforms_active() else scan
+    train, x = torch.is_grad_enabled(), x.unsqueeze(0)  # one model: [1, T, B, F]
+    finals: list[tuple[Tensor, ...]] = []
+    for layer in range(plan.layers):
+        parts = []
+        for direction in range(plan.directions):
+            k = len(finals)
+            own = [w.unsqueeze(0) for w in weights[k * plan.per_pass : (k + 1) * plan.per_pass]]
+            h0, c0 = (*(state[k].unsqueeze(0) for state in states), None)[:2]
+            bias_ih, bias_hh = (*own[2:], None, None)[:2]
+            reverse = direction == 1
+            outputs, *final, _ = apply(x, h0, c0, *own[:2], bias_ih, bias_hh, None, plan.cell, reverse, train)
+            parts.append(outputs)
+            finals.append(tuple(final[: len(states)]))
+        x = torch.cat(parts, dim=3) if len(parts) > 1 else parts[0]
+        if plan.dropout and layer < plan.layers - 1:
+            x = torch.dropout(x, plan.dropout, True)
+    return [x.squeeze(0), *(torch.cat(part) for part in zip(*finals, strict=True))]
+
+
+def _traced() -> bool:
+    return bool(
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    )
+
+
+def _fits(module: Any, x: Tensor, states: tuple[Tensor, ...], weights: list[Tensor], batch_first: bool) -> bool:
+    """Whether the kernel can read these where they lie; it checks nothing itself."""
+    if x.dim() != 3 or x.shape[2] != module.input_size or x.dtype not in DTYPES or 0 in x.shape:
+        return False
+    rows = x.shape[0 if batch_first else 1]
+    shape = (module.num_layers * (2 if module.bidirectional else 1), rows, module.hidden_size)
+    if states and len(states) != (2 if module.mode == "LSTM" else 1):
+        return False
+    if any(state.shape != shape for state in states) or [w.shape for w in weights] != _weight_shapes(module):
+        return False
+    dtype = x.dtype
+    return all(
+        type(t) in PLAIN and t.dtype is dtype and t.is_cpu and t.layout is torch.strided and not t.is_neg()
+        for t in (x, *states, *weights)
+    )
+
+
+def _check(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> None:
+    """torch's own check of a time-major batch, with torch's own errors."""
+    module.check_input(x.transpose(0, 1) if module.batch_first else x, None)
+    shape = (module.num_layers * (2 if module.bidirectional else 1), x.shape[1], module.hidden_size)
+    for number, state in enumerate(states):
+        named = (
+            f"Expected hidden[{number}] size {{}}, got {{}}" if len(states) == 2 else "Expected hidden size {}, got {}"
+        )
+        module.check_hidden_size(state, shape, named)
+
+
+def _weights(module: Any) -> list[Tensor]:
+    try:
+        # functional_call swaps what lies in here, so a list made earlier will not do.
+        return [module._parameters[name] for name in module._flat_weights_names]
+    except KeyError:  # pruned or parametrized: torch computes the weight elsewhere
+        return [getattr(module, name) for name in module._flat_weights_names]
+
+
+def _weight_shapes(module: Any) -> list[tuple[int, ...]]:
+    return _shapes(
+        GATES[module.mode],
+        module.input_size,
+        module.hidden_size,
+        module.num_layers,
+        module.bidirectional,
+        module.bias,
+    )
+
+
+@lru_cache(maxsize=256)
+def _shapes(
+    gates: int, inputs: int, hidden: int, layers: int, bidirectional: bool, bias: bool
+) -> list[tuple[int, ...]]:
+    directions = 2 if bidirectional else 1
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        own = [(gates * hidden, directions * hidden if layer else inputs), (gates * hidden, hidden)]
+        shapes += (own + [(gates * hidden,)] * (2 if bias else 0)) * directions
+    return shapes
+
+
+def _plan(module: Any, batch_first: bool) -> Plan:
+    dropout = module.dropout if module.training and module.num_layers > 1 else 0.0
+    make = Plan if torch.compiler.is_compiling() else _cached_plan
+    return make(
+        module.mode.lower(), module.hidden_size, module.num_layers, 2 if module.bidirectional else 1,
+        module.bias, batch_first, dropout,
+    )  # fmt: skip
+
+
+_cached_plan = lru_cache(maxsize=256)(Plan)  # making one takes 3 us
+
+
+def _shaped(results: Any) -> tuple[Tensor, Any]:
+    """As torch's layers return it: the LSTM's state as a pair."""
+    return (results[0], results[1]) if len(results) == 2 else (results[0], (results[1], results[2]))
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor if tensor.is_contiguous() else tensor.contiguous()

@@ -1,0 +1,256 @@
+"""The kernel's scan as an operator that torch.compile, torch.export, vmap and opcheck know.
+
+torch.ops.stepahead.scan: (x, state, weights) -> outputs, state, saved, for M networks of one shape at once.
+M models, T steps, B rows, D inputs, H hidden, G gates (RNN 1, GRU 3, LSTM 4), S numbers kept for backward.
+Eager layers take stack.py's shorter way; both end in the same kernel.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stepahead.nn import reference
+from stepahead.nn.stack import CODES, _native
+
+Maybe = Tensor | None
+Four = tuple[Tensor, Tensor, Tensor, Tensor]
+Seven = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+@torch.library.custom_op("stepahead::scan", mutates_args=(), device_types="cpu")
+def scan(
+    x: Tensor,  # [M, T, B, D]
+    h0: Tensor,  # [M, B, H]
+    c0: Tensor | None,  # as h0; lstm only
+    weight_ih: Tensor,  # [M, G*H, D]
+    weight_hh: Tensor,  # [M, G*H, H]
+    bias_ih: Tensor | None,  # [M, G*H]
+    bias_hh: Tensor | None,  # as bias_ih
+    lengths: Tensor | None,  # [M, B] int64, valid steps of each row
+    cell: str,
+    reverse: bool,
+    train: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One layer, one direction: outputs [M, T, B, H], h_n, c_n [M, B, H], saved [M, S]; empty where absent."""
+    outputs, h_n, c_n, saved = results = _scan_fake(
+        x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, lengths, cell, reverse, train
+    )
+    models, steps, rows, inputs = x.shape
+    arrays = [_dense(part) for part in (weight_ih, weight_hh, bias_ih, bias_hh, h0, c0, lengths)]
+    if outputs.numel():
+        _native.scan_forward_at(
+            CODES[cell], x.dtype == torch.float64, models, steps, rows, inputs, h0.shape[2], reverse,
+            torch.get_num_threads(), x.data_ptr(), *x.stride(), *map(_address, arrays),
+            outputs.data_ptr(), *outputs.stride()[:3], h_n.data_ptr(), _address(c_n), _address(saved),
+        )  # fmt: skip
+    return results
+
+
+@scan.register_fake
+def _scan_fake(
+    x: Tensor,
+    h0: Tensor,
+    c0: Maybe,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Maybe,
+    bias_hh: Maybe,
+    lengths: Maybe,
+    cell: str,
+    reverse: bool,
+    train: bool,
+) -> Four:
+    models, steps, rows, inputs = x.shape
+    hidden = h0.shape[2]
+    size = saved_size(cell, steps, rows, inputs, hidden) if train else 0
+    return (
+        x.new_empty((models, steps, rows, hidden)),
+        x.new_empty((models, rows, hidden)),
+        x.new_empty((models, rows, hidden) if cell == "lstm" else (0,)),
+        x.new_empty((models, size)),
+    )
+
+
+@torch.library.custom_op("stepahead::scan_backward", mutates_args=(), device_types="cpu")
+def scan_backward(
+    x: Tensor,  # this and all down to lengths: what scan was given
+    h0: Tensor,
+    c0: Tensor | None,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Tensor | None,
+    bias_hh: Tensor | None,
+    lengths: Tensor | None,
+    saved: Tensor,  # [M, S], and what scan returned
+    grad_outputs: Tensor | None,  # [M, T, B, H]
+    grad_h: Tensor | None,  # [M, B, H]
+    grad_c: Tensor | None,  # as grad_h; lstm only
+    cell: str,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh; empty where there is no such input."""
+    grads = _backward_fake(
+        x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, lengths,
+        saved, grad_outputs, grad_h, grad_c, cell, reverse,
+    )  # fmt: skip
+    models, steps, rows, inputs = x.shape
+    grad_x, grad_h0, grad_c0, *grad_weights = grads
+    if not grad_h0.numel():
+        return tuple(grad.zero_() for grad in grads)  # type: ignore[return-value]
+    before = [_dense(part) for part in (weight_ih, weight_hh, lengths, saved)]
+    states = [_dense(part) for part in (grad_h, grad_c)]
+    _native.scan_backward_at(
+        CODES[cell], x.dtype == torch.float64, models, steps, rows, inputs, h0.shape[2], reverse,
+        torch.get_num_threads(), *map(_address, before),
+        _address(grad_outputs), *((0, 0, 0, 0) if grad_outputs is None else grad_outputs.stride()),
+        *map(_address, states), grad_x.data_ptr(), *grad_x.stride()[:3],
+        *map(_address, grad_weights), _address(grad_h0), _address(grad_c0),
+    )  # fmt: skip
+    return grads
+
+
+@scan_backward.register_fake
+def _backward_fake(
+    x: Tensor,
+    h0: Tensor,
+    c0: Maybe,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Maybe,
+    bias_hh: Maybe,
+    lengths: Maybe,
+    saved: Tensor,
+    grad_outputs: Maybe,
+    grad_h: Maybe,
+    grad_c: Maybe,
+    cell: str,
+    reverse: bool,
+) -> Seven:
+    inputs = (x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh)
+    return tuple(x.new_empty((0,) if part is None else part.shape) for part in inputs)  # type: ignore[return-value]
+
+
+def saved_size(cell: str, steps: int, rows: int, inputs: int, hidden: int) -> int:
+    """What `_native.saved_size` says for one model, in plain arithmetic: compile's sizes may be symbols."""
+    return _native.saved_size(cell, 1, steps, rows, inputs, hidden, double=False)
+
+
+# First derivatives: the backward operator.  Second: the reference, differentiated twice.
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: Four) -> None:
+    *arrays, ctx.cell, ctx.reverse, _ = inputs
+    ctx.save_for_backward(*arrays, output[3])
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
+    *arrays, saved = ctx.saved_tensors
+    apply = ScanBackward.apply if torch._C._are_functorch_transforms_active() else scan_backward
+    grad_outputs, grad_h, grad_c = grads[0], grads[1], grads[2] if ctx.cell == "lstm" else None
+    found = apply(*arrays, saved, grad_outputs, grad_h, grad_c, ctx.cell, ctx.reverse)
+    kept = [None if part is None else grad for grad, part in zip(found, arrays[:7], strict=True)]
+    return (*kept, None, None, None, None)
+
+
+def _remember_backward(ctx: Any, inputs: tuple[Any, ...], output: Seven) -> None:
+    *arrays, ctx.cell, ctx.reverse = inputs
+    ctx.save_for_backward(*arrays)
+    ctx.set_materialize_grads(False)
+
+
+def _differentiate_twice(ctx: Any, *outer: Maybe) -> tuple[Maybe, ...]:
+    *inputs, lengths, _, grad_outputs, grad_h, grad_c = ctx.saved_tensors
+    there = [number for number, part in enumerate(inputs) if part is not None]
+    grads = [(number, g) for number, g in enumerate((grad_outputs, grad_h, grad_c)) if g is not None]
+
+    def gradients(given: Sequence[Tensor], cotangents: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        def run(*given: Tensor) -> tuple[Tensor, ...]:
+            results = _by_reference(dict(zip(there, given, strict=True)), lengths, ctx.cell, ctx.reverse)
+            return tuple(results[number] for number, _ in grads)
+
+        return torch.func.vjp(run, *given)[1](tuple(cotangents))
+
+    given = [inputs[number] for number in there]
+    _, pull = torch.func.vjp(gradients, given, [g for _, g in grads])
+    back = pull(tuple(_or_zeros(outer[number], inputs[number]) for number in there))
+    found = dict(zip(there, back[0], strict=True))
+    found |= {number + 9: part for (number, _), part in zip(grads, back[1], strict=True)}
+    return tuple(found.get(number) for number in range(14))
+
+
+scan.register_autograd(_differentiate, setup_context=_remember)
+scan_backward.register_autograd(_differentiate_twice, setup_context=_remember_backward)
+
+
+def _by_reference(given: dict[int, Tensor], lengths: Maybe, cell: str, reverse: bool) -> list[Tensor]:
+    """nn.reference.scan for each model, stacked: outputs, h_n and, for the LSTM, c_n. given: scan's inputs by place."""
+    parts = []
+    for m in range(len(given[0])):
+        x, h0, c0, *weights = (given[place][m] if place in given else None for place in range(7))
+        state = (h0, c0) if cell == "lstm" else (h0,)
+        valid = None if lengths is None else lengths[m]
+        outputs, final = reference.scan(cell, x, state, *weights, lengths=valid, reverse=reverse)  # type: ignore[arg-type]
+        parts.append((outputs, *final))
+    return [torch.stack(part) for part in zip(*parts, strict=True)]
+
+
+def _or_zeros(grad: Maybe, like: Tensor) -> Tensor:
+    return torch.zeros_like(like) if grad is None else grad
+
+
+# vmap: its axis becomes part of the model axis.
+
+
+class Scan(torch.autograd.Function):
+    """`scan` for torch.func, which sees the derivatives of autograd functions only."""
+
+    forward = staticmethod(scan)
+    setup_context = staticmethod(_remember)
+    backward = staticmethod(_differentiate)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _unfold(info.batch_size, Scan.apply(*_fold(info.batch_size, in_dims, args))), (0,) * 4
+
+
+class ScanBackward(torch.autograd.Function):
+    """`scan_backward` for torch.func."""
+
+    forward = staticmethod(scan_backward)
+    setup_context = staticmethod(_remember_backward)
+    backward = staticmethod(_differentiate_twice)
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        return _unfold(info.batch_size, ScanBackward.apply(*_fold(info.batch_size, in_dims, args))), (0,) * 7
+
+
+scan.register_vmap(Scan.vmap)
+scan_backward.register_vmap(ScanBackward.vmap)
+
+
+def _fold(size: int, in_dims: tuple[int | None, ...], args: tuple[Any, ...]) -> list[Any]:
+    """Tensors [V, M, ...] or, where vmap does not reach them, [M, ...] -> [V*M, ...]."""
+    folded = []
+    for arg, dim in zip(args, in_dims, strict=True):
+        if isinstance(arg, Tensor):
+            arg = arg.expand(size, *arg.shape) if dim is None else arg.movedim(dim, 0)
+            arg = arg.flatten(0, 1)
+        folded.append(arg)
+    return folded
+
+
+def _unfold(size: int, results: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    # What is absent has no model axis, but vmap wants an axis of its own.
+    return tuple(r.unflatten(0, (size, -1)) if r.dim() > 1 else r.expand(size, *r.shape) for r in results)
+
+
+def _dense(part: Maybe) -> Maybe:
+    return None if part is None else part.contiguous()
+
+
+def _address(part: Maybe) -> int:
+    return 0 if part is None or not part.numel() else part.data_ptr()

@@ -1,0 +1,257 @@
+"""All layers and directions in one autograd node: the shortest way from a layer's eager call to the kernel.
+
+(x, state, weights) -> outputs, state.  Nothing is checked here: recurrent.py lets only what fits come so far.
+T steps, B rows, D inputs, H hidden, L layers times directions (layer 0 forward, layer 0 reverse, layer 1 ...).
+x is [T, B, D] or, batch first, [B, T, D]; h0 and c0 are [L, B, H] or None for zeros; weights are torch's flat weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stepahead.nn import reference
+
+try:
+    from stepahead import _native
+except ImportError:  # neither a wheel nor a compiler
+    _native = None  # type: ignore[assignment]
+
+CODES = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3}  # the kernel's numbers
+
+Maybe = Tensor | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a module fixes.  cell: a key of CODES. dropout: between layers, 0 when not training."""
+
+    cell: str
+    hidden: int
+    layers: int
+    directions: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+
+    @property
+    def per_pass(self) -> int:
+        """Weights of one layer in one direction."""
+        return 4 if self.bias else 2
+
+
+class Stack(torch.autograd.Function):
+    """apply(plan, lengths, x, h0, c0, *weights) -> (outputs, h_n) or, for the LSTM, (outputs, h_n, c_n)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: Plan, lengths: Maybe, x: Tensor, h0: Maybe, c0: Maybe, *weights: Tensor
+    ) -> tuple[Tensor, ...]:
+        saved: list[Tensor] = []
+        masks: list[Tensor] = []
+        results = forward(plan, lengths, x, h0, c0, weights, saved, masks)
+        ctx.plan = plan
+        ctx.save_for_backward(lengths, x, h0, c0, *weights, *saved, *masks)
+        ctx.set_materialize_grads(False)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
+        lengths, *rest = ctx.saved_tensors
+        plan, wanted = ctx.plan, ctx.needs_input_grad[2:]
+        first, last = len(wanted), len(wanted) + plan.layers * plan.directions
+        inputs, saved, masks = rest[:first], rest[first:last], rest[last:]
+        if torch.is_grad_enabled():  # create_graph=True: the kernel has no second derivative, the reference has
+            return None, None, *differentiable_backward(plan, lengths, inputs, masks, grads, wanted)
+        return None, None, *backward(plan, lengths, inputs, saved, masks, grads, wanted)
+
+
+def forward(
+    plan: Plan,
+    lengths: Maybe,
+    x: Tensor,
+    h0: Maybe,
+    c0: Maybe,
+    weights: Sequence[Tensor],
+    saved: list[Tensor] | None = None,
+    masks: list[Tensor] | None = None,
+) -> tuple[Tensor, ...]:
+    """Run the stack; with `saved` and `masks`, append to them what backward needs."""
+    code, hidden, directions, per_pass = CODES[plan.cell], plan.hidden, plan.directions, plan.per_pass
+    rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
+    double, size, threads = x.dtype is torch.float64, x.element_size(), torch.get_num_threads()
+    width, state = directions * hidden, rows * hidden * size
+    h_n = x.new_empty((plan.layers * directions, rows, hidden))
+    c_n = torch.empty_like(h_n) if code == 2 else None
+    h0_at, c0_at, h_n_at, c_n_at, lengths_at = map(_address, (h0, c0, h_n, c_n, lengths))
+    # Inner layers are time-major, as torch's are: the same seed then draws the same dropout.
+    stride_b, stride_t, stride_d = _row_step(x, plan.batch_first)
+    for layer in range(plan.layers):
+        ends = layer == plan.layers - 1
+        batch_first = ends and plan.batch_first
+        outputs = x.new_empty((rows, steps, width) if batch_first else (steps, rows, width))
+        out_b, out_t = (steps * width, width) if batch_first else (width, rows * width)
+        for direction in range(directions):
+            k = layer * directions + direction
+            kept_at = 0
+            if saved is not None:
+                saved.append(x.new_empty(_saved_size(plan.cell, steps, rows, x.shape[2], hidden, double)))
+                kept_at = saved[-1].data_ptr()
+            addresses = [weight.data_ptr() for weight in weights[k * per_pass : (k + 1) * per_pass]]
+            if per_pass == 2:
+                addresses += [0, 0]
+            _native.scan_forward_at(
+                code, double, 1, steps, rows, x.shape[2], hidden, direction == 1, threads,
+                x.data_ptr(), 0, stride_t, stride_b, stride_d, *addresses,
+                h0_at and h0_at + k * state, c0_at and c0_at + k * state, lengths_at,
+                outputs.data_ptr() + direction * hidden * size, 0, out_t, out_b,
+                h_n_at + k * state, c_n_at and c_n_at + k * state, kept_at,
+            )  # fmt: skip
+        if plan.dropout and not ends:
+            mask = torch.dropout(torch.ones_like(outputs), plan.dropout, True)
+            outputs.mul_(mask)
+            if masks is not None:
+                masks.append(mask)
+        x, stride_b, stride_t, stride_d = outputs, out_b, out_t, 1
+    return (x, h_n) if c_n is None else (x, h_n, c_n)
+
+
+def backward(
+    plan: Plan,
+    lengths: Maybe,
+    inputs: Sequence[Maybe],
+    saved: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    grads: Sequence[Maybe],
+    wanted: Sequence[bool],
+) -> list[Maybe]:
+    """Gradients of x, h0, c0 and the weights, None where not wanted."""
+    x, h0, c0, *weights = inputs
+    assert x is not None
+    grad_outputs, grad_h, grad_c = (*grads, None)[:3]
+    code, hidden, directions, per_pass = CODES[plan.cell], plan.hidden, plan.directions, plan.per_pass
+    rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
+    double, size, threads = x.dtype is torch.float64, x.element_size(), torch.get_num_threads()
+    state = rows * hidden * size
+    grad_h = grad_h if grad_h is None else grad_h.contiguous()
+    grad_c = grad_c if grad_c is None else grad_c.contiguous()
+    grad_h0 = torch.empty_like(h0, memory_format=torch.contiguous_format) if wanted[1] else None
+    grad_c0 = torch.empty_like(c0, memory_format=torch.contiguous_format) if wanted[2] else None
+    grad_weights = [torch.empty_like(w) if want else None for w, want in zip(weights, wanted[3:], strict=True)]
+    grad_h_at, grad_c_at, grad_h0_at, grad_c0_at, lengths_at = map(
+        _address, (grad_h, grad_c, grad_h0, grad_c0, lengths)
+    )
+    batch_first = plan.batch_first
+    for layer in reversed(range(plan.layers)):
+        stride_b, stride_t, stride_d = _row_step(grad_outputs, batch_first)
+        batch_first = plan.batch_first and layer == 0
+        width = x.shape[2] if layer == 0 else directions * hidden
+        total: Maybe = None
+        for direction in range(directions):
+            k = layer * directions + direction
+            grad_x = None
+            if layer or wanted[0]:
+                grad_x = x.new_empty((rows, steps, width) if batch_first else (steps, rows, width))
+            own = grad_weights[k * per_pass : (k + 1) * per_pass]
+            if any(grad is not None for grad in own):  # the kernel gives both products' gradients or neither
+                own = [
+                    torch.empty_like(weights[k * per_pass + n]) if grad is None else grad for n, grad in enumerate(own)
+                ]
+            addresses = [_address(grad) for grad in own]
+            if per_pass == 2:
+                addresses += [0, 0]
+            _native.scan_backward_at(
+                code, double, 1, steps, rows, width, hidden, direction == 1, threads,
+                weights[k * per_pass].data_ptr(), weights[k * per_pass + 1].data_ptr(), lengths_at,
+                saved[k].data_ptr(),
+                0 if grad_outputs is None else grad_outputs.data_ptr() + direction * hidden * size * stride_d,
+                0, stride_t, stride_b, stride_d,
+                grad_h_at and grad_h_at + k * state, grad_c_at and grad_c_at + k * state,
+                _address(grad_x), 0, *((width, steps * width) if batch_first else (rows * width, width)),
+                *addresses,
+                grad_h0_at and grad_h0_at + k * state, grad_c0_at and grad_c0_at + k * state,
+            )  # fmt: skip
+            total = grad_x if total is None or grad_x is None else total.add_(grad_x)
+        if masks and layer:
+            assert total is not None
+            total.mul_(masks[layer - 1])
+        grad_outputs = total
+    return [grad_outputs, grad_h0, grad_c0, *grad_weights]
+
+
+def differentiable_backward(
+    plan: Plan,
+    lengths: Maybe,
+    inputs: Sequence[Maybe],
+    masks: Sequence[Tensor],
+    grads: Sequence[Maybe],
+    wanted: Sequence[bool],
+) -> list[Maybe]:
+    """`backward` by the reference, in operations that can be differentiated again."""
+    # Aliases: where one input is computed from another, or two are one, each must get its own part only.
+    aliases = [t.view_as(t) if want and t is not None else t for t, want in zip(inputs, wanted, strict=True)]
+    results = by_reference(plan, lengths, aliases, masks)
+    pairs = [(result, grad) for result, grad in zip(results, grads, strict=True) if grad is not None]
+    sources = [alias for alias, want in zip(aliases, wanted, strict=True) if want and alias is not None]
+    if not pairs or not sources:
+        return [None] * len(inputs)
+    found = iter(
+        torch.autograd.grad(
+            [result for result, _ in pairs], sources, [grad for _, grad in pairs],
+            create_graph=True, allow_unused=True,
+        )
+    )  # fmt: skip
+    return [next(found) if want else None for want in wanted]
+
+
+def by_reference(
+    plan: Plan, lengths: Maybe, inputs: Sequence[Maybe], masks: Sequence[Tensor] = ()
+) -> tuple[Tensor, ...]:
+    """The stack in nn.reference's loops, with given dropout masks [T, B, directions*H]."""
+    x, h0, c0, *weights = inputs
+    assert x is not None
+    x = x.transpose(0, 1) if plan.batch_first else x
+    zeros = x.new_zeros((plan.layers * plan.directions, x.shape[1], plan.hidden))
+    starts = [zeros if part is None else part for part in ((h0, c0) if plan.cell == "lstm" else (h0,))]
+    finals: list[reference.State] = []
+    for layer in range(plan.layers):
+        parts = []
+        for direction in range(plan.directions):
+            k = len(finals)
+            own = weights[k * plan.per_pass : (k + 1) * plan.per_pass]
+            state = tuple(part[k] for part in starts)
+            outputs, final = reference.scan(
+                plan.cell,
+                x,
+                state,
+                *own,
+                lengths=lengths,
+                reverse=direction == 1,  # type: ignore[arg-type]
+            )
+            parts.append(outputs)
+            finals.append(final)
+        x = torch.cat(parts, dim=2)
+        if masks and layer < plan.layers - 1:
+            x = x * masks[layer]
+    x = x.transpose(0, 1) if plan.batch_first else x
+    return x, *(torch.stack(part) for part in zip(*finals, strict=True))
+
+
+def _row_step(sequence: Maybe, batch_first: bool) -> tuple[int, int, int]:
+    """Strides of rows, steps and features, in elements."""
+    if sequence is None:
+        return 0, 0, 0
+    first, second, third = sequence.stride()
+    return (first, second, third) if batch_first else (second, first, third)
+
+
+def _address(tensor: Maybe) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+@lru_cache(maxsize=1024)
+def _saved_size(cell: str, steps: int, rows: int, inputs: int, hidden: int, double: bool) -> int:
+    return _native.saved_size(cell, 1, steps, rows, inputs, hidden, double=double)
