@@ -1,0 +1,89 @@
+"""Frames out: columns of arrays -> a frame of the kind that came in, its times as the user wrote them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from stepahead.data.panel import Schema
+from stepahead.data.zones import database_zone, offset_minutes
+from stepahead.errors import require
+
+
+def to_frame(columns: Mapping[str, np.ndarray | Sequence[Any]], schema: Schema) -> Any:
+    """Build the frame that answers come in.
+
+    Args:
+        columns: name -> [R] values; datetime64 columns are UTC where the schema has a zone.
+        schema: its backend says which kind of frame, its time_kind and time_zone what times become.
+
+    Returns:
+        A pandas, polars or pyarrow frame.
+
+    Raises:
+        MissingExtraError: the library of that frame is not installed.
+
+    Example:
+        >>> to_frame({"ds": np.array([1, 2]), "LSTM": np.array([0.5, 0.6])}, Schema()).columns
+        ['ds', 'LSTM']
+    """
+    return FRAMES[schema.backend](columns, schema)
+
+
+def is_time(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.datetime64)
+
+
+def polars_frame(columns: Mapping[str, Any], schema: Schema) -> pl.DataFrame:
+    return pl.DataFrame([polars_column(name, values, schema) for name, values in columns.items()])
+
+
+def polars_column(name: str, values: Any, schema: Schema) -> pl.Series:
+    if not is_time(values):
+        return pl.Series(name, values)
+    stamps = pl.Series(name, values.astype("datetime64[us]"))
+    if schema.time_kind == "date":
+        return stamps.cast(pl.Date)
+    if schema.time_zone is None:
+        return stamps
+    return stamps.dt.replace_time_zone("UTC").dt.convert_time_zone(database_zone(schema.time_zone))
+
+
+def pandas_frame(columns: Mapping[str, Any], schema: Schema) -> Any:
+    pandas = require("pandas", extra="dev", purpose="a pandas frame")
+    return pandas.DataFrame({name: pandas_column(pandas, values, schema) for name, values in columns.items()})
+
+
+def pandas_column(pandas: Any, values: Any, schema: Schema) -> Any:
+    if not is_time(values):
+        return pandas.Series(values) if isinstance(values, np.ndarray) else pandas.Series(list(values))
+    if schema.time_kind == "date":
+        return pandas.Series(values.astype("datetime64[D]").astype(object), dtype=object)
+    stamps = pandas.Series(values.astype("datetime64[us]"))
+    if schema.time_zone is None:
+        return stamps
+    return stamps.dt.tz_localize("UTC").dt.tz_convert(pandas_zone(schema.time_zone))
+
+
+def pandas_zone(zone: str) -> Any:
+    """A name of the database, or the fixed offset itself."""
+    from datetime import timedelta, timezone
+
+    return timezone(timedelta(minutes=offset_minutes(zone))) if zone[:1] in "+-" else zone
+
+
+def pyarrow_frame(columns: Mapping[str, Any], schema: Schema) -> Any:
+    pyarrow = require("pyarrow", extra="dev", purpose="a pyarrow table")
+    return pyarrow.table({name: pyarrow_column(pyarrow, values, schema) for name, values in columns.items()})
+
+
+def pyarrow_column(pyarrow: Any, values: Any, schema: Schema) -> Any:
+    if not is_time(values):
+        return pyarrow.array(values if isinstance(values, np.ndarray) and values.dtype != object else list(values))
+    if schema.time_kind == "date":
+        return pyarrow.array(values.astype("datetime64[D]"), type=pyarrow.date32())
+    return pyarrow.array(values.astype("datetime64[us]"), type=pyarrow.timestamp("us", tz=schema.time_zone))
+
+
+FRAMES = {"polars": polars_frame, "pandas": pandas_frame, "pyarrow": pyarrow_frame}

@@ -1,0 +1,266 @@
+"""The door for tables.  A path or a frame, and what its columns are -> Panel.
+
+The user's table is checked here, once: whatever is wrong with it is one DataError with file, column, row and remedy.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from stepahead.data.cells import read_ids, read_numbers, read_static, try_numbers
+from stepahead.data.panel import Panel, Schema, preview
+from stepahead.data.stamps import read_stamps
+from stepahead.data.table import Table, open_table
+from stepahead.errors import ConfigError, DataError
+
+TIME_NAMES = ("date", "time", "timestamp", "datetime")  # in any case: taken for the time where there is no ds
+INDEX_NAMES = ("", "Unnamed: 0")  # what an index that was saved along is called
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column is what; past: the chosen past inputs without the target, or None for all that hold numbers."""
+
+    series: str | None
+    time: str
+    target: str
+    past: tuple[str, ...] | None
+    future: tuple[str, ...]
+    static: tuple[str, ...]
+
+    @property
+    def taken(self) -> tuple[str, ...]:
+        """Columns that have another role than past input."""
+        return (*filter(None, [self.series]), self.time, self.target, *self.future, *self.static)
+
+
+def read(
+    source: Any,
+    *,
+    series: str | None = None,
+    time: str | None = None,
+    target: str | None = None,
+    past: Sequence[str] | None = None,
+    future: Sequence[str] = (),
+    static: Sequence[str] = (),
+    time_format: str | None = None,
+) -> Panel:
+    """Read a table of one or many series.
+
+    Args:
+        source: path of a CSV (plain or gzip) or Parquet file, or a pandas, polars or pyarrow frame.
+        series: column that names the series; `unique_id` where there is one, else the table is one series.
+        time: column of dates, stamps or integer steps; `ds`, or else one that is called date or time.
+        target: column to forecast; `y`.
+        past: input columns known up to now, beside the target's own past; all other columns of numbers if None.
+        future: input columns known ahead, such as a holiday.
+        static: columns that do not change within a series: numbers, or text as categories.
+        time_format: how times are written where not in ISO, such as "%d/%m/%Y"; "integer" for steps like 20210131.
+
+    Returns:
+        The Panel: series in order of first appearance, rows sorted by time, missing values as NaN.
+
+    Raises:
+        DataError: the table cannot be used; the message names file, column, row and remedy.
+        ConfigError: one column in two roles.
+
+    Example:
+        >>> import polars as pl
+        >>> read(pl.DataFrame({"date": ["2021-01-01", "2021-01-02"], "close": [1.0, 2.0]}), target="close").y
+        array([1., 2.])
+    """
+    table = open_table(source)
+    roles = find_roles(
+        table,
+        series=series,
+        time=time,
+        target=target,
+        past=None if past is None else names(past),
+        future=names(future),
+        static=names(static),
+    )
+    return assemble(table, roles, time_format)
+
+
+def names(given: Sequence[str]) -> tuple[str, ...]:
+    """One name or several -> a tuple."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def find_roles(table: Table, **given: Any) -> Roles:
+    """Settle which column is what, and refuse a column that is not there or has two roles."""
+    columns = table.frame.columns
+    series = given["series"] or ("unique_id" if "unique_id" in columns else None)
+    target = given["target"] or "y"
+    past = None if given["past"] is None else tuple(name for name in given["past"] if name != target)
+    roles = Roles(series, given["time"] or find_time(table), target, past, given["future"], given["static"])
+    wanted = {"series": [series] if series else [], "time": [roles.time], "target": [target]}
+    wanted |= {"past": [*(past or ())], "future": [*roles.future], "static": [*roles.static]}
+    for role, chosen in wanted.items():
+        for name in chosen:
+            if name not in columns:
+                raise DataError(absent(table, role, name, given[role]))
+    refuse_two_roles(wanted)
+    return roles
+
+
+def find_time(table: Table) -> str:
+    """The time column where none is named: ds, or the one column that is called date or time."""
+    columns = table.frame.columns
+    found = ["ds"] if "ds" in columns else [name for name in columns if name.lower() in TIME_NAMES]
+    if len(found) == 1:
+        return found[0]
+    hint = "; call reset_index() if it is the index" if table.backend == "pandas" and not found else ""
+    several = f"{preview(found)} may each be the time" if found else "no column 'ds' for the time"
+    raise DataError(f"{table.source}: {several}; pass time= one of {preview(columns, 12)}{hint}")
+
+
+def absent(table: Table, role: str, name: str, given: Any) -> str:
+    """The message for a column that is not there."""
+    columns = table.frame.columns
+    by_lower = {column.lower(): column for column in reversed(columns)}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+    if close and given:
+        return f"{table.source}: no column '{name}' ({role}=); did you mean '{by_lower[close[0]]}'?"
+    index = "; call reset_index() if it is the index" if table.backend == "pandas" and role == "time" else ""
+    remedy = f"choose {role}= among" if given else f"pass {role}= one of"
+    return f"{table.source}: no column '{name}' for {role}; {remedy} {preview(columns, 12)}{index}"
+
+
+def refuse_two_roles(wanted: dict[str, list[str]]) -> None:
+    seen: dict[str, str] = {}
+    for role, chosen in wanted.items():
+        for name in chosen:
+            if name in seen:
+                twice = "twice" if seen[name] == role else f"in {seen[name]}= and in {role}="
+                raise ConfigError(f"column '{name}' is named {twice}; give it one role")
+            seen[name] = role
+
+
+def assemble(table: Table, roles: Roles, time_format: str | None) -> Panel:
+    """Read the columns by their roles, sort the rows and refuse duplicates."""
+    stamps = read_stamps(table, roles.time, time_format)
+    ids, codes = read_series(table, roles)
+    target = read_numbers(table, roles.target, flags=False)
+    inputs, notes = read_past(table, roles)
+    known = [read_numbers(table, name) for name in roles.future]
+    static = stack_static([read_static(table, name, codes, ids) for name in roles.static], len(ids))
+    order = sorted_rows(codes, stamps.values)
+    past = stack([*inputs.values(), target], order)
+    future = stack(known, order)
+    schema = Schema(
+        series=roles.series or "unique_id",
+        time=roles.time,
+        past=(*inputs, roles.target),
+        future=roles.future,
+        static=roles.static,
+        has_series=roles.series is not None,
+        time_kind=stamps.kind,
+        time_zone=stamps.zone,
+        backend=table.backend,
+        source=table.source,
+        notes=notes,
+    )
+    panel = Panel(
+        ids=ids,
+        offsets=np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))]).astype(np.int64),
+        times=stamps.values[order],
+        past=past,
+        future=future,
+        static=static,
+        schema=schema,
+    )
+    refuse_duplicates(table, panel, codes[order], order)
+    return panel
+
+
+def read_series(table: Table, roles: Roles) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the series in order of first appearance, and the position of each row's: [R] int64."""
+    if roles.series is None:
+        return (roles.target,), np.zeros(table.frame.height, dtype=np.int64)
+    column = read_ids(table, roles.series)
+    distinct = column.unique(maintain_order=True)
+    codes = column.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).to_numpy()
+    return tuple(distinct.to_list()), codes
+
+
+def read_past(table: Table, roles: Roles) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The past inputs beside the target, in the table's order unless they were named, and what was left out."""
+    if roles.past is not None:
+        return {name: read_numbers(table, name) for name in roles.past}, ()
+    others = [name for name in table.frame.columns if name not in roles.taken]
+    found = {name: None if name in INDEX_NAMES else try_numbers(table, name) for name in others}
+    inputs = {name: values for name, values in found.items() if values is not None}
+    left_out = [name for name in others if name not in inputs]
+    if not left_out:
+        return inputs, ()
+    note = f"left out {preview(left_out)}: no column of numbers (choose inputs with past=)"
+    return inputs, (note,)
+
+
+def stack(columns: list[np.ndarray], order: np.ndarray) -> np.ndarray:
+    """Columns [R] each -> [R, n] in the order of the rows."""
+    if not columns:
+        return np.empty((len(order), 0))
+    return np.stack([column[order] for column in columns], axis=1)
+
+
+def stack_static(columns: list[np.ndarray], n_series: int) -> np.ndarray:
+    """Static columns [S] each -> [S, J], object if any is text."""
+    if not columns:
+        return np.empty((n_series, 0))
+    kind = object if any(column.dtype == object for column in columns) else np.float64
+    return np.stack([column.astype(kind) for column in columns], axis=1)
+
+
+def sorted_rows(codes: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Positions of the rows, series after series, each by time; equal rows keep their order."""
+    ahead, behind = codes[1:], codes[:-1]
+    if ((ahead > behind) | ((ahead == behind) & (times[1:] >= times[:-1]))).all():
+        return np.arange(len(codes))
+    return np.lexsort((times, codes))
+
+
+def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: np.ndarray) -> None:
+    """Refuse two rows of one series at one time, saying whether they agree.  codes [R] and order [R] as sorted."""
+    double = (codes[1:] == codes[:-1]) & (panel.times[1:] == panel.times[:-1])
+    if not double.any():
+        return
+    first = int(np.argmax(double))
+    one, two = (int(order[first]), int(order[first + 1]))
+    values = np.concatenate([panel.past[first : first + 2], panel.future[first : first + 2]], axis=1)
+    differs = ~((values[0] == values[1]) | (np.isnan(values[0]) & np.isnan(values[1])))
+    schema = panel.schema
+    where = f"series '{panel.ids[codes[first]]}', " if schema.has_series else ""
+    where += f"{schema.time} {table.frame[schema.time][two]}: {table.row(one)} and {table.row(two)}"
+    hint = "" if schema.has_series else ", or name the column of series with series= if there are several"
+    if not differs.any():
+        raise DataError(f"{table.source}: {where} are the same; remove one{hint}")
+    column = (*schema.past, *schema.future)[int(np.argmax(differs))]
+    pair = " and ".join(f"{value:g}" for value in values[:, int(np.argmax(differs))])
+    raise DataError(f"{table.source}: {where} conflict (column '{column}': {pair}); keep one of them{hint}")
+
+
+def read_like(source: Any, schema: Schema, *, time_format: str | None = None) -> Panel:
+    """Read another table with the columns that a model learned from.
+
+    schema: the model's; its inputs are taken by name, in its order.
+
+    Raises:
+        DataError: as `read` does.
+    """
+    panel = read(
+        source,
+        series=schema.series if schema.has_series else None,
+        time=schema.time,
+        target=schema.target,
+        past=schema.past[:-1],
+        future=schema.future,
+        static=schema.static,
+        time_format=time_format,
+    )
+    return replace(panel, schema=replace(panel.schema, notes=()))

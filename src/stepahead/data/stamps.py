@@ -1,0 +1,200 @@
+"""What time a cell means.  A column of dates, stamps or integer steps -> Stamps, in UTC where there is a zone.
+
+ISO forms alone are understood without being told: 2021-01-31, 2021/01/31, 2021-01, 2021-01-31T10:00:00+01:00.
+Whether 03/04/2021 is in March or in April is asked, never guessed.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from stepahead.data.cells import MISSING
+from stepahead.data.table import Table
+from stepahead.data.zones import offset_minutes, offset_name
+from stepahead.errors import DataError
+
+ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
+ISO = (
+    r"^(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2}))?"  # year, month, day
+    r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"  # hour, minute, second, fraction
+    r"\s?(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?$"  # zone
+)
+INTEGER = r"^[+-]?\d{1,19}$"
+COMPACT = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
+TWO_WAYS = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
+CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """The times of all rows: values [R] datetime64[us] (UTC where there is a zone) or int64 steps.
+
+    kind: "integer" | "date" | "datetime". zone: an IANA name, a fixed offset such as "+05:30", or None.
+    """
+
+    values: np.ndarray
+    kind: str
+    zone: str | None = None
+
+
+def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
+    """The time column of a table.
+
+    time_format: how text is written, such as "%d/%m/%Y"; "integer" for steps that look like dates.
+
+    Raises:
+        DataError: a missing, unreadable or ambiguous time, or stamps with and without a zone.
+    """
+    column = table.frame[name]
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    refuse_missing(table, name, column)
+    if column.dtype == pl.Date:
+        kind = "date" if table.backend != "pandas" or name in table.dates else "datetime"
+        return Stamps(column.cast(pl.Datetime("us")).to_numpy(), kind)
+    if isinstance(column.dtype, pl.Datetime):
+        utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.dtype.time_zone else column
+        return Stamps(utc.cast(pl.Datetime("us")).to_numpy(), "datetime", column.dtype.time_zone)
+    if column.dtype.is_float():
+        column = whole_steps(table, name, column)
+    if column.dtype.is_integer():
+        column = column.cast(pl.String)
+    if column.dtype != pl.String:
+        raise DataError(f"{table.source}: column '{name}' holds {column.dtype}; give dates, stamps or integer steps")
+    return read_text(table, name, column.str.strip_chars(), time_format)
+
+
+def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
+    missing = column.is_null()
+    if column.dtype == pl.String:
+        missing |= column.str.strip_chars().str.to_lowercase().is_in([*MISSING, "nat"]).fill_null(False)
+    elif column.dtype.is_float():
+        missing |= column.is_nan().fill_null(False)
+    if missing.any():
+        table.refuse(name, int(missing.arg_max() or 0), "there is no time; fill it in or remove the row")
+
+
+def whole_steps(table: Table, name: str, column: pl.Series) -> pl.Series:
+    """Decimals that are whole numbers, as pandas makes of integers in passing."""
+    odd = (column != column.round()) | (column.abs() > 2.0**53)
+    if odd.any():
+        place = int(odd.arg_max() or 0)
+        table.refuse(name, place, f"{column[place]} is not a whole step; give integers, dates or stamps")
+    return column.cast(pl.Int64)
+
+
+def read_text(table: Table, name: str, text: pl.Series, time_format: str | None) -> Stamps:
+    if time_format not in (None, "integer"):
+        return formatted(table, name, text, str(time_format))
+    digits = text.str.contains(INTEGER)
+    if time_format == "integer" or digits.all():
+        return integers(table, name, text, named=time_format == "integer")
+    if text.str.contains(ISO_DATE).all():
+        days = text.str.to_date("%Y-%m-%d", strict=False)
+        if days.null_count() == 0:
+            kind = "datetime" if table.backend == "pandas" else "date"
+            return Stamps(days.cast(pl.Datetime("us")).to_numpy(), kind)
+    return iso(table, name, text)
+
+
+def integers(table: Table, name: str, text: pl.Series, *, named: bool) -> Stamps:
+    """Integer steps; eight digits that all read as a calendar day are asked about first."""
+    steps = text.cast(pl.Int64, strict=False)
+    if steps.null_count():
+        place = int(steps.is_null().arg_max() or 0)
+        table.refuse(name, place, f"'{text[place]}' is not a whole step; give integers of up to 18 digits")
+    if not named and text.str.contains(COMPACT).all():
+        table.refuse(
+            name,
+            0,
+            f"'{text[0]}' may be a date or a step; pass time_format='%Y%m%d', or time_format='integer' for steps",
+        )
+    return Stamps(steps.to_numpy(), "integer")
+
+
+def formatted(table: Table, name: str, text: pl.Series, time_format: str) -> Stamps:
+    """Text in the form that the user gave; %Y and %Y-%m mean the first day of the year or month."""
+    written, pattern = text, time_format
+    if not re.search(r"%[-_0]?[djeDFxsc+]", pattern):
+        written, pattern = written + " 01", pattern + " %d"
+    if not re.search(r"%[-_0]?[mbBhjDFxsc+]", pattern):
+        written, pattern = written + " 01", pattern + " %m"
+    zoned = "%z" in pattern or "%:z" in pattern or "%#z" in pattern
+    clock = CLOCK.search(time_format) is not None
+    try:
+        moments = written.str.strptime(pl.Datetime("us") if clock else pl.Date, pattern, strict=False)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{table.source}: column '{name}': time_format='{time_format}' is not understood; "
+            "use the codes of strptime, such as '%d/%m/%Y %H:%M'"
+        ) from error
+    if moments.null_count():
+        place = int(moments.is_null().arg_max() or 0)
+        table.refuse(name, place, f"'{text[place]}' is not a time as '{time_format}' says; correct it or time_format=")
+    if zoned and clock:
+        moments = moments.dt.replace_time_zone(None)
+    kind = "datetime" if clock or table.backend == "pandas" else "date"
+    return Stamps(moments.cast(pl.Datetime("us")).to_numpy(), kind, "UTC" if zoned and clock else None)
+
+
+def iso(table: Table, name: str, text: pl.Series) -> Stamps:
+    """ISO dates and stamps, with or without an offset from UTC: all rows or none."""
+    fields = text.str.extract_groups(ISO).struct.unnest()
+    year, month, day, hour, minute, second = (
+        fields[f"{n}"].cast(pl.Int64).fill_null(int(n == 3)).to_numpy() for n in range(1, 7)
+    )
+    fraction = fields["7"].fill_null("0").str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64).to_numpy()
+    months = (year - 1970) * 12 + month - 1
+    first = months.astype("datetime64[M]")
+    length = ((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
+    good = (month >= 1) & (month <= 12) & (day >= 1) & (day <= length) & (hour < 24) & (minute < 60) & (second < 60)
+    good &= (year >= 1) & ~fields["1"].is_null().to_numpy()
+    good &= ~(fields["3"].is_null() & fields["4"].is_not_null()).to_numpy()  # a clock needs its day
+    if not good.all():
+        refuse_text(table, name, text, int(np.argmin(good)))
+    days = first.astype("datetime64[D]").astype("datetime64[us]").astype(np.int64) // 86_400_000_000 + day - 1
+    micros = ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + fraction
+    zone, minutes = offsets(table, name, text, fields["8"])
+    values = (micros - minutes * 60_000_000).astype("datetime64[us]")
+    kind = "datetime" if table.backend == "pandas" or fields["4"].is_not_null().any() else "date"
+    return Stamps(values, kind, zone)
+
+
+def offsets(table: Table, name: str, text: pl.Series, written: pl.Series) -> tuple[str | None, np.ndarray]:
+    """The zone's name and the minutes from UTC of each row; one fixed offset keeps its name, several become UTC."""
+    there = written.is_not_null().to_numpy()
+    if not there.any():
+        return None, np.zeros(len(there), dtype=np.int64)
+    if not there.all():
+        place = int(np.argmax(there != there[0]))
+        without, other = (place, 0) if there[0] else (0, place)
+        table.refuse(
+            name,
+            without,
+            f"'{text[without]}' has no time zone, but {table.row(other)} has one ('{text[other]}'); "
+            "give every stamp an offset, or none",
+        )
+    known = {str(zone): offset_minutes(str(zone)) for zone in written.unique()}
+    minutes = written.replace_strict(known, return_dtype=pl.Int64).to_numpy()
+    distinct = set(known.values())
+    return offset_name(distinct.pop()) if len(distinct) == 1 else "UTC", minutes
+
+
+def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
+    """Say why a cell is no time, and how to write it."""
+    cell = text[place]
+    if ways := TWO_WAYS.match(cell):
+        mark, year = ways[2], "%Y" if len(ways[4]) == 4 else "%y"
+        table.refuse(
+            name,
+            place,
+            f"'{cell}' may be day-first or month-first; pass time_format='%d{mark}%m{mark}{year}' "
+            f"or time_format='%m{mark}%d{mark}{year}'",
+        )
+    if re.fullmatch(INTEGER, cell):
+        table.refuse(name, place, f"'{cell}' is a number among dates; write all times alike")
+    if text.str.contains(INTEGER).mean() > 0.5:  # type: ignore[operator]
+        table.refuse(name, place, f"'{cell}' is not a whole step as the others are; correct it")
+    table.refuse(name, place, f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format=")

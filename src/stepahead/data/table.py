@@ -1,0 +1,268 @@
+"""Open what the user has.  A path (CSV, plain or gzip; Parquet) or a frame of pandas, polars or pyarrow -> Table.
+
+A CSV is read as text alone: what a cell means is decided later, column by column, so that a bad one can be named.
+"""
+
+import csv
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import polars as pl
+
+from stepahead.data.zones import offset_minutes, offset_name
+from stepahead.errors import DataError
+
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as it came.
+
+    frame: the columns; a CSV's are all text. source: file name or kind of frame, for messages. backend: "pandas" |
+    "polars" | "pyarrow", the kind of frame that answers come in. content: the bytes of a CSV, to find line numbers;
+    kept: [rows] which records of the CSV the rows are, None for all. dates: columns that held Python dates.
+    """
+
+    frame: pl.DataFrame
+    source: str
+    backend: str = "polars"
+    content: bytes | None = None
+    kept: np.ndarray | None = None
+    dates: frozenset[str] = frozenset()
+
+    def row(self, position: int) -> str:
+        """A row for a message: the line in a CSV file, else the position counted from 0."""
+        if self.content is None:
+            return f"row {position} (counted from 0)"
+        record = position if self.kept is None else int(self.kept[position])
+        return f"row {line_of_record(self.content, record)}"
+
+    def refuse(self, column: str, position: int, problem: str) -> NoReturn:
+        """Raise the error that names file, column and row."""
+        raise DataError(f"{self.source}: column '{column}', {self.row(position)}: {problem}")
+
+
+def open_table(source: Any) -> Table:
+    """A path or a frame -> Table.
+
+    Raises:
+        DataError: no such file, a folder, not what its name says, damaged, not UTF-8, or no kind of table.
+    """
+    table = open_file(Path(source)) if isinstance(source, str | os.PathLike) else open_frame(source)
+    check_names(table.frame.columns, table.source)
+    if table.frame.height == 0:
+        raise DataError(f"{table.source}: the table has no rows; give at least one")
+    return table
+
+
+def open_file(path: Path) -> Table:
+    """A file -> Table, by what its first bytes say it is."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give one CSV or Parquet file")
+    if not path.exists():
+        raise DataError(f"{path}: no such file in {path.absolute().parent}; check the name")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    if path.suffix.lower() == ".gz" or content[:2] == b"\x1f\x8b":
+        content = unzip(path, content)
+    if ".parquet" in (name.lower() for name in path.suffixes[-2:]) or content[:4] == b"PAR1":
+        return open_parquet(path, content)
+    if content[:4] == b"PK\x03\x04":
+        raise DataError(f"{path}: is a spreadsheet or a zip archive; save the table as CSV")
+    return open_csv(path, content)
+
+
+def unzip(path: Path, content: bytes) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        remedy = "copy it again" if content[:2] == b"\x1f\x8b" else "drop .gz from the name if it is plain text"
+        raise DataError(f"{path}: is not a whole gzip file; {remedy}") from error
+
+
+def open_parquet(path: Path, content: bytes) -> Table:
+    try:
+        frame = pl.read_parquet(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(f"{path}: is not a readable Parquet file ({first_line(error)}); write it again") from error
+    return Table(frame, str(path))
+
+
+def open_csv(path: Path, content: bytes) -> Table:
+    """Text of a CSV -> Table of text; lines with nothing on them are passed over."""
+    content = plain_text(path, content)
+    header = read_header(path, content)
+    check_names(header, str(path))
+    try:
+        frame = pl.read_csv(content, infer_schema=False, new_columns=header)
+    except pl.exceptions.PolarsError as error:
+        refuse_ragged(path, content, len(header))
+        raise DataError(f"{path}: is not a readable CSV ({first_line(error)}); save it again") from error
+    blank = frame.select(pl.all_horizontal(pl.all().is_null())).to_series()
+    if (frame.to_series(-1).is_null() & ~blank).any():
+        # polars fills a record that is cut short with nulls; a cell that is there and empty is another matter.
+        refuse_ragged(path, content, len(header))
+    kept = np.flatnonzero(~blank.to_numpy()) if blank.any() else None
+    return Table(frame.filter(~blank), str(path), content=content, kept=kept)
+
+
+def plain_text(path: Path, content: bytes) -> bytes:
+    """The bytes without their mark, checked to be UTF-8, with line ends that are understood."""
+    if not content.strip():
+        raise DataError(f"{path}: is empty; give a table with a line of column names")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise DataError(f"{path}: is in UTF-16; save it as UTF-8")
+    if b"\0" in content:
+        raise DataError(f"{path}: is not text (it holds zero bytes); give a CSV or Parquet file")
+    content = content.removeprefix(BOM)
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}: row {line} is not in UTF-8; save the file as UTF-8") from error
+    return content.replace(b"\r", b"\n") if b"\n" not in content else content
+
+
+def read_header(path: Path, content: bytes) -> list[str]:
+    """The column names: the first record that is not blank, outer spaces dropped."""
+    header = next((record for _, record in records(content) if record), [])
+    if len(header) == 1:
+        for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            if separator in header[0]:
+                raise DataError(
+                    f"{path}: row 1 is separated by {name}; save it with commas, or pass a frame: "
+                    f"sa.read(pandas.read_csv(path, sep={separator!r}))"
+                )
+    return [name.strip() for name in header]
+
+
+def check_names(names: list[str], source: str) -> None:
+    """Refuse a column name that comes twice, unless it is empty."""
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DataError(f"{source}: two columns are named '{name}'; rename one of them")
+
+
+def refuse_ragged(path: Path, content: bytes, width: int) -> None:
+    """Raise for the first record that has more or fewer cells than there are names, or an open quotation mark."""
+    line = 1
+    try:
+        for line, record in records(content):
+            if record and len(record) != width:
+                raise DataError(
+                    f"{path}: row {line} has {len(record)} cells, the header has {width}; "
+                    "put text with commas between quotation marks"
+                )
+    except csv.Error as error:
+        raise DataError(f"{path}: near row {line}: a quotation mark is not closed ({error}); close it") from error
+
+
+def records(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each record, blank lines as no cells; one record may span lines."""
+    reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+    start = 1
+    for record in reader:
+        yield start, record
+        start = reader.line_num + 1
+
+
+def line_of_record(content: bytes, record: int) -> int:
+    """The line of the file, counted from 1, on which a record (counted from 0, after the header) starts."""
+    named = False
+    count = 0
+    for line, cells in records(content):
+        if not named:
+            named = bool(cells)
+        elif count == record:
+            return line
+        else:
+            count += 1
+    return record + 2
+
+
+def open_frame(source: Any) -> Table:
+    """A frame of pandas, polars or pyarrow -> Table, through narwhals."""
+    import narwhals as nw
+
+    try:
+        frame = nw.from_native(source, eager_only=True)
+    except TypeError as error:
+        kind = type(source).__name__
+        remedy = "call .collect() first" if kind == "LazyFrame" else "give a path or a pandas, polars or pyarrow frame"
+        raise DataError(f"a {kind} is not a table; {remedy}") from error
+    except ValueError as error:
+        raise DataError(f"{type(source).__module__.split('.')[0]} frame: {first_line(error)}; rename one") from error
+    backend = frame.implementation.value
+    if backend not in ("pandas", "polars", "pyarrow"):
+        raise DataError(f"a frame of {backend} is not read; turn it into a pandas, polars or pyarrow frame")
+    name = f"{backend} frame"
+    for column in frame.columns:
+        if not isinstance(column, str):
+            raise DataError(f"{name}: the column name {column!r} is not text; rename it")
+    if backend == "polars":
+        return Table(frame.to_native(), name)
+    columns = {column: plain_column(frame[column]) for column in frame.columns}
+    dates = {column for column in frame.columns if columns[column].dtype == pl.Date}
+    return Table(pl.DataFrame(columns), name, backend, dates=frozenset(dates))
+
+
+def plain_column(column: Any) -> pl.Series:
+    """A narwhals Series of another library -> polars, without asking pandas for pyarrow."""
+    import narwhals as nw
+
+    kind = column.dtype
+    if kind.is_float() or kind.is_decimal():
+        return pl.Series(column.cast(nw.Float64).to_numpy(), dtype=pl.Float64, nan_to_null=True)
+    if kind.is_integer() and not column.is_null().any():
+        return pl.Series(column.to_numpy())
+    if kind == nw.Datetime:
+        zone = kind.time_zone
+        if zone is not None:
+            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        stamps = pl.Series(column.to_numpy().astype("datetime64[us]"))
+        return stamps if zone is None else zoned(stamps, str(zone))
+    return plain_values(column.to_list(), column.is_null().to_numpy())
+
+
+def zoned(stamps: pl.Series, zone: str) -> pl.Series:
+    """UTC stamps with a zone's name; a zone that polars does not know becomes ISO text with its offset."""
+    utc = stamps.dt.replace_time_zone("UTC")
+    try:
+        return utc.dt.convert_time_zone(zone)
+    except pl.exceptions.PolarsError:
+        minutes = offset_minutes(zone)
+        local = stamps.dt.offset_by(f"{minutes}m")
+        return local.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f") + offset_name(minutes)
+
+
+def plain_values(values: list[Any], missing: np.ndarray) -> pl.Series:
+    """Python objects -> numbers, booleans, dates or text; stamps become ISO text, which is read like any other."""
+    from datetime import date, datetime
+    from numbers import Number
+
+    cells = [None if gone else value for value, gone in zip(values, missing, strict=True)]
+    there = [value for value in cells if value is not None]
+    if there and all(isinstance(value, bool | np.bool_) for value in there):
+        return pl.Series(cells, dtype=pl.Boolean)
+    if there and all(isinstance(value, int | np.integer) for value in there):
+        return pl.Series(cells, dtype=pl.Int64, strict=False)
+    if there and all(isinstance(value, Number) or type(value).__name__ == "Decimal" for value in there):
+        return pl.Series([None if value is None else float(value) for value in cells], dtype=pl.Float64)
+    if there and all(isinstance(value, date) and not isinstance(value, datetime) for value in there):
+        return pl.Series(cells, dtype=pl.Date)
+    texts = [cell.isoformat() if isinstance(cell, date) else cell for cell in cells]
+    return pl.Series([None if cell is None else str(cell) for cell in texts], dtype=pl.String)
+
+
+def first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
