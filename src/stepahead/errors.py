@@ -13,6 +13,7 @@ The shell prints any of them as one line and exits with status 2.
 
 from importlib import import_module
 from types import ModuleType
+from typing import Any
 
 
 class StepaheadError(Exception):
@@ -32,7 +33,14 @@ class NotFittedError(StepaheadError, ValueError):
 
 
 class TrainingError(StepaheadError, RuntimeError):
-    """The training could not go on; what was good so far is kept."""
+    """The training could not go on; what was good so far is kept.
+
+    kept: what was learned so far: results of each network from `train`, a fitted model from `learn`.
+    """
+
+    def __init__(self, message: str, kept: Any = ()) -> None:
+        super().__init__(message)
+        self.kept = kept
 
 
 class ModelFileError(StepaheadError, ValueError):

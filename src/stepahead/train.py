@@ -11,30 +11,21 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from stepahead.checkpoint import Job, Trained, resume, write_checkpoint
 from stepahead.data.windows import WindowSource
 from stepahead.errors import TrainingError
 from stepahead.nn.heads import make_head
-from stepahead.nn.loop import Arrays, Descent, TorchLoop
+from stepahead.nn.loop import Descent, TorchLoop
 from stepahead.nn.network import Network, Wrapped
 from stepahead.recipe import Config
 
 Progress = Callable[["Report"], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """One network to train: windows [N] origins to learn from, [V] origins to validate on (may be none), its seed."""
-
-    source: WindowSource
-    train: np.ndarray
-    valid: np.ndarray
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -46,23 +37,6 @@ class Report:
     loss: float
     valid: float | None
     rows_per_second: float
-
-
-@dataclass
-class Trained:
-    """What a network learned, and how.
-
-    weights: the best so far on the validation part, or the newest where there is none. history: (step, loss,
-    validation loss or NaN) at each check; step 0 is before the first step. steps: taken. stopped: "max_steps" |
-    "patience" | "interrupted" | "nan".
-    """
-
-    weights: Arrays
-    best: float = float("inf")
-    checks_without_gain: int = 0
-    steps: int = 0
-    stopped: str = ""
-    history: list[tuple[int, float, float]] = field(default_factory=list)
 
 
 def train(
@@ -79,13 +53,13 @@ def train(
     network: a user's own module to train in place of the recipe's; each job trains a copy of it.
     checkpoint: file that holds the run; an existing one of the same run is gone on with.
     Returns: Trained for each job, in order. Ctrl-C ends the training and keeps the best so far.
-    Raises: TrainingError when a loss is no longer a number; its `trained` holds the last good weights.
+    Raises: TrainingError when a loss is no longer a number; its `kept` holds the results so far, with the last good weights.
     """
     with torch_seeded(jobs[0].seed):
         loops = [make_loop(job, config, network, device) for job in jobs]
         results = [Trained(weights=loop.weights()) for loop in loops]
         rates = learning_rates(config)
-        step = resume(checkpoint, jobs, config, loops, results) if checkpoint else 0
+        step = resume(checkpoint, jobs, config, loops, results) if checkpoint and checkpoint.exists() else 0
         if step == 0 and config.patience is not None:
             for job, loop, result in zip(jobs, loops, results, strict=True):
                 keep_best(result, loop, config, 0, float("nan"), loop.loss(job.valid))  # checkpoint zero: no step yet
@@ -104,7 +78,7 @@ def train(
                     rows += sum(map(len, block))
                 step = stop
                 if checkpoint:
-                    save_checkpoint(checkpoint, jobs, config, loops, results, step)
+                    write_checkpoint(checkpoint, jobs, config, loops, results, step)
                 if progress:
                     progress(report(results, config, step, rows / (time.perf_counter() - started)))
         except KeyboardInterrupt:
@@ -124,7 +98,9 @@ def make_loop(job: Job, config: Config, network: torch.nn.Module | None, device:
         return batch.x, batch.context, *source.targets(origins, batch.base, batch.unit)
 
     torch.manual_seed(job.seed)
-    module = wrap(network, config, head.outputs) if network is not None else build(source, config, head.outputs)
+    module = (
+        Wrapped(network, config.horizon, head.outputs) if network is not None else build(source, config, head.outputs)
+    )
     return TorchLoop(module, head, feed, Descent(config.weight_decay, config.gradient_clip), device)
 
 
@@ -141,13 +117,6 @@ def build(source: WindowSource, config: Config, outputs: int) -> Network:
         outputs=outputs,
         zero_head=config.zero_head,
     )
-
-
-def wrap(network: torch.nn.Module, config: Config, outputs: int) -> Wrapped:
-    """A copy of the user's module, so that fitting does not change the one that was given."""
-    import copy
-
-    return Wrapped(copy.deepcopy(network), config.horizon, outputs)
 
 
 def batches(job: Job, config: Config, start: int, stop: int) -> Iterator[np.ndarray]:
@@ -197,12 +166,11 @@ def stop_at_nan(losses: np.ndarray, step: int, result: Trained, results: list[Tr
     if len(bad) == 0:
         return
     result.stopped = "nan"
-    error = TrainingError(
+    raise TrainingError(
         f"the loss is not a number at step {step + int(bad[0]) + 1}; the weights of step {result.steps} are kept; "
-        f"try a smaller learning_rate or gradient_clip=1"
+        f"try a smaller learning_rate or gradient_clip=1",
+        kept=results,
     )
-    error.trained = results
-    raise error
 
 
 def report(results: list[Trained], config: Config, step: int, speed: float) -> Report:
@@ -216,21 +184,6 @@ def torch_seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def resume(checkpoint: Path, jobs: Sequence[Job], config: Config, loops: list[TorchLoop], results: list[Trained]) -> int:
-    """Go on with a checkpoint of the same run, if there is one; returns the step it stands at."""
-    from stepahead.checkpoint import load_checkpoint
-
-    if not checkpoint.exists():
-        return 0
-    return load_checkpoint(checkpoint, jobs, config, loops, results)
-
-
-def save_checkpoint(*run: object) -> None:
-    from stepahead.checkpoint import write_checkpoint
-
-    write_checkpoint(*run)  # type: ignore[arg-type]
 
 
 def warn_interrupted(results: Sequence[Trained]) -> None:

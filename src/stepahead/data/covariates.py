@@ -37,20 +37,24 @@ class Covariates:
         """Known-ahead inputs of each row, scaled: [R, K]."""
         return (panel.future - self.center) / self.spread
 
-    def context(self, panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
+    def context(self, panel: Panel, origins: np.ndarray, horizon: int, future: np.ndarray | None = None) -> np.ndarray:
         """What is known about each origin's horizon and series: [N, C] float32.
+
+        future: [N, H, K] inputs of the rows to come; None takes them from the panel's own later rows.
 
         Raises: DataError when a row of the horizon has no known-ahead values.
         """
         if self.width(horizon) == 0:
             return np.zeros((len(origins), 0), dtype=np.float32)
         series = np.searchsorted(panel.offsets, origins, side="right") - 1
-        parts = [self._ahead(panel, origins, series, horizon), self._static(panel)[series]]
+        ahead = self._ahead(panel, origins, series, horizon) if future is None else future
+        scaled = (ahead - self.center) / self.spread  # [N, H, K]
+        parts = [scaled.reshape(len(origins), -1), self._static(panel)[series]]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def _ahead(self, panel: Panel, origins: np.ndarray, series: np.ndarray, horizon: int) -> np.ndarray:
         if len(self.center) == 0:
-            return np.zeros((len(origins), 0))
+            return np.zeros((len(origins), horizon, 0))
         rows = origins[:, None] + np.arange(1, horizon + 1)
         short = rows[:, -1] >= panel.offsets[series + 1]
         if short.any():
@@ -59,8 +63,7 @@ class Covariates:
             raise DataError(
                 f"series '{where}': the forecast needs {names} for each of the next {horizon} steps; pass future="
             )
-        ahead = (panel.future[rows] - self.center) / self.spread
-        return ahead.reshape(len(origins), -1)
+        return panel.future[rows]
 
     def _static(self, panel: Panel) -> np.ndarray:
         """Static inputs of every series as numbers: [S, n_static]."""

@@ -75,8 +75,11 @@ class WindowSource:
         """The rows that each origin forecasts: [N, H]."""
         return origins[:, None] + np.arange(1, self.horizon + 1)
 
-    def batch(self, origins: np.ndarray) -> Batch:
-        """Gather the windows that end at these rows: origins [N] -> Batch."""
+    def batch(self, origins: np.ndarray, future: np.ndarray | None = None) -> Batch:
+        """Gather the windows that end at these rows: origins [N] -> Batch.
+
+        future: [N, H, K] known-ahead inputs of the rows to come; None takes them from the panel's later rows.
+        """
         rows = origins[:, None] + np.arange(1 - self.steps, 1)  # [N, T]
         x = self.features[rows]
         if self.carried is not None:
@@ -88,7 +91,7 @@ class WindowSource:
             past[...] = (past - level) / size
         last = self.filled.carried[origins, -1]
         base, unit = self.scale.anchors(last, level[:, 0, -1], size[:, 0, -1])
-        context = self.covariates.context(self.panel, origins, self.horizon)
+        context = self.covariates.context(self.panel, origins, self.horizon, future)
         return Batch(x.astype(np.float32, copy=False), context, base, unit)
 
     def targets(self, origins: np.ndarray, base: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,10 @@
 H horizon, O numbers a step ahead.
 """
 
+import copy
+from collections.abc import Callable, Mapping
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +55,7 @@ class Wrapped(nn.Module):
 
     def __init__(self, module: nn.Module, horizon: int, outputs: int) -> None:
         super().__init__()
-        self.module = module
+        self.module = copy.deepcopy(module)  # fitting does not change the one that was given
         self.tail = nn.Parameter(torch.tensor(3.0))
         self.shape = (horizon, outputs)
 
@@ -69,3 +73,17 @@ def make_cell(cell: str, n_features: int, hidden_size: int, num_layers: int, dro
     if cell == "gru":
         return GRU(n_features, hidden_size, **shared)
     return RNN(n_features, hidden_size, nonlinearity="relu" if cell == "rnn_relu" else "tanh", **shared)
+
+
+def call_wrapped(
+    module: nn.Module, horizon: int, outputs: int
+) -> Callable[[Mapping[str, np.ndarray], np.ndarray], np.ndarray]:
+    """A user's module as a function: (weights by name, x [N, T, F]) -> [N, H, O], without gradients."""
+    wrapped = Wrapped(module, horizon, outputs).eval()
+
+    @torch.no_grad()
+    def call(weights: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
+        wrapped.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
+        return wrapped(torch.as_tensor(x), torch.zeros(len(x), 0)).numpy()
+
+    return call

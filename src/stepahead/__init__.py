@@ -1,0 +1,46 @@
+"""Predict the next step of any sequence with a recurrent network, and know whether to believe it.
+
+Names are loaded when they are first used: importing stepahead imports neither torch nor matplotlib.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepahead import nn
+    from stepahead.data.panel import Panel
+    from stepahead.data.read import read
+    from stepahead.data.windows import windows
+    from stepahead.evaluate.backtest import backtest
+    from stepahead.forecaster import Forecaster
+    from stepahead.load import load
+    from stepahead.symbol_model import SymbolModel
+
+__version__ = "0.1.0"
+
+HOMES = {
+    "Forecaster": "stepahead.forecaster",
+    "Panel": "stepahead.data.panel",
+    "SymbolModel": "stepahead.symbol_model",
+    "backtest": "stepahead.evaluate.backtest",
+    "load": "stepahead.load",
+    "read": "stepahead.data.read",
+    "windows": "stepahead.data.windows",
+}
+
+__all__ = ["Forecaster", "Panel", "SymbolModel", "backtest", "load", "nn", "read", "windows"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "nn":
+        from stepahead.errors import require
+
+        require("torch", extra="train", purpose="stepahead.nn")
+        return import_module("stepahead.nn")
+    if name not in HOMES:
+        raise AttributeError(f"module 'stepahead' has no attribute '{name}'")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,112 @@
+"""A training run on disk, so that it can go on after a kill and end in the same bits.
+
+write_checkpoint(path, run) -> file -> resume(path, the same run) -> the step it stands at.  The file is a safetensors
+file as model files are: checksummed, written in one step, nothing pickled.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from stepahead import store
+from stepahead.data.windows import WindowSource
+from stepahead.errors import ConfigError
+from stepahead.recipe import Config
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train: windows [N] origins to learn from, [V] origins to validate on (may be none), its seed."""
+
+    source: WindowSource
+    train: np.ndarray
+    valid: np.ndarray
+    seed: int
+
+
+@dataclass
+class Trained:
+    """What a network learned, and how.
+
+    weights: the best so far on the validation part, or the newest where there is none. history: (step, loss,
+    validation loss or NaN) at each check; step 0 is before the first step. steps: taken. stopped: "max_steps" |
+    "patience" | "interrupted" | "nan", or "" while it goes on.
+    """
+
+    weights: Arrays
+    best: float = float("inf")
+    checks_without_gain: int = 0
+    steps: int = 0
+    stopped: str = ""
+    history: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+class Loop(Protocol):
+    """What a checkpoint needs of a network in training."""
+
+    def weights(self) -> Arrays: ...
+    def load(self, weights: Arrays) -> None: ...
+    def state(self) -> Arrays: ...
+    def load_state(self, state: Arrays) -> None: ...
+
+
+def write_checkpoint(
+    path: Path, jobs: Sequence[Job], config: Config, loops: Sequence[Loop], results: Sequence[Trained], step: int
+) -> None:
+    """Write where the run stands after `step` steps, replacing an older checkpoint in one step."""
+    tensors: Arrays = {}
+    for m, (loop, result) in enumerate(zip(loops, results, strict=True)):
+        parts = {"now": loop.weights(), "state": loop.state(), "best": result.weights}
+        tensors |= {f"{m}.{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+        tensors[f"{m}.history"] = np.asarray(result.history, dtype=np.float64).reshape(-1, 3)
+        tensors[f"{m}.best_loss"] = np.asarray(result.best)
+    progress = [[r.checks_without_gain, r.steps, r.stopped] for r in results]
+    store.save(
+        path, tensors, {"kind": "checkpoint", "run": fingerprint(jobs, config), "step": step, "progress": progress}
+    )
+
+
+def resume(path: Path, jobs: Sequence[Job], config: Config, loops: Sequence[Loop], results: Sequence[Trained]) -> int:
+    """Put a run back where its checkpoint stands; returns the step.
+
+    Raises:
+        ConfigError: the checkpoint is of another run (other data, parameters or seed).
+        ModelFileError: the file is damaged.
+    """
+    tensors, saved = store.load(path)
+    if saved.get("kind") != "checkpoint" or saved["run"] != fingerprint(jobs, config):
+        raise ConfigError(f"{path}: is the checkpoint of another run; delete it, or give another checkpoint=")
+    for m, (loop, result) in enumerate(zip(loops, results, strict=True)):
+        loop.load(under(tensors, f"{m}.now."))
+        loop.load_state(under(tensors, f"{m}.state."))
+        result.weights = under(tensors, f"{m}.best.")
+        result.best = float(tensors[f"{m}.best_loss"])
+        result.history = [(int(s), float(l), float(v)) for s, l, v in tensors[f"{m}.history"]]
+        result.checks_without_gain, result.steps, result.stopped = saved["progress"][m]
+    return saved["step"]
+
+
+def under(tensors: Mapping[str, np.ndarray], prefix: str) -> Arrays:
+    """The arrays whose names begin so, without that beginning."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
+def fingerprint(jobs: Sequence[Job], config: Config) -> str:
+    """A digest of all that decides how a run goes: parameters, rows, origins, seeds."""
+    digest = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode())
+    seen: set[int] = set()
+    for job in jobs:
+        arrays: list[Any] = [job.train, job.valid, np.asarray(job.seed)]
+        if id(job.source) not in seen:
+            seen.add(id(job.source))
+            arrays += [job.source.features, job.source.panel.offsets, job.source.panel.future]
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

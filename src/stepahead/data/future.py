@@ -1,0 +1,53 @@
+"""Inputs known ahead for the rows to come.  A table, a Panel -> [S, H, K], every value there or a clear error.
+
+Legend: S series, H horizon, K inputs known ahead.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.calendar import Frequency
+from stepahead.data.panel import Panel, preview
+from stepahead.data.read import read
+from stepahead.errors import DataError
+
+
+def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) -> np.ndarray:
+    """The known-ahead inputs of the next `horizon` rows of each series of the panel.
+
+    table: as `read` takes it, with the panel's names for series, time and inputs; None where nothing was given.
+    Returns: [S, H, K] float64. Raises: DataError naming the first series, time and input that is missing.
+    """
+    names, schema = panel.schema.future, panel.schema
+    if table is None:
+        raise DataError(f"the model needs {preview(names)} for the next {horizon} rows of each series; pass future=")
+    series = schema.series if schema.has_series else None
+    given = (
+        table
+        if isinstance(table, Panel)
+        else read(table, series=series, time=schema.time, target=names[-1], past=names[:-1])
+    )
+    position = {name: s for s, name in enumerate(given.ids)}
+    wanted = frequency.after(panel.times[panel.offsets[1:] - 1], horizon)
+    ahead = np.full((panel.n_series, horizon, len(names)), np.nan)
+    for s, name in enumerate(panel.ids):
+        where = position.get(name) if schema.has_series else 0
+        if where is not None:
+            ahead[s] = look_up(given, where, wanted[s])
+    holes = np.isnan(ahead)
+    if holes.any():
+        s, step, column = (int(i[0]) for i in np.nonzero(holes))
+        raise DataError(
+            f"{given.schema.source}: '{names[column]}' is missing for series '{panel.ids[s]}' at {schema.time} "
+            f"{wanted[s, step]}; future= needs a row for each of the next {horizon} steps"
+        )
+    return ahead
+
+
+def look_up(given: Panel, series: int, times: np.ndarray) -> np.ndarray:
+    """The inputs of one series at these times: [H, K], NaN where there is no such row."""
+    rows = given.rows(series)
+    place = np.minimum(np.searchsorted(given.times[rows], times), rows.stop - rows.start - 1)
+    found = given.times[rows][place] == times
+    return np.where(found[:, None], given.past[rows][place], np.nan)

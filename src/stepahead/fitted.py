@@ -1,0 +1,201 @@
+"""What was learned, as one value: enough to forecast, and what a model file holds.  Panel, origins -> Forecast.
+
+No torch here: prediction on a CPU runs on the native kernel, or on NumPy.  (A user's own torch module is the exception:
+it is called as it is.)
+
+Legend: N origins, H horizon, L levels, M members.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.calendar import Frequency
+from stepahead.data.covariates import Covariates
+from stepahead.data.panel import Panel, Schema, preview
+from stepahead.data.scale import Scale
+from stepahead.data.windows import Batch, WindowSource, window_source
+from stepahead.errors import ConfigError, DataError
+from stepahead.forecast import Forecast
+from stepahead.recipe import Config
+from stepahead.runtime.network import Calibration, Reading, combine_members, movement, network_output
+
+CHUNK = 4096  # windows that are gathered and forecast at once
+
+OwnNetwork = Callable[[Mapping[str, np.ndarray], np.ndarray], np.ndarray]
+"""A user's module, ready to call: (weights of a member, x [N, T, F]) -> [N, H, O]."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained forecaster.
+
+    members: weights of each network by name. shrinkage: factor on the forecast change, 1 for none.
+    own: the user's module, or None.
+    """
+
+    config: Config
+    schema: Schema
+    frequency: Frequency
+    scale: Scale
+    covariates: Covariates
+    members: tuple[Mapping[str, np.ndarray], ...]
+    reading: Reading
+    calibration: Calibration
+    shrinkage: float = 1.0
+    own: OwnNetwork | None = None
+
+    def source(self, panel: Panel) -> WindowSource:
+        """The rows of a panel, prepared as this model reads them.
+
+        Raises: DataError when the panel has other inputs than the model was trained on.
+        """
+        check_inputs(panel.schema, self.schema)
+        return window_source(
+            panel,
+            scale=self.scale,
+            covariates=self.covariates,
+            window=self.config.window,
+            horizon=self.config.horizon,
+            missing=self.config.missing,
+        )
+
+    def forecast(
+        self,
+        source: WindowSource,
+        origins: np.ndarray,
+        *,
+        level: Sequence[float] = (),
+        future: np.ndarray | None = None,
+    ) -> Forecast:
+        """Forecast at these rows, each from its own series up to it.
+
+        source: of the panel. origins: [N] row positions. level: coverages in percent.
+        future: [N, H, K] known-ahead inputs of the rows to come; None takes them from the panel's own later rows.
+        Raises: DataError when an origin has no full window behind it.
+        """
+        panel, levels = source.panel, checked_levels(level)
+        check_origins(source, origins)
+        mean = np.empty((len(origins), self.config.horizon))
+        bounds = np.empty((2, *mean.shape, len(levels)))
+        for start in range(0, len(origins), CHUNK):
+            part = slice(start, start + CHUNK)
+            batch = source.batch(origins[part], None if future is None else future[part])
+            output = self.output(batch)
+            mean[part] = self.scale.invert(self.reading.point(output), batch.base, batch.unit)
+            if levels:
+                bounds[:, part] = self._interval(batch, output, levels)
+        series = np.searchsorted(panel.offsets, origins, side="right") - 1
+        cutoffs = panel.times[origins]
+        return Forecast(
+            name=self.config.name,
+            ids=np.asarray(panel.ids, dtype=object)[series],
+            cutoffs=cutoffs,
+            times=self.frequency.after(cutoffs, self.config.horizon),
+            mean=mean,
+            level=levels,
+            lo=bounds[0],
+            hi=bounds[1],
+            schema=panel.schema,
+        )
+
+    def output(self, batch: Batch) -> np.ndarray:
+        """What the members say together about a batch: [N, H, O] in scaled units."""
+        outputs = [self._member(weights, batch) for weights in self.members]
+        return self.shrinkage * combine_members(outputs, self.config.combine)
+
+    def _member(self, weights: Mapping[str, np.ndarray], batch: Batch) -> np.ndarray:
+        if self.own is not None:
+            return self.own(weights, batch.x)
+        return network_output(self.config.cell, weights, batch.x, batch.context, self.config.horizon)
+
+    def _interval(self, batch: Batch, output: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+        """Lower and upper bounds in the target's units: [2, N, H, L]."""
+        if self.reading.has_quantiles:
+            tails = np.asarray([(100 - level) / 200 for level in levels])
+            lo, hi = self.reading.quantile(output, tails), self.reading.quantile(output, 1 - tails)
+        else:
+            moved = movement(batch.x, bool(self.scale.difference))
+            middle, reach = self.reading.point(output)[..., None], self.calibration.radius(levels, moved)
+            lo, hi = middle - reach, middle + reach
+        return np.stack([self.scale.invert(bound, batch.base, batch.unit) for bound in (lo, hi)])
+
+
+def checked_levels(level: Sequence[float]) -> tuple[float, ...]:
+    """Coverages in ascending order. Raises: ConfigError for one that is not between 0 and 100."""
+    for value in level:
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 100:
+            raise ConfigError(f"level={value!r} must be a coverage in percent, above 0 and below 100")
+    return tuple(sorted(set(level)))
+
+
+def check_inputs(given: Schema, known: Schema) -> None:
+    """Raise DataError unless the panel has the inputs that the model was trained on, in their order."""
+    for kind in ("past", "future", "static"):
+        have, need = getattr(given, kind), getattr(known, kind)
+        if have != need:
+            raise DataError(
+                f"{given.source}: the model was trained on {kind} inputs {preview(need, 12) or 'none'}, "
+                f"the table gives {preview(have, 12) or 'none'}; name them alike when reading it"
+            )
+
+
+def check_origins(source: WindowSource, origins: np.ndarray) -> None:
+    """Raise DataError where the window of an origin would begin before its series, or hold an input never seen."""
+    panel = source.panel
+    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    known = origins - panel.offsets[series] + 1
+    short = known < source.window
+    if short.any():
+        first = int(np.flatnonzero(short)[0])
+        raise DataError(
+            f"{panel.schema.source}: series '{panel.ids[series[first]]}' has {known[first]} rows, the model's window is "
+            f"{source.window}; give more history, or leave the series out"
+        )
+    if not source.filled.ready[origins].all():
+        first = int(np.flatnonzero(~source.filled.ready[origins])[0])
+        raise DataError(
+            f"{panel.schema.source}: series '{panel.ids[series[first]]}' has an input without a single value up to "
+            f"{panel.schema.time} {panel.times[origins[first]]}; fill it, or leave the column out"
+        )
+
+
+def pack(fitted: Fitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A Fitted as arrays and JSON, for a model file."""
+    scale, covariates = fitted.scale, fitted.covariates
+    tensors = {f"member.{m}.{name}": array for m, w in enumerate(fitted.members) for name, array in w.items()}
+    tensors |= {f"scale.{n}": getattr(scale, n) for n in ("logs", "floor", "center", "spread")}
+    tensors |= {"covariates.center": covariates.center, "covariates.spread": covariates.spread}
+    tensors |= {"reading.t_table": fitted.reading.t_table, "calibration.scores": fitted.calibration.scores}
+    config = {
+        "config": fitted.config.to_json(),
+        "schema": {n: v for n, v in vars(fitted.schema).items() if n not in ("notes", "backend", "source")},
+        "frequency": vars(fitted.frequency),
+        "scale": {n: getattr(scale, n) for n in ("kind", "difference", "clip", "level_rows")},
+        "statics": covariates.statics,
+        "floor": fitted.calibration.floor,
+        "shrinkage": fitted.shrinkage,
+        "members": len(fitted.members),
+    }
+    return tensors, config
+
+
+def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: OwnNetwork | None = None) -> Fitted:
+    """The inverse of `pack`."""
+    config = Config.from_json(saved["config"])
+    under = lambda prefix: {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}  # noqa: E731
+    rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
+    return Fitted(
+        config=config,
+        schema=Schema(**{n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}),
+        frequency=Frequency(**saved["frequency"]),
+        scale=Scale(**saved["scale"], **under("scale.")),
+        covariates=Covariates(**under("covariates."), statics=rules),
+        members=tuple(under(f"member.{m}.") for m in range(saved["members"])),
+        reading=Reading(config.head, config.quantiles, tensors["reading.t_table"]),
+        calibration=Calibration(tensors["calibration.scores"], saved["floor"]),
+        shrinkage=saved["shrinkage"],
+        own=own,
+    )

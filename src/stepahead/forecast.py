@@ -1,0 +1,50 @@
+"""The Forecast: what a model says about the rows to come, with who, when and how sure."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.frames import to_frame
+from stepahead.data.panel import Schema
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Forecasts made at N origins for H steps ahead.
+
+    name: the output column, "LSTM". ids: [N] the series. cutoffs: [N] the last row that each forecast knew.
+    times: [N, H]. mean: [N, H] float64, in the target's units (the median where quantiles are trained).
+    level: L coverages in percent, ascending. lo, hi: [N, H, L].
+    """
+
+    name: str
+    ids: np.ndarray
+    cutoffs: np.ndarray
+    times: np.ndarray
+    mean: np.ndarray
+    level: tuple[float, ...]
+    lo: np.ndarray
+    hi: np.ndarray
+    schema: Schema
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """The forecast and its intervals as columns of N * H rows: LSTM, LSTM-lo-95, ..., LSTM-hi-95."""
+        flat = {self.name: self.mean.reshape(-1)}
+        widest_first = range(len(self.level) - 1, -1, -1)
+        flat |= {f"{self.name}-lo-{self.level[i]:g}": self.lo[..., i].reshape(-1) for i in widest_first}
+        return flat | {f"{self.name}-hi-{self.level[i]:g}": self.hi[..., i].reshape(-1) for i in range(len(self.level))}
+
+    def frame(self) -> Any:
+        """A frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-90, LSTM-hi-90."""
+        horizon = self.times.shape[1]
+        keys = {self.schema.series: np.repeat(self.ids, horizon), self.schema.time: self.times.reshape(-1)}
+        return to_frame(keys | self.columns(), self.schema)
+
+    def take(self, chosen: np.ndarray) -> "Forecast":
+        """Only these of the N forecasts, by position or mask."""
+        rows = {n: getattr(self, n)[chosen] for n in ("ids", "cutoffs", "times", "mean", "lo", "hi")}
+        return replace(self, **rows)

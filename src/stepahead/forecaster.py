@@ -1,0 +1,340 @@
+"""The Forecaster: a panel in, a trained network and its verdict out; then forecasts.
+
+model = Forecaster(window=7).fit(panel)
+print(model.verdict_)
+model.predict(level=[80, 95])
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from stepahead import store
+from stepahead.data.future import read_future
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, TrainingError
+from stepahead.fitted import Fitted, pack, unpack
+from stepahead.forecast import Forecast
+from stepahead.recipe import Config, check_count, resolve
+
+HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
+
+
+class Forecaster:
+    """Predict the next values of many series with one recurrent network.
+
+    Every parameter defaults to "auto", which the recipe fills in; an explicit one wins. The constructor only stores.
+
+    Args:
+        recipe: "classic" | "price" | "panel" | "auto": price at horizon 1 without a season, else panel.
+        cell: "rnn" (tanh) | "rnn_relu" | "lstm" | "gru".
+        window: rows that a forecast looks back on.
+        horizon: steps ahead, all from one pass.
+        hidden_size, num_layers, dropout: of the recurrent stack; dropout between its layers, in [0, 1).
+        scaler: "minmax" | "standard" | "robust" (fitted on the training part) | "window" (each by its own level) | None.
+        difference: learn levels (False), differences (True) or log-returns ("log").
+        clip: scaled inputs are held within +-clip, or None.
+        head: "mse" | "mae" | "huber" for a point, "quantile" or "student_t" for a distribution.
+        quantiles: ascending probabilities of the "quantile" head; 0.5 among them.
+        learning_rate, schedule, weight_decay, gradient_clip: of AdamW; schedule "constant" | "one_cycle".
+        max_steps, batch_size: optimizer steps; windows of a batch, None for all of them.
+        patience, check_every, validation_size: stop after so many checks without a gain on the last share of each
+            series' windows, a check every so many steps; patience None validates nothing.
+        ensemble, combine: networks that differ by seed, and how they become one: "mean" | "median".
+        zero_head, shrink: start at "no change"; scale the forecast change by what the validation part supports.
+        missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
+        season_length: rows of a season, None for none; "auto" looks for one.
+        holdout: what `fit` holds out at the end of each series for the verdict and the intervals: a share in (0, 1), a
+            number of rows, or None to skip both.
+        seed: the same seed gives the same bits on a CPU.
+        device: "cpu" | "cuda" | "cuda:0" ..., for the training.
+        network: your own torch.nn.Module from (N, window, inputs) to (N, horizon), trained in the recipe's place.
+
+    After `fit`: config_ (the recipe, resolved), verdict_ and backtest_ (of the held-out rows, or None), season_length_,
+    history_ (step, loss and validation loss of each network), panel_ (the rows it learned from).
+
+    Example:
+        >>> import numpy as np, stepahead as sa
+        >>> panel = sa.Panel.from_arrays(np.sin(np.arange(200) / 3))
+        >>> model = sa.Forecaster(recipe="classic", max_steps=20, holdout=None).fit(panel)
+        >>> model.predict().columns
+        ['unique_id', 'ds', 'LSTM']
+    """
+
+    def __init__(
+        self,
+        recipe: str = "auto",
+        *,
+        cell: str = "auto",
+        window: int | str = "auto",
+        horizon: int = 1,
+        hidden_size: int | str = "auto",
+        num_layers: int | str = "auto",
+        dropout: float | str = "auto",
+        scaler: str | None = "auto",
+        difference: bool | str = "auto",
+        clip: float | str | None = "auto",
+        head: str = "auto",
+        quantiles: Sequence[float] | str = "auto",
+        learning_rate: float | str = "auto",
+        schedule: str = "auto",
+        weight_decay: float | str = "auto",
+        max_steps: int | str = "auto",
+        batch_size: int | str | None = "auto",
+        gradient_clip: float | str | None = "auto",
+        patience: int | str | None = "auto",
+        check_every: int | str = "auto",
+        validation_size: float | str = "auto",
+        ensemble: int | str = "auto",
+        combine: str = "auto",
+        zero_head: bool | str = "auto",
+        shrink: bool | str = "auto",
+        missing: str = "error",
+        season_length: int | str | None = "auto",
+        holdout: float | str | None = "auto",
+        seed: int = 0,
+        device: str = "cpu",
+        network: Any = None,
+    ) -> None:
+        given = locals()
+        for name in parameter_names():
+            setattr(self, name, given[name])
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters as they were given, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in parameter_names()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters. Raises: ConfigError for one that does not exist."""
+        for name, value in params.items():
+            if name not in parameter_names():
+                raise ConfigError(f"Forecaster has no parameter '{name}'; there are {', '.join(parameter_names())}")
+            setattr(self, name, value)
+        return self
+
+    def clone(self) -> Self:
+        """An unfitted Forecaster with the same parameters."""
+        return type(self)(**self.get_params())
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = [f"{n}={v!r}" for n, v in self.get_params().items() if v is not defaults[n].default]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def fit(
+        self,
+        panel: Panel,
+        *,
+        checkpoint: str | PathLike[str] | None = None,
+        progress: Callable[[Any], None] | None = None,
+    ) -> Self:
+        """Learn from a panel: first without its held-out last stretch, for the verdict, then from all rows.
+
+        panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it and
+        ends in the same bits. progress: called with a `train.Report` after each check.
+        Returns: self. Ctrl-C ends the training early and keeps the best weights so far.
+        Raises:
+            DataError: too few rows, or missing values that `missing` does not allow.
+            ConfigError: parameters that cannot be.
+            TrainingError: the loss is no longer a number; the last good weights are kept, so `predict` works.
+        """
+        check_panel(panel)
+        self.backtest_ = self._judge(panel, progress)
+        self.verdict_ = self.backtest_.verdict if self.backtest_ else None
+        self._learn(panel, checkpoint, progress)
+        return self
+
+    def predict(
+        self,
+        panel: Any = None,
+        *,
+        level: Sequence[float] | None = None,
+        future: Any = None,
+        ids: Sequence[str] | None = None,
+    ) -> Any:
+        """Forecast what follows the last row of each series.
+
+        panel: a Panel, or a table as `stepahead.read` takes it, with the inputs of the training; None goes on from the
+        rows that the model learned from. level: coverages in percent, [80, 95]. future: a table of the known-ahead
+        inputs for the next `horizon` rows of each series. ids: only these series.
+        Returns: a frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-95, ..., one row a step.
+        Raises: NotFittedError, DataError, ConfigError.
+        """
+        fitted = self._need_fit()
+        given = self._as_panel(panel)
+        if ids is not None:
+            given = given.select(ids)
+        ahead = None
+        if len(fitted.covariates.center):
+            ahead = read_future(future, given, fitted.frequency, fitted.config.horizon)
+        elif future is not None:
+            raise ConfigError("future= was given, but the model was trained without inputs known ahead")
+        return fitted.forecast(fitted.source(given), given.offsets[1:] - 1, level=level or (), future=ahead).frame()
+
+    def forecast(self, panel: Panel, origins: np.ndarray, *, level: Sequence[float] = ()) -> Forecast:
+        """Forecast at given rows of a panel, each from the rows of its own series up to it.
+
+        origins: [N] row positions, the last row that each forecast may know. level: coverages in percent.
+        Returns: Forecast of N origins and `horizon` steps.
+        """
+        fitted = self._need_fit()
+        return fitted.forecast(fitted.source(panel), np.asarray(origins, dtype=np.int64), level=level)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model as one safetensors file: weights, configuration, checksum, and the rows to go on from.
+
+        A model of your own `network=` keeps its weights; give the module again to `stepahead.load`.
+        """
+        tensors, config = pack(self._need_fit())
+        last = self.panel_.tail(self.config_.window)
+        tensors |= {
+            "last.offsets": last.offsets,
+            "last.times": last.times.astype(np.int64),
+            "last.past": last.past,
+            "last.future": last.future,
+        }
+        config |= {"kind": "forecaster", "ids": last.ids, "own": self.network is not None}
+        config |= {"static": last.static.tolist(), "params": plain(self.get_params())}
+        store.save(path, tensors, config)
+
+    @property
+    def name(self) -> str:
+        """The output column: the cell in capitals."""
+        return self._need_fit().config.name
+
+    @property
+    def config_(self) -> Config:
+        return self._need_fit().config
+
+    @property
+    def season_length_(self) -> int | None:
+        return self._need_fit().config.season_length
+
+    def _need_fit(self) -> Fitted:
+        if not hasattr(self, "fitted_"):
+            raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
+        return self.fitted_
+
+    def _as_panel(self, table: Any) -> Panel:
+        if table is None:
+            return self.panel_
+        if isinstance(table, Panel):
+            return table
+        from stepahead.data.read import read_like
+
+        return read_like(table, self._need_fit().schema)
+
+    def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> Any:
+        """Fit without the held-out stretch and score on it; None where nothing is, or can be, held out."""
+        kept = rows_to_keep(panel, self.holdout, self.horizon)
+        if kept is None:
+            return None
+        probe = self.clone().set_params(holdout=None)
+        try:
+            probe.fit(panel.head(kept), progress=progress)
+        except DataError:
+            if self.holdout == "auto":
+                return None  # too short to hold anything out; `fit` itself says if it is too short to learn from
+            raise
+        from stepahead.evaluate.backtest import holdout_verdict
+
+        judged = holdout_verdict(probe, panel, kept)
+        self._calibration = calibrated(probe.fitted_, panel, judged.origins)
+        return judged
+
+    def _learn(self, panel: Panel, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
+        from stepahead.learn import learn
+
+        config = resolve(self.get_params(), panel)
+        path = None if checkpoint is None else Path(checkpoint)
+        options = {"network": self.network, "device": self.device, "checkpoint": path, "progress": progress}
+        self.panel_ = panel
+        try:
+            fitted, results = learn(panel, config, **options)
+        except TrainingError as error:
+            self.fitted_ = error.kept  # the last good weights
+            raise
+        if self.backtest_ is not None:
+            fitted = replace(fitted, calibration=self._calibration)
+        self.fitted_ = fitted
+        self.history_ = [r.history for r in results]
+
+
+def parameter_names() -> list[str]:
+    return [name for name in inspect.signature(Forecaster.__init__).parameters if name != "self"]
+
+
+def check_panel(panel: Any) -> None:
+    """Raise where fit was given something else than a Panel."""
+    if not isinstance(panel, Panel):
+        raise ConfigError(f"fit takes a Panel, not a {type(panel).__name__}: stepahead.read(table, ...) makes one")
+    if panel.n_rows == 0:
+        raise DataError(f"{panel.schema.source}: the table has no rows")
+
+
+def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
+    """Rows of each series that stay when the holdout is taken away: [S] int64, or None to skip it.
+
+    Raises: ConfigError for a holdout that is no share, no number of rows, "auto" or None.
+    """
+    if holdout is None:
+        return None
+    share = HOLDOUT if holdout == "auto" else holdout
+    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not share > 0:
+        raise ConfigError(f"holdout={holdout!r} must be a share in (0, 1), a number of rows, 'auto' or None")
+    check_count({"horizon": horizon}, "horizon", least=1)
+    held = np.full(panel.n_series, int(share)) if share >= 1 else np.floor(panel.lengths * share).astype(np.int64)
+    return np.maximum(panel.lengths - np.maximum(held, horizon), 0)
+
+
+def calibrated(fitted: Fitted, panel: Panel, origins: np.ndarray) -> Any:
+    """The calibration that the held-out origins give: those whose whole horizon is there."""
+    from stepahead.learn import calibration_of
+
+    source = fitted.source(panel)
+    return calibration_of(fitted, source, np.intersect1d(origins, source.training_origins()))
+
+
+def plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON values, without the user's module."""
+    values = {n: v for n, v in params.items() if n != "network"}
+    return {
+        n: list(v) if isinstance(v, tuple | np.ndarray) else getattr(v, "tolist", lambda v=v: v)()
+        for n, v in values.items()
+    }
+
+
+def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], network: Any, source: str) -> Forecaster:
+    """A saved Forecaster from what the model file holds.
+
+    Raises: ModelFileError when it was trained on a module of the user's that is not given.
+    """
+    if saved["own"] and network is None:
+        raise ModelFileError(
+            f"{source}: holds the weights of your own network; give the module: load(path, network=...)"
+        )
+    model = Forecaster(**saved["params"], network=network)
+    own = None
+    if network is not None:
+        from stepahead.learn import own_network
+
+        own = own_network(network, Config.from_json(saved["config"]))
+    model.fitted_ = unpack(tensors, saved, own)
+    schema = model.fitted_.schema
+    times = tensors["last.times"]
+    model.panel_ = Panel(
+        ids=tuple(saved["ids"]),
+        offsets=tensors["last.offsets"],
+        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+        past=tensors["last.past"],
+        future=tensors["last.future"],
+        static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
+        schema=schema,
+    )
+    model.backtest_ = model.verdict_ = None
+    return model

@@ -1,0 +1,180 @@
+"""From a panel and a Config to a Fitted model.  Everything here sees the training part alone.
+
+fit the scale and the covariates -> cut origins into train and validation -> train the members -> shrink -> Fitted.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stepahead.checkpoint import Job, Trained
+from stepahead.data.covariates import fit_covariates
+from stepahead.data.fill import fill
+from stepahead.data.panel import Panel
+from stepahead.data.scale import fit_scale
+from stepahead.data.windows import WindowSource, window_source
+from stepahead.errors import DataError, TrainingError, require
+from stepahead.fitted import Fitted
+from stepahead.recipe import Config
+from stepahead.runtime.network import NOT_CALIBRATED, Calibration, Reading, calibrate, movement
+
+if TYPE_CHECKING:
+    from stepahead.train import Report
+
+SEED_STRIDE = 1000  # between the members of an ensemble, so that seeds 1, 2, 3 of a user share no member
+
+
+def learn(
+    panel: Panel,
+    config: Config,
+    *,
+    device: str = "cpu",
+    network: Any = None,
+    checkpoint: Path | None = None,
+    progress: "Callable[[Report], None] | None" = None,
+) -> tuple[Fitted, list[Trained]]:
+    """Train a forecaster on all rows of a panel.
+
+    Returns: the fitted model, and how each member's training went.
+    Raises: DataError where there is too little to learn from; TrainingError where the loss is no longer a number.
+    """
+    train = require("stepahead.train", extra="train", purpose="fit")
+    source = prepare(panel, config)
+    jobs = make_jobs(source, config)
+    try:
+        results = train.train(jobs, config, network=network, device=device, checkpoint=checkpoint, progress=progress)
+    except TrainingError as error:
+        error.kept = assemble(source, config, jobs[0], [r.weights for r in error.kept], network)
+        raise
+    train.warn_interrupted(results)
+    return assemble(source, config, jobs[0], [r.weights for r in results], network), results
+
+
+def prepare(panel: Panel, config: Config) -> WindowSource:
+    """Learn the scale and the covariates of a training part, and prepare its rows."""
+    filled = fill(panel, config.missing)
+    starts = panel.offsets[:-1]
+    scale = fit_scale(
+        filled.values,
+        starts,
+        kind=config.scaler,
+        difference=config.difference,
+        clip=config.clip,
+        level_rows=min(config.season_length or config.window, config.window),
+    )
+    return window_source(
+        panel,
+        scale=scale,
+        covariates=fit_covariates(panel),
+        window=config.window,
+        horizon=config.horizon,
+        missing=config.missing,
+    )
+
+
+def make_jobs(source: WindowSource, config: Config) -> list[Job]:
+    """One job a member: the same windows, different seeds.
+
+    Raises: DataError when no series is long enough for one window.
+    """
+    origins = source.training_origins()
+    if len(origins) == 0:
+        raise DataError(
+            f"{source.panel.schema.source}: the longest series has {source.panel.lengths.max(initial=0)} rows; window "
+            f"{config.window} and horizon {config.horizon} need {config.window + config.horizon} with an observed target"
+        )
+    learned, validated = split_tail(source, origins, config)
+    return [Job(source, learned, validated, config.seed * SEED_STRIDE + m) for m in range(config.ensemble)]
+
+
+def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the last origins of each series for validation, with no target in common with the others.
+
+    Where that would leave a series without one or the other it learns only, and where nothing could be validated at
+    all the last origins of all series are.
+    """
+    if config.patience is None:
+        return origins, origins[:0]
+    series = np.searchsorted(source.panel.offsets, origins, side="right") - 1
+    first, count = np.unique(series, return_index=True, return_counts=True)[1:]
+    place = np.arange(len(origins)) - np.repeat(first, count)  # 0, 1, ... within each series
+    held = np.floor(count * config.validation_size).astype(int)
+    held = np.where(count - held - (config.horizon - 1) >= 1, held, 0)
+    cut = np.repeat(count - held, count)
+    validated = place >= cut
+    learned = place < np.where(np.repeat(held, count) > 0, cut - (config.horizon - 1), cut)
+    if not validated.any():
+        raise DataError(
+            f"{source.panel.schema.source}: {len(origins)} windows are too few to keep some for validation; "
+            f"give more rows, a smaller window, or patience=None"
+        )
+    return origins[learned], origins[validated]
+
+
+def assemble(
+    source: WindowSource, config: Config, job: Job, members: Sequence[Mapping[str, np.ndarray]], network: Any
+) -> Fitted:
+    """Trained weights and what was learned around them, as one value."""
+    fitted = Fitted(
+        config=config,
+        schema=source.panel.schema,
+        frequency=source.panel.frequency,
+        scale=source.scale,
+        covariates=source.covariates,
+        members=tuple(members),
+        reading=Reading(config.head, config.quantiles, t_table(config, members)),
+        calibration=NOT_CALIBRATED,
+        own=None if network is None else own_network(network, config),
+    )
+    if not config.shrink:
+        return fitted
+    return replace(fitted, shrinkage=supported_share(fitted, source, job.valid))
+
+
+def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> float:
+    """How much of the forecast change the validation part supports: its slope less one standard error, in 0..1.
+
+    The slope is that of true changes on forecast changes, through the origin.
+    """
+    batch = source.batch(valid)
+    target, observed = source.targets(valid, batch.base, batch.unit)
+    known = observed[:, 0] > 0
+    truth, said = target[known, 0].astype(np.float64), fitted.reading.point(fitted.output(batch))[known, 0]
+    power = float(said @ said)
+    if power == 0 or len(truth) < 3:
+        return 0.0
+    slope = float(said @ truth) / power
+    error = np.sqrt(np.square(truth - slope * said).sum() / (len(truth) - 1) / power)
+    return float(np.clip(slope - error, 0.0, 1.0))
+
+
+def calibration_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) -> Calibration:
+    """Errors of a model at origins that it never saw -> how wide its intervals must be."""
+    if fitted.reading.has_quantiles or len(origins) == 0:
+        return NOT_CALIBRATED
+    batch = source.batch(origins)
+    target, observed = source.targets(origins, batch.base, batch.unit)
+    errors = np.where(observed > 0, target - fitted.reading.point(fitted.output(batch)), np.nan)
+    moved = movement(batch.x, bool(fitted.scale.difference))
+    return calibrate(errors, moved, floor=max(0.1 * float(np.median(moved)), 1e-6))
+
+
+def t_table(config: Config, members: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """Quantiles of Student's t at the learned degrees of freedom: [K, 2] probability, quantile; empty for other heads."""
+    if config.head != "student_t":
+        return np.zeros((0, 2))
+    stats = require("scipy.stats", extra="train", purpose="head='student_t'")
+    freedom = 2 + np.logaddexp(0, np.mean([w["tail"] for w in members]))
+    probabilities = np.concatenate([[0.0005, 0.001, 0.0025], np.arange(1, 200) / 200, [0.9975, 0.999, 0.9995]])
+    return np.stack([probabilities, stats.t.ppf(probabilities, freedom)], axis=1)
+
+
+def own_network(network: Any, config: Config) -> Any:
+    """A user's module as a function of weights and windows."""
+    from stepahead.nn.heads import make_head
+    from stepahead.nn.network import call_wrapped
+
+    return call_wrapped(network, config.horizon, make_head(config.head, config.quantiles).outputs)

@@ -1,0 +1,137 @@
+"""The forecasting network without torch.  Weights and windows -> what the heads give -> points and quantiles.
+
+Legend: M members, N windows, T steps, F features, C context numbers, H horizon, O numbers a step ahead, L levels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepahead.errors import ConfigError
+from stepahead.runtime.cell import scan
+
+Weights = Mapping[str, np.ndarray]
+
+
+def network_output(cell: str, weights: Weights, x: np.ndarray, context: np.ndarray, horizon: int) -> np.ndarray:
+    """One member's answer: x [N, T, F], context [N, C] -> [N, H, O] in scaled units."""
+    recurrent = {name.removeprefix("cell."): w for name, w in weights.items() if name.startswith("cell.")}
+    outputs, _ = scan(cell, x, recurrent)
+    return read_head(weights, np.concatenate([outputs[:, -1], context], axis=1), horizon)
+
+
+def read_head(weights: Weights, last: np.ndarray, horizon: int) -> np.ndarray:
+    """The linear head: last [N, D+C] -> [N, H, O]."""
+    return (last @ weights["head.weight"].T + weights["head.bias"]).reshape(len(last), horizon, -1)
+
+
+def combine_members(outputs: Sequence[np.ndarray], how: str) -> np.ndarray:
+    """The members' answers as one: M x [N, H, O] -> [N, H, O], by "mean" or "median"."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return (np.mean if how == "mean" else np.median)(np.stack(outputs), axis=0)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a head's numbers are read.
+
+    head: its name. quantiles: probabilities of the "quantile" head. t_table: [K, 2] probability and Student-t quantile
+    of the learned degrees of freedom, for "student_t".
+    """
+
+    head: str
+    quantiles: tuple[float, ...]
+    t_table: np.ndarray
+
+    @property
+    def has_quantiles(self) -> bool:
+        return self.head in ("quantile", "student_t")
+
+    def point(self, output: np.ndarray) -> np.ndarray:
+        """The forecast itself: [N, H, O] -> [N, H]; the median under "quantile"."""
+        if self.head == "quantile":
+            return self.quantile(output, [0.5])[..., 0]
+        return output[..., 0].astype(np.float64)
+
+    def quantile(self, output: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
+        """Quantiles of the forecast: [N, H, O] -> [N, H, len(probabilities)].
+
+        Raises: ConfigError for a probability outside of what was trained.
+        """
+        wanted = np.asarray(probabilities, dtype=np.float64)
+        known = np.asarray(self.quantiles) if self.head == "quantile" else self.t_table[:, 0]
+        # Levels come as percent: 1 - 95/100 is not 0.05 to the last bit.
+        outside = (wanted < known[0] - 1e-9) | (wanted > known[-1] + 1e-9)
+        if outside.any():
+            widest = 100 * (1 - 2 * max(known[0], 1 - known[-1]))
+            raise ConfigError(f"level is wider than the head was trained for: at most {widest:g} percent")
+        if self.head == "quantile":
+            return between(np.sort(output.astype(np.float64), axis=-1), known, wanted)
+        scale = np.logaddexp(0, output[..., 1].astype(np.float64)) + 1e-4
+        return output[..., :1] + scale[..., None] * np.interp(wanted, known, self.t_table[:, 1])
+
+
+def between(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Linear interpolation along the last axis: values [..., Q] at known [Q] -> [..., len(wanted)]."""
+    right = np.clip(np.searchsorted(known, wanted), 1, max(len(known) - 1, 1))
+    if len(known) == 1:
+        return np.repeat(values, len(wanted), axis=-1)
+    share = (wanted - known[right - 1]) / (known[right] - known[right - 1])
+    return values[..., right - 1] * (1 - share) + values[..., right] * share
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Split conformal intervals: out-of-sample errors relative to the window's own movement, per step ahead.
+
+    scores: [H, K] float64, ascending along K; K is 0 where nothing was held out. floor: the least movement that counts,
+    so that a window which stands still does not promise certainty.
+    Source: Lei et al. 2018, "Distribution-free predictive inference for regression", locally weighted.
+    """
+
+    scores: np.ndarray
+    floor: float
+
+    def radius(self, level: Sequence[float], moved: np.ndarray) -> np.ndarray:
+        """How far the interval reaches to either side, in scaled units: [N, H, L].
+
+        level: L coverages in percent. moved: [N] from `movement`.
+        Raises: ConfigError when too few errors were held out for that level.
+        """
+        n = self.scores.shape[1]
+        ranks = np.ceil((n + 1) * np.asarray(level) / 100 - 1e-9).astype(int)
+        if n == 0:
+            raise ConfigError("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
+        if (ranks > n).any():
+            raise ConfigError(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
+        reach = self.scores[:, np.maximum(ranks, 1) - 1]  # [H, L]
+        return np.maximum(moved, self.floor)[:, None, None] * reach
+
+
+NOT_CALIBRATED = Calibration(scores=np.zeros((1, 0)), floor=0.0)
+
+
+def calibrate(errors: np.ndarray, moved: np.ndarray, floor: float) -> Calibration:
+    """Learn how wide intervals must be: errors [N, H] scaled, out of sample, NaN where not observed; moved [N].
+
+    At least one error must be known at each step ahead, else there is nothing to calibrate on.
+    """
+    relative = np.abs(errors) / np.maximum(moved, floor)[:, None]
+    known = [np.sort(column[~np.isnan(column)]) for column in relative.T]
+    n = min(map(len, known))
+    # Steps further ahead have fewer errors: thin out the others evenly, so that one table holds them all.
+    return Calibration(
+        np.stack([column[np.linspace(0, len(column) - 1, n).round().astype(int)] for column in known]), floor
+    )
+
+
+def movement(x: np.ndarray, differenced: bool) -> np.ndarray:
+    """How much the target moves within each window: features x [N, T, F] -> [N] float64.
+
+    The mean absolute change of the target from row to row, in scaled units; 1 for a window of one row.
+    """
+    target = x[:, :, -1].astype(np.float64)
+    changes = target if differenced else np.diff(target, axis=1)
+    return np.abs(changes).mean(axis=1) if changes.shape[1] else np.ones(len(x))
