@@ -1,0 +1,10 @@
+// The Python module stepahead._native; its functions are documented in _native.pyi.
+#include "arrays.h"
+#include "pool.h"
+
+NB_MODULE(_native, module) {
+    module.attr("simd") = stepahead::kernel().name;
+    module.def("get_threads", &stepahead::default_threads);
+    module.def("set_threads", &stepahead::set_default_threads, nanobind::arg("threads"));
+    stepahead::bind_scan(module);
+}

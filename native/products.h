@@ -1,0 +1,149 @@
+// The products that a scan spends its time in, with the batch in the lanes.
+//
+// A tile is NV vectors of rows side by side, L = NV * width lanes. Matrices of a tile are [n, L], contiguous.
+#pragma once
+
+#include "kernel.h"
+#include "simd.h"
+
+namespace stepahead {
+namespace STEPAHEAD_ISA {
+
+// sums[r] += weights[k, r] * values[k] over k.   weights [n, R] read; values [n, L] read
+// Twelve sums, three values and one weight are the sixteen registers of AVX2.
+template <int R, int NV, class T>
+STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[R][NV], const T* STEPAHEAD_RESTRICT weights,
+                                 const T* STEPAHEAD_RESTRICT values, Index n) {
+    constexpr int W = width<T>, L = NV * W;
+    for (Index k = 0; k < n; ++k, weights += R, values += L) {
+        Vec<T> value[NV];
+        for (int v = 0; v < NV; ++v) value[v] = Vec<T>::load(values + v * W);
+        for (int r = 0; r < R; ++r) {
+            const Vec<T> weight = Vec<T>::splat(weights[r]);
+            for (int v = 0; v < NV; ++v) sums[r][v] = fma(weight, value[v], sums[r][v]);
+        }
+    }
+}
+
+template <int R, int NV, class T>
+STEPAHEAD_INLINE void clear(Vec<T> (&sums)[R][NV]) {
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < NV; ++v) sums[r][v] = Vec<T>::splat(T(0));
+}
+
+// out[i] = (start[i] or 0) + sum over k of weights[k, i] * values[k], for i < m.
+// weights [ceil(m/4), n, 4] read; values [n, L] read; start [m, L] read, may be null or out; out [m, L] written
+template <int NV, class T>
+inline void multiply(const T* weights, const T* values, const T* start, T* out, Index m, Index n) {
+    constexpr int W = width<T>, L = NV * W;
+    for (Index i = 0; i < m; i += 4, weights += 4 * n) {
+        Vec<T> sums[4][NV];
+        clear(sums);
+        accumulate(sums, weights, values, n);
+        const Index last = m - i < 4 ? m - i : 4;
+        for (Index r = 0; r < last; ++r)
+            for (int v = 0; v < NV; ++v) {
+                const Index at = (i + r) * L + v * W;
+                (start == nullptr ? sums[r][v] : sums[r][v] + Vec<T>::load(start + at)).store(out + at);
+            }
+    }
+}
+
+// out[k, r] += sum over steps and lanes of left[r] * right[k], for 4 rows r and N of k.
+// left [steps, 4, L] by left_step, right [steps, N, L] by right_step, read; out [N, 4] by out_stride
+template <int N, int NV, class T>
+STEPAHEAD_INLINE void outer_block(const T* left, Index left_step, const T* right, Index right_step, Index steps,
+                                  T* out, Index out_stride) {
+    constexpr int W = width<T>, L = NV * W;
+    Vec<T> sums[N][4];
+    clear(sums);
+    for (Index s = 0; s < steps; ++s, left += left_step, right += right_step)
+        for (int v = 0; v < NV; ++v) {
+            Vec<T> value[N];
+            for (int k = 0; k < N; ++k) value[k] = Vec<T>::load(right + k * L + v * W);
+            for (int r = 0; r < 4; ++r) {
+                const Vec<T> row = Vec<T>::load(left + r * L + v * W);
+                for (int k = 0; k < N; ++k) sums[k][r] = fma(row, value[k], sums[k][r]);
+            }
+        }
+    for (int k = 0; k < N; ++k) add_sums(sums[k][0], sums[k][1], sums[k][2], sums[k][3], out + k * out_stride);
+}
+
+// out[k, r] += sum over steps and lanes of left[r] * right[k]: the weight gradient of a block of steps.
+// left [steps, rows, L] by left_step, rows a multiple of 4; right [steps, n, L] by right_step; out [n, rows]
+template <int NV, class T>
+inline void outer(const T* left, Index left_step, Index rows, const T* right, Index right_step, Index n, Index steps,
+                  T* out) {
+    constexpr int L = NV * width<T>;
+    constexpr Index chunk = 12;  // so many of `right` stay in the first cache while `left` streams by
+    for (Index k0 = 0; k0 < n; k0 += chunk) {
+        const Index end = k0 + chunk < n ? k0 + chunk : n;
+        for (Index r = 0; r < rows; r += 4)
+            for (Index k = k0; k < end; k += 3) {
+                const T *a = left + r * L, *b = right + k * L;
+                T* c = out + k * rows + r;
+                switch (end - k) {
+                    case 1: outer_block<1, NV>(a, left_step, b, right_step, steps, c, rows); break;
+                    case 2: outer_block<2, NV>(a, left_step, b, right_step, steps, c, rows); break;
+                    default: outer_block<3, NV>(a, left_step, b, right_step, steps, c, rows);
+                }
+            }
+    }
+}
+
+// out[r] += sum over steps and lanes of left[r]: the bias gradient.   left as in outer; out [rows]
+template <int NV, class T>
+inline void outer_ones(const T* left, Index left_step, Index rows, Index steps, T* out) {
+    constexpr int W = width<T>, L = NV * W;
+    for (Index r = 0; r < rows; r += 4) {
+        Vec<T> sums[1][4];
+        clear(sums);
+        for (Index s = 0; s < steps; ++s)
+            for (int i = 0; i < 4; ++i)
+                for (int v = 0; v < NV; ++v)
+                    sums[0][i] = sums[0][i] + Vec<T>::load(left + s * left_step + (r + i) * L + v * W);
+        add_sums(sums[0][0], sums[0][1], sums[0][2], sums[0][3], out + r);
+    }
+}
+
+// to[i, lane] = from[lane][offset + i * stride], lanes beyond `lanes` untouched.
+// from [lanes] pointers, read; to [n, L] written
+template <int NV, class T>
+inline void rows_to_lanes(const T* const* from, Index offset, Index stride, Index n, Index lanes, T* to) {
+    constexpr int W = width<T>, L = NV * W;
+    for (Index l0 = 0; l0 < lanes; l0 += W) {
+        Index i = 0;
+        if (stride == 1 && lanes - l0 >= W)
+            for (; i + W <= n; i += W) {
+                Vec<T> square[W];
+                for (int r = 0; r < W; ++r) square[r] = Vec<T>::load(from[l0 + r] + offset + i);
+                transpose(square);
+                for (int r = 0; r < W; ++r) square[r].store(to + (i + r) * L + l0);
+            }
+        const Index end = lanes - l0 < W ? lanes : l0 + W;
+        for (; i < n; ++i)
+            for (Index l = l0; l < end; ++l) to[i * L + l] = from[l][offset + i * stride];
+    }
+}
+
+// to[lane * stride + i] = from[i, lane] for lane < lanes.   from [n, L] read
+template <int NV, class T>
+inline void lanes_to_rows(const T* from, Index n, Index lanes, T* to, Index stride) {
+    constexpr int W = width<T>, L = NV * W;
+    for (Index l0 = 0; l0 < lanes; l0 += W) {
+        Index i = 0;
+        if (lanes - l0 >= W)
+            for (; i + W <= n; i += W) {
+                Vec<T> square[W];
+                for (int r = 0; r < W; ++r) square[r] = Vec<T>::load(from + (i + r) * L + l0);
+                transpose(square);
+                for (int r = 0; r < W; ++r) square[r].store(to + (l0 + r) * stride + i);
+            }
+        const Index end = lanes - l0 < W ? lanes : l0 + W;
+        for (; i < n; ++i)
+            for (Index l = l0; l < end; ++l) to[l * stride + i] = from[i * L + l];
+    }
+}
+
+}  // namespace STEPAHEAD_ISA
+}  // namespace stepahead

@@ -1,0 +1,40 @@
+// Lanes of numbers.  Vec<float> and Vec<double> with arithmetic, for the instructions this file is compiled for.
+//
+// Each translation unit sees one kind; everything lives in a namespace of its own name (STEPAHEAD_ISA), so that code
+// compiled for AVX2 is never linked into the baseline. No standard-library templates in here for the same reason.
+// min and max return the second operand where one is not a number: write min(limit, x) and NaN passes through.
+#pragma once
+
+#if defined(STEPAHEAD_PLAIN)
+#define STEPAHEAD_ISA plain
+#include "simd_plain.h"
+#elif defined(__AVX2__) && (defined(__FMA__) || defined(_MSC_VER))
+#define STEPAHEAD_ISA avx2
+#include "simd_avx2.h"
+#elif defined(__SSE2__) || defined(_M_X64)
+#define STEPAHEAD_ISA sse2
+#include "simd_sse2.h"
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define STEPAHEAD_ISA neon
+#include "simd_neon.h"
+#else
+#define STEPAHEAD_ISA plain
+#include "simd_plain.h"
+#endif
+
+#if defined(_MSC_VER)
+#define STEPAHEAD_INLINE __forceinline
+#define STEPAHEAD_RESTRICT __restrict
+#else
+#define STEPAHEAD_INLINE inline __attribute__((always_inline))
+#define STEPAHEAD_RESTRICT __restrict__
+#endif
+
+namespace stepahead {
+namespace STEPAHEAD_ISA {
+
+template <class T>
+constexpr int width = Vec<T>::width;
+
+}  // namespace STEPAHEAD_ISA
+}  // namespace stepahead

@@ -1,0 +1,270 @@
+// The scan of one tile: up to L rows of one model, through all steps, forward and backward.
+//
+// Slot s is the s-th step taken; the time it stands for is s, or T-1-s in reverse. What backward needs lies in one
+// block of memory per tile: xh [T+1, K, L] (inputs of step s, then the state before it), c [T+1, H, L] for the lstm,
+// kept [T, H, keeps, L]. Rows beyond their length hold their state: their output is zero, their gradient passes by.
+#pragma once
+
+#include <cstring>
+
+#include "cells.h"
+#include "packing.h"
+
+namespace stepahead {
+namespace STEPAHEAD_ISA {
+
+constexpr int max_lanes = 24;
+
+struct Scan {
+    Index steps, inputs, hidden, lanes;  // T, D, H, rows in this tile
+    bool reverse;
+    const Index* lengths;  // [lanes] or null
+    Index time(Index s) const { return reverse ? steps - 1 - s : s; }
+};
+
+template <Cell cell, int NV, class T>
+struct Memory {
+    using S = Step<cell, NV, T>;
+    static constexpr Index L = NV * width<T>;
+    static constexpr bool has_c = cell == Cell::lstm;
+
+    static Index size(Index steps, Index D, Index H) {
+        return ((steps + 1) * (D + H + (has_c ? H : 0)) + steps * H * S::keeps) * L;
+    }
+    static Index size_without_steps(Index D, Index H) { return (2 * (D + H) + 2 * H) * L; }
+
+    Memory(T* memory, Index steps, Index D, Index H)
+        : xh(memory), c(xh + (steps + 1) * (D + H) * L), kept(c + (has_c ? (steps + 1) * H * L : 0)) {}
+
+    T *xh, *c, *kept;
+};
+
+// Which lanes are within their length, at one time.
+template <int NV, class T>
+struct Active {
+    using V = Vec<T>;
+    V mask[NV];
+    bool all;
+
+    Active(const Scan& scan, Index time) : all(true) {
+        if (scan.lengths == nullptr) return;
+        T length[NV * V::width];
+        for (Index l = 0; l < NV * V::width; ++l) {
+            const Index steps = l < scan.lanes ? scan.lengths[l] : scan.steps;
+            all = all && time < steps;
+            length[l] = static_cast<T>(steps);
+        }
+        for (int v = 0; v < NV; ++v) mask[v] = less(V::splat(static_cast<T>(time)), V::load(length + v * V::width));
+    }
+
+    // to[i] = active ? to[i] : otherwise[i] (null: zero), for n rows of lanes
+    void keep(T* to, const T* otherwise, Index n) const {
+        for (Index i = 0; i < n; ++i)
+            for (int v = 0; v < NV; ++v) {
+                const Index at = (i * NV + v) * V::width;
+                const V other = otherwise == nullptr ? V::splat(T(0)) : V::load(otherwise + at);
+                select(mask[v], V::load(to + at), other).store(to + at);
+            }
+    }
+};
+
+template <class T>
+struct TileForward {
+    Scan scan;
+    const T* x[max_lanes];  // the first step of each row
+    Index x_stride_t, x_stride_i;
+    const T *shift, *factor;   // [D, L] or null: x becomes (x - shift) * factor
+    const T *weights, *bias;   // packed
+    const T *h0, *c0;          // [lanes, H] or null
+    T* outputs;                // of the first row, or null
+    Index outputs_stride_t, outputs_stride_b;
+    T *h_n, *c_n;              // [lanes, H] or null
+    T* memory;                 // Memory::size, or size_without_steps
+    bool keep;                 // for backward
+};
+
+template <int NV, class T>
+inline void load_rows(const T* rows, Index stride, Index n, Index lanes, T* to) {
+    const T* from[max_lanes];
+    for (Index l = 0; l < lanes; ++l) from[l] = rows + l * stride;
+    rows_to_lanes<NV>(from, 0, 1, n, lanes, to);
+}
+
+// [lanes, H] into [H, L]; zeros for null and for lanes that stand for no row.
+template <int NV, class T>
+inline void load_state(const T* rows, Index H, Index lanes, T* to) {
+    if (rows == nullptr || lanes < NV * width<T>) std::memset(to, 0, sizeof(T) * H * NV * width<T>);
+    if (rows != nullptr) load_rows<NV>(rows, H, H, lanes, to);
+}
+
+template <Cell cell, int NV, class T>
+void pack_x(const TileForward<T>& a, Index time, const Active<NV, T>& active, T* to) {
+    using V = Vec<T>;
+    const Index D = a.scan.inputs, L = NV * V::width;
+    if (a.scan.lanes < L) std::memset(to, 0, sizeof(T) * D * L);
+    rows_to_lanes<NV>(a.x, time * a.x_stride_t, a.x_stride_i, D, a.scan.lanes, to);
+    if (a.shift != nullptr)
+        for (Index at = 0; at < D * L; at += V::width)
+            ((V::load(to + at) - V::load(a.shift + at)) * V::load(a.factor + at)).store(to + at);
+    // What stands beyond a row's end may be anything, NaN too.
+    if (!active.all) active.keep(to, nullptr, D);
+}
+
+template <int NV, class T>
+void write_outputs(const TileForward<T>& a, Index time, const Active<NV, T>& active, const T* h) {
+    T* to = a.outputs + time * a.outputs_stride_t;
+    lanes_to_rows<NV>(h, a.scan.hidden, a.scan.lanes, to, a.outputs_stride_b);
+    if (active.all) return;
+    for (Index l = 0; l < a.scan.lanes; ++l)
+        if (time >= a.scan.lengths[l]) std::memset(to + l * a.outputs_stride_b, 0, sizeof(T) * a.scan.hidden);
+}
+
+template <Cell cell, int NV, class T>
+void forward_tile(const TileForward<T>& a) {
+    using M = Memory<cell, NV, T>;
+    constexpr Index L = M::L;
+    const Index steps = a.scan.steps, D = a.scan.inputs, H = a.scan.hidden, K = D + H;
+    // Without backward two slots take turns, and c stays in its place.
+    const M memory(a.memory, a.keep ? steps : 1, D, H);
+    load_state<NV>(a.h0, H, a.scan.lanes, memory.xh + D * L);
+    if (M::has_c) load_state<NV>(a.c0, H, a.scan.lanes, memory.c);
+    const auto slot = [&](Index s) { return memory.xh + (a.keep ? s : s % 2) * K * L; };
+    T* c = memory.c;
+    for (Index s = 0; s < steps; ++s) {
+        const Index time = a.scan.time(s);
+        const Active<NV, T> active(a.scan, time);
+        T *xh = slot(s), *h = slot(s + 1) + D * L, *c_before = c;
+        if (M::has_c && (a.keep || !active.all)) c = a.keep ? c + H * L : memory.c + (c == memory.c ? H * L : 0);
+        pack_x<cell, NV>(a, time, active, xh);
+        T* kept = a.keep ? memory.kept + s * H * M::S::keeps * L : nullptr;
+        M::S::forward({D, H, a.weights, a.bias, xh, h, c_before, c, kept});
+        if (!active.all) {
+            active.keep(h, xh + D * L, H);
+            if (M::has_c) active.keep(c, c_before, H);
+        }
+        if (a.outputs != nullptr) write_outputs<NV>(a, time, active, h);
+    }
+    if (a.h_n != nullptr) lanes_to_rows<NV>(slot(steps) + D * L, H, a.scan.lanes, a.h_n, H);
+    if (M::has_c && a.c_n != nullptr) lanes_to_rows<NV>(c, H, a.scan.lanes, a.c_n, H);
+}
+
+template <class T>
+struct TileBackward {
+    Scan scan;
+    const T *back_h, *back_x;  // packed; back_x null where the gradient of x is not wanted
+    T* memory;                 // from forward_tile, read
+    const T* grad_outputs;     // of the first row, or null
+    Index grad_outputs_stride_t, grad_outputs_stride_b, grad_outputs_stride_i;
+    T* grad_x;                 // of the first row, or null
+    Index grad_x_stride_t, grad_x_stride_b;
+    T* gradient;               // [gradient_size], added to; null where not wanted
+    T *grad_h, *grad_c;        // [H, L]: after the last step in, before the first step out
+    T* workspace;              // backward_workspace
+};
+
+// Steps whose gradients are gathered before they meet the weights: enough to pay for the sum over lanes, few enough
+// to stay in the second cache.
+template <class T>
+inline Index block_steps(Index slot, Index steps) {
+    const Index fit = 196608 / static_cast<Index>(sizeof(T)) / (slot > 0 ? slot : 1);
+    const Index block = fit < 8 ? 8 : fit > 64 ? 64 : fit;
+    return block < steps ? block : steps;
+}
+
+// A slot holds the gradients of one step's sums, [rows, L], and a little more, so that the slots of a block do not
+// fall on the same lines of the first cache.
+template <int NV, class T>
+inline Index slot_size(Cell cell, Index H) {
+    return gradient_rows(cell, H) * NV * width<T> + 64;
+}
+
+template <Cell cell, int NV, class T>
+inline Index backward_workspace(Index steps, Index D, Index H) {
+    const Index L = NV * width<T>, slot = slot_size<NV, T>(cell, H);
+    return block_steps<T>(slot, steps) * slot * (cell == Cell::gru ? 2 : 1) + (3 * H + (D > H ? D : H)) * L;
+}
+
+template <Cell cell, int NV, class T>
+struct BackwardTile {
+    using M = Memory<cell, NV, T>;
+    using S = typename M::S;
+    static constexpr Index L = M::L;
+
+    const TileBackward<T>& a;
+    const Index D = a.scan.inputs, H = a.scan.hidden, K = D + H, rows = gradient_rows(cell, H);
+    const Index slot = slot_size<NV, T>(cell, H), block = block_steps<T>(slot, a.scan.steps);
+    const M memory{a.memory, a.scan.steps, D, H};
+    T* const by_x = a.workspace;                                                // [block, slot]
+    T* const by_h = cell == Cell::gru ? by_x + block * slot : by_x;             // [block, slot]
+    T* const carry = by_x + block * slot * (cell == Cell::gru ? 2 : 1);         // [H, L]
+    T* const h_copy = carry + H * L;                                            // [H, L]
+    T* const c_copy = h_copy + H * L;                                           // [H, L]
+    T* const rows_copy = c_copy + H * L;                                        // [max(D, H), L]
+
+    void run() {
+        std::memset(by_x, 0, sizeof(T) * (carry - by_x));
+        std::memset(rows_copy, 0, sizeof(T) * (D > H ? D : H) * L);
+        for (Index last = a.scan.steps - 1; last >= 0; last -= block) {
+            const Index count = last + 1 < block ? last + 1 : block;
+            for (Index i = 0; i < count; ++i) step(last - i, by_x + i * slot, by_h + i * slot);
+            if (a.gradient != nullptr) gather(last, count);
+        }
+    }
+
+    void step(Index s, T* x, T* h) {
+        const Index time = a.scan.time(s);
+        const Active<NV, T> active(a.scan, time);
+        if (a.grad_outputs != nullptr) add_outputs(time, active);
+        if (!active.all) {
+            std::memcpy(h_copy, a.grad_h, sizeof(T) * H * L);
+            if (M::has_c) std::memcpy(c_copy, a.grad_c, sizeof(T) * H * L);
+            if (cell != Cell::gru) std::memset(carry, 0, sizeof(T) * H * L);
+        }
+        const T *kept = memory.kept + s * H * S::keeps * L, *before = memory.xh + s * K * L + D * L;
+        S::backward({H, a.grad_h, a.grad_c, kept, before, before + K * L, memory.c + s * H * L, x, h, carry});
+        if (!active.all) {
+            active.keep(x, nullptr, S::gates * H);
+            if (h != x) active.keep(h, nullptr, S::gates * H);
+            active.keep(carry, h_copy, H);
+            if (M::has_c) active.keep(a.grad_c, c_copy, H);
+        }
+        const T* start = cell == Cell::gru || !active.all ? carry : nullptr;
+        multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H);
+        if (a.grad_x != nullptr) {
+            multiply<NV, T>(a.back_x, x, nullptr, rows_copy, D, S::gates * H);
+            lanes_to_rows<NV>(rows_copy, D, a.scan.lanes, a.grad_x + time * a.grad_x_stride_t, a.grad_x_stride_b);
+        }
+    }
+
+    void add_outputs(Index time, const Active<NV, T>& active) {
+        using V = Vec<T>;
+        const T* from[max_lanes];
+        for (Index l = 0; l < a.scan.lanes; ++l) from[l] = a.grad_outputs + l * a.grad_outputs_stride_b;
+        if (a.grad_x != nullptr && a.scan.lanes < L) std::memset(rows_copy, 0, sizeof(T) * H * L);
+        rows_to_lanes<NV>(from, time * a.grad_outputs_stride_t, a.grad_outputs_stride_i, H, a.scan.lanes, rows_copy);
+        if (!active.all) active.keep(rows_copy, nullptr, H);
+        for (Index at = 0; at < H * L; at += V::width)
+            (V::load(a.grad_h + at) + V::load(rows_copy + at)).store(a.grad_h + at);
+    }
+
+    // The weights' gradient from steps last, last - 1, ..., which lie in slots 0, 1, ...
+    void gather(Index last, Index count) {
+        const T* xh = memory.xh + last * K * L;
+        if (cell == Cell::gru) {
+            outer<NV>(by_x, slot, rows, xh, -K * L, D, count, a.gradient);
+            outer<NV>(by_h, slot, rows, xh + D * L, -K * L, H, count, a.gradient + D * rows);
+            outer_ones<NV>(by_h, slot, rows, count, a.gradient + (K + 1) * rows);
+        } else {
+            outer<NV>(by_x, slot, rows, xh, -K * L, K, count, a.gradient);
+        }
+        outer_ones<NV>(by_x, slot, rows, count, a.gradient + K * rows);
+    }
+};
+
+template <Cell cell, int NV, class T>
+void backward_tile(const TileBackward<T>& a) {
+    BackwardTile<cell, NV, T>{a}.run();
+}
+
+}  // namespace STEPAHEAD_ISA
+}  // namespace stepahead
