@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepahead import nn
+    from stepahead import nn, samples
     from stepahead.data.panel import Panel
     from stepahead.data.read import read
     from stepahead.data.windows import windows
@@ -28,7 +28,7 @@ HOMES = {
     "windows": "stepahead.data.windows",
 }
 
-__all__ = ["Forecaster", "Panel", "SymbolModel", "backtest", "load", "nn", "read", "windows"]
+__all__ = ["Forecaster", "Panel", "SymbolModel", "backtest", "load", "nn", "read", "samples", "windows"]
 
 
 def __getattr__(name: str) -> Any:
@@ -37,6 +37,8 @@ def __getattr__(name: str) -> Any:
 
         require("torch", extra="train", purpose="stepahead.nn")
         return import_module("stepahead.nn")
+    if name == "samples":
+        return import_module("stepahead.samples")
     if name not in HOMES:
         raise AttributeError(f"module 'stepahead' has no attribute '{name}'")
     return getattr(import_module(HOMES[name]), name)
