@@ -1,0 +1,217 @@
+"""What a backtest found.  Forecasts beside their truth -> scores, verdict, frames, curves, JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.frames import to_frame
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError
+from stepahead.evaluate.baselines import series_of
+from stepahead.evaluate.metrics import Actual, average, covered, score, width
+from stepahead.evaluate.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One series as a picture shows it.
+
+    id: name of the series. times, y: [n] all its rows, training part and test part. test_from: time of the first
+    forecast row. ahead_times, forecast, baseline: [m] forecasts at one step ahead, by the time they are for.
+    baseline_name: of the best baseline. level: [L] coverage in percent; lo, hi: [m, L] interval bounds.
+    """
+
+    id: str
+    times: np.ndarray
+    y: np.ndarray
+    test_from: Any
+    ahead_times: np.ndarray
+    forecast: np.ndarray
+    baseline: np.ndarray
+    baseline_name: str
+    level: tuple[float, ...]
+    lo: np.ndarray
+    hi: np.ndarray
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Forecasts of rows that the model never saw, held against the truth and against baselines.
+
+    name: the model's column, "LSTM". panel: the table that was tested. origins: [N] row positions, the last row that
+    each forecast knew. actual: the truth [N, H] with its groups. mean: [N, H]. level: [L]; lo, hi: [N, H, L].
+    baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}. baselines: the same for each baseline.
+    verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
+    n_fits: how often the model was fitted.
+    """
+
+    name: str
+    panel: Panel
+    origins: np.ndarray
+    actual: Actual
+    mean: np.ndarray
+    level: tuple[float, ...]
+    lo: np.ndarray
+    hi: np.ndarray
+    baseline_means: Mapping[str, np.ndarray]
+    scores: dict[str, dict[str, float]]
+    baselines: dict[str, dict[str, float]]
+    verdict: Verdict
+    season_length: int | None
+    n_fits: int = 1
+
+    @property
+    def skill(self) -> float:
+        return self.verdict.skill
+
+    @property
+    def p_value(self) -> float:
+        return self.verdict.p_value
+
+    @property
+    def echo(self) -> bool:
+        return self.verdict.echo
+
+    @property
+    def beats(self) -> bool:
+        return self.verdict.beats
+
+    @property
+    def horizon(self) -> int:
+        return self.mean.shape[1]
+
+    @cached_property
+    def forecasts(self) -> Any:
+        """Long frame in the kind that came in: id, time, cutoff, y, the model, its bounds; rows with a truth alone."""
+        there = ~np.isnan(self.actual.y)
+        origin = np.broadcast_to(self.origins[:, None], there.shape)[there]
+        row = origin + np.nonzero(there)[1] + 1
+        schema, ids = self.panel.schema, np.asarray(self.panel.ids, dtype=object)
+        columns: dict[str, Any] = {
+            schema.series: ids[series_of(self.panel, origin)],
+            schema.time: self.panel.times[row],
+            "cutoff": self.panel.times[origin],
+            "y": self.actual.y[there],
+            self.name: self.mean[there],
+        }
+        for i, level in enumerate(self.level):
+            columns[f"{self.name}-lo-{level:g}"] = self.lo[..., i][there]
+            columns[f"{self.name}-hi-{level:g}"] = self.hi[..., i][there]
+        return to_frame(columns, schema)
+
+    def scores_by(self, by: str, *, metrics: Sequence[str] | None = None) -> Any:
+        """Scores of the model and of each baseline by "series", "step" or "cutoff", as a long frame.
+
+        Returns: a frame of the group's column, "model", and one column a metric.
+        """
+        groups = self._group_names(by)
+        models = {self.name: self.mean, **self.baseline_means}
+        tables = [score(self.actual, values, by=by, metrics=metrics) for values in models.values()]
+        columns: dict[str, Any] = {
+            by: np.tile(groups, len(models)),
+            "model": np.repeat(np.asarray(list(models), dtype=object), len(groups)),
+        }
+        columns |= {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+        return to_frame(columns, self.panel.schema)
+
+    def coverage_by(self, by: str | None = None) -> dict[float, np.ndarray]:
+        """The fraction of truths inside the interval of each level, overall or by "series", "step", "cutoff"."""
+        return {
+            level: average(covered(self.actual.y, self.lo[..., i], self.hi[..., i]), self.actual, by)
+            for i, level in enumerate(self.level)
+        }
+
+    def curves(self, series: str | None = None, *, step: int = 1) -> Curves:
+        """One series as a picture shows it: the first by default, forecasts `step` rows ahead."""
+        if series is not None and series not in self.panel.ids:
+            raise ConfigError(f"no series '{series}' in the backtest of {self.panel.schema.source}")
+        if not 1 <= step <= self.horizon:
+            raise ConfigError(f"step={step} is not within the horizon, 1 to {self.horizon}")
+        position = int(self.actual.series.min()) if series is None else self.panel.ids.index(series)
+        rows = self.panel.rows(position)
+        mine = np.flatnonzero((self.actual.series == position) & (self.origins + step < rows.stop))
+        ahead = self.panel.times[self.origins[mine] + step]
+        first = self.origins[self.actual.series == position]
+        return Curves(
+            id=self.panel.ids[position],
+            times=self.panel.times[rows],
+            y=self.panel.y[rows],
+            test_from=self.panel.times[first.min() + 1] if len(first) else None,
+            ahead_times=ahead,
+            forecast=self.mean[mine, step - 1],
+            baseline=self.baseline_means[self.verdict.baseline][mine, step - 1],
+            baseline_name=self.verdict.baseline,
+            level=self.level,
+            lo=self.lo[mine, step - 1],
+            hi=self.hi[mine, step - 1],
+        )
+
+    def plot(self, path: str | Path | None = None, **options: Any) -> Any:
+        """Truth, forecast and best baseline; saved as PNG or SVG where a path is given.  Needs matplotlib.
+
+        Returns: the matplotlib Figure. options: see `stepahead.show.plots.plot`.
+        """
+        from stepahead.show.plots import plot  # late: importing a result must not import matplotlib
+
+        return plot(self, path, **options)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for `json.dumps`: scores, baselines, skill, p_value, echo, beats, verdict, what was tested."""
+        verdict = self.verdict
+        return plain(
+            {
+                "scores": self.scores,
+                "baselines": self.baselines,
+                "skill": verdict.skill,
+                "skill_interval": list(verdict.interval),
+                "p_value": verdict.p_value,
+                "echo": verdict.echo,
+                "beats": verdict.beats,
+                "verdict": verdict.sentence,
+                "outcome": verdict.outcome,
+                "best_baseline": verdict.baseline,
+                "rmse_to_previous": verdict.rmse_to_previous,
+                "rmse_to_next": verdict.rmse_to_next,
+                "horizon": self.horizon,
+                "season_length": self.season_length,
+                "n_series": self.panel.n_series,
+                "n_forecasts": int((~np.isnan(self.actual.y)).sum()),
+                "n_fits": self.n_fits,
+            }
+        )
+
+    def _group_names(self, by: str) -> np.ndarray:
+        if by == "series":
+            return np.asarray(self.panel.ids[: self.actual.n_series], dtype=object)
+        if by == "cutoff":
+            return np.unique(self.panel.times[self.origins])
+        return np.arange(1, self.actual.groups(by)[1] + 1)
+
+
+def interval_scores(actual: Actual, level: Sequence[float], lo: np.ndarray, hi: np.ndarray) -> dict[str, float]:
+    """Coverage and width of each level: {"coverage-90": .., "width-90": ..}."""
+    found: dict[str, float] = {}
+    for i, percent in enumerate(level):
+        bounds = lo[..., i], hi[..., i]
+        found[f"coverage-{percent:g}"] = float(average(covered(actual.y, *bounds), actual))
+        found[f"width-{percent:g}"] = float(average(width(actual.y, *bounds), actual))
+    return found
+
+
+def plain(value: Any) -> Any:
+    """JSON's own types; a number that is none (NaN, infinity) becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value
