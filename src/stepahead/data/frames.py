@@ -1,6 +1,7 @@
 """Frames out: columns of arrays -> a frame of the kind that came in, its times as the user wrote them."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,10 @@ def to_frame(columns: Mapping[str, np.ndarray | Sequence[Any]], schema: Schema) 
         >>> to_frame({"ds": np.array([1, 2]), "LSTM": np.array([0.5, 0.6])}, Schema()).columns
         ['ds', 'LSTM']
     """
-    return FRAMES[schema.backend](columns, schema)
+    answers = dict(columns)
+    if schema.series_kind == "integer" and schema.series in answers:
+        answers[schema.series] = np.asarray(answers[schema.series]).astype(np.int64)
+    return FRAMES[schema.backend](answers, schema)
 
 
 def is_time(values: Any) -> bool:
@@ -84,6 +88,43 @@ def pyarrow_column(pyarrow: Any, values: Any, schema: Schema) -> Any:
     if schema.time_kind == "date":
         return pyarrow.array(values.astype("datetime64[D]"), type=pyarrow.date32())
     return pyarrow.array(values.astype("datetime64[us]"), type=pyarrow.timestamp("us", tz=schema.time_zone))
+
+
+def frame_csv(frame: pl.DataFrame) -> str:
+    """A polars frame as CSV, its stamps in ISO form as `read` takes them."""
+    return plain_times(frame).write_csv()
+
+
+def frame_rows(frame: pl.DataFrame) -> tuple[list[str], list[list[Any]]]:
+    """Column names and rows of a polars frame, times as text."""
+    plain = plain_times(frame)
+    return plain.columns, [list(row) for row in plain.rows()]
+
+
+def write_frame(frame: pl.DataFrame, path: Path) -> None:
+    """Write a polars frame to a file that ends in .csv or .parquet.
+
+    Raises: OSError where the system refuses.
+    """
+    if path.suffix.lower() == ".parquet":
+        frame.write_parquet(path)
+    else:
+        path.write_text(frame_csv(frame), encoding="utf-8", newline="")
+
+
+def plain_times(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same frame with dates and stamps as text, stamps with their offset where they have a zone."""
+    return frame.with_columns(
+        pl.col(name).dt.to_string(
+            "%Y-%m-%d" if kind == pl.Date else f"%Y-%m-%d %H:%M:%S%.f{'%:z' if zoned(kind) else ''}"
+        )
+        for name, kind in frame.schema.items()
+        if kind.is_temporal()
+    )
+
+
+def zoned(kind: pl.DataType) -> bool:
+    return isinstance(kind, pl.Datetime) and kind.time_zone is not None
 
 
 FRAMES = {"polars": polars_frame, "pandas": pandas_frame, "pyarrow": pyarrow_frame}

@@ -34,6 +34,7 @@ class Schema:
     future: tuple[str, ...] = ()
     static: tuple[str, ...] = ()
     has_series: bool = True
+    series_kind: str = "text"  # "text" | "integer": ids are text inside, answers hold what came in
     time_kind: str = "integer"  # "integer" | "date" | "datetime"
     time_zone: str | None = None
     backend: str = "polars"

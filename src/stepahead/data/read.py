@@ -159,6 +159,7 @@ def assemble(table: Table, roles: Roles, time_format: str | None) -> Panel:
         future=roles.future,
         static=roles.static,
         has_series=roles.series is not None,
+        series_kind=series_kind(table, roles.series),
         time_kind=stamps.kind,
         time_zone=stamps.zone,
         backend=table.backend,
@@ -186,6 +187,11 @@ def read_series(table: Table, roles: Roles) -> tuple[tuple[str, ...], np.ndarray
     distinct = column.unique(maintain_order=True)
     codes = column.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).to_numpy()
     return tuple(distinct.to_list()), codes
+
+
+def series_kind(table: Table, name: str | None) -> str:
+    """Whether series are named by whole numbers in the user's frame, so that answers can be joined to it."""
+    return "integer" if name is not None and table.frame[name].dtype.is_integer() else "text"
 
 
 def read_past(table: Table, roles: Roles) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:

@@ -118,7 +118,7 @@ def open_csv(path: Path, content: bytes) -> Table:
 
 def plain_text(path: Path, content: bytes) -> bytes:
     """The bytes without their mark, checked to be UTF-8, with line ends that are understood."""
-    if not content.strip():
+    if not content or content.isspace():
         raise DataError(f"{path}: is empty; give a table with a line of column names")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise DataError(f"{path}: is in UTF-16; save it as UTF-8")
@@ -169,7 +169,7 @@ def refuse_ragged(path: Path, content: bytes, width: int) -> None:
 
 def records(content: bytes) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each record, blank lines as no cells; one record may span lines."""
-    reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""), strict=True)
+    reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
     start = 1
     for record in reader:
         yield start, record

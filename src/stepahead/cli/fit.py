@@ -1,0 +1,90 @@
+"""stepahead fit: a table -> a trained model in a file, and whether to believe it."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stepahead.cli import options as o
+from stepahead.cli import output
+
+Model = Annotated[
+    Path, typer.Option("-o", "--output", metavar="MODEL", help="File to write, such as goog.safetensors.")
+]
+Holdout = Annotated[
+    Any,
+    o.option(
+        "--holdout",
+        "Held out at the end for the verdict: a share, rows, or none [0.2].",
+        parser=o.number_or_none,
+        metavar="N",
+    ),
+]
+Checkpoint = Annotated[
+    Path | None, o.option("--checkpoint", "File that holds the run, so that a killed fit goes on from it.")
+]
+
+
+def fit(
+    context: typer.Context,
+    table: o.Table,
+    model: Model,
+    series: o.Series = None,
+    time: o.Time = None,
+    target: o.Target = None,
+    past: o.Past = None,
+    future: o.Future = None,
+    static: o.Static = None,
+    time_format: o.TimeFormat = None,
+    recipe: o.Recipe = None,
+    cell: o.Cell = None,
+    window: o.Window = None,
+    horizon: o.Horizon = None,
+    hidden_size: o.HiddenSize = None,
+    num_layers: o.NumLayers = None,
+    dropout: o.Dropout = None,
+    scaler: o.Scaler = None,
+    difference: o.Difference = None,
+    head: o.Head = None,
+    learning_rate: o.LearningRate = None,
+    weight_decay: o.WeightDecay = None,
+    max_steps: o.MaxSteps = None,
+    batch_size: o.BatchSize = None,
+    patience: o.Patience = None,
+    ensemble: o.Ensemble = None,
+    missing: o.Missing = None,
+    season_length: o.SeasonLength = None,
+    holdout: Holdout = None,
+    seed: o.Seed = None,
+    device: o.Device = None,
+    checkpoint: Checkpoint = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Learn a table and save the model.
+
+    \b
+    The next close from the last seven days:
+      stepahead fit goog.csv --time date --target close --window 7 -o goog.safetensors
+    Many series, a day ahead by the hour:
+      stepahead fit load.csv --horizon 24 --recipe panel -o load.safetensors
+    Own columns, days first:
+      stepahead fit sales.csv --series shop --time day --time-format %d/%m/%Y --target sold --future holiday -o shop.safetensors
+    """
+    import stepahead as sa
+
+    output.check_outputs([table], {"-o": (model, ()), "--checkpoint": (checkpoint, ())})
+    forecaster = sa.Forecaster(**o.given(context.params, o.MODEL))
+    panel = sa.read(table, **o.given(context.params, o.READING))
+    output.print_notes(panel.schema.notes, quiet=quiet)
+    with output.progress_bar(quiet=quiet) as progress:
+        forecaster.fit(panel, checkpoint=checkpoint, progress=progress)
+    forecaster.save(model)
+    if json:
+        judged = forecaster.backtest_.to_json() if forecaster.backtest_ else {"verdict": None}
+        config = {"model": str(model), "name": forecaster.name, "config": forecaster.config_.to_json()}
+        output.print_json(config | judged)
+    elif not quiet:
+        if forecaster.backtest_:
+            output.print_scores(forecaster.backtest_)
+        typer.echo(f"{forecaster.name} of {panel.n_series} series, {panel.n_rows} rows -> {model}")

@@ -1,0 +1,103 @@
+"""The options that several commands share, and what their text means."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def option(flag: str, text: str, *more: str, **rest: Any) -> Any:
+    return typer.Option(flag, *more, help=text, show_default=False, **rest)
+
+
+def columns(text: str) -> list[str]:
+    """'open,high' -> two names; 'none' and '' -> none."""
+    return [] if text.strip() in ("", "none") else [name.strip() for name in text.split(",")]
+
+
+def levels(text: str) -> list[float]:
+    """'80,95' -> coverages in percent."""
+    return [float(part) for part in text.split(",")]
+
+
+def number(text: str) -> float | str:
+    """A share or a number of rows; 'auto' stays."""
+    return text if text == "auto" else float(text) if "." in text else int(text)
+
+
+def number_or_none(text: str) -> float | str | None:
+    return NONE if text == "none" else number(text)  # type: ignore[return-value]
+
+
+def flag_or_word(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+NONE = object()  # "none" was typed; None is an option that was not given
+
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (plain or gzip) or Parquet file.")]
+Series = Annotated[str | None, option("--series", "Column that names the series [unique_id, if there].")]
+Time = Annotated[str | None, option("--time", "Column of dates, stamps or steps [ds, or the one called date].")]
+Target = Annotated[str | None, option("--target", "Column to forecast [y].")]
+Past = Annotated[
+    Any, option("--past", "Inputs known up to now: open,high; none [all numbers].", parser=columns, metavar="NAMES")
+]
+Future = Annotated[Any, option("--future", "Inputs known ahead, such as holiday.", parser=columns, metavar="NAMES")]
+Static = Annotated[
+    Any, option("--static", "Inputs that never change within a series.", parser=columns, metavar="NAMES")
+]
+TimeFormat = Annotated[
+    str | None, option("--time-format", "How times are written, such as %d/%m/%Y, or 'integer' [ISO].")
+]
+
+Recipe = Annotated[str | None, option("--recipe", "auto, classic, price or panel [auto].")]
+Cell = Annotated[str | None, option("--cell", "rnn, rnn_relu, lstm or gru [by recipe].")]
+Window = Annotated[int | None, option("--window", "Rows that a forecast looks back on [by recipe].")]
+Horizon = Annotated[int | None, option("--horizon", "Steps ahead [1].")]
+HiddenSize = Annotated[int | None, option("--hidden-size", "Hidden units [by recipe].")]
+NumLayers = Annotated[int | None, option("--num-layers", "Recurrent layers [by recipe].")]
+Dropout = Annotated[float | None, option("--dropout", "Between layers, in [0, 1) [by recipe].")]
+Scaler = Annotated[
+    Any,
+    option("--scaler", "minmax, standard, robust, window or none [by recipe].", parser=number_or_none, metavar="TEXT"),
+]
+Difference = Annotated[
+    Any,
+    option("--difference", "false, true or log: learn changes [by recipe].", parser=flag_or_word, metavar="TEXT"),
+]
+Head = Annotated[str | None, option("--head", "mse, mae, huber, quantile or student_t [by recipe].")]
+LearningRate = Annotated[float | None, option("--learning-rate", "Of the optimizer [by recipe].")]
+WeightDecay = Annotated[float | None, option("--weight-decay", "Of the optimizer [by recipe].")]
+MaxSteps = Annotated[int | None, option("--max-steps", "Optimizer steps at most [by recipe].")]
+BatchSize = Annotated[
+    Any, option("--batch-size", "Windows of a batch; none: all [by recipe].", parser=number_or_none, metavar="N")
+]
+Patience = Annotated[
+    Any,
+    option(
+        "--patience", "Checks without a gain before stopping; none [by recipe].", parser=number_or_none, metavar="N"
+    ),
+]
+Ensemble = Annotated[int | None, option("--ensemble", "Networks that differ by seed [by recipe].")]
+Missing = Annotated[str | None, option("--missing", "error, ffill, interpolate or mask [error].")]
+SeasonLength = Annotated[
+    Any, option("--season-length", "Rows of a season; none [looked for].", parser=number_or_none, metavar="N")
+]
+Seed = Annotated[int | None, option("--seed", "The same seed, the same bits [0].")]
+Device = Annotated[str | None, option("--device", "cpu or cuda [cpu].")]
+
+Json = Annotated[bool, option("--json", "Print one JSON object.")]
+Quiet = Annotated[bool, option("--quiet", "No progress, notes or tables: the bare answer.", "-q")]
+
+READING = ("series", "time", "target", "past", "future", "static", "time_format")
+MODEL = (
+    "recipe cell window horizon hidden_size num_layers dropout scaler difference head learning_rate weight_decay "
+    "max_steps batch_size patience ensemble missing season_length seed device holdout"
+).split()
+
+
+def given(params: Mapping[str, Any], names: list[str] | tuple[str, ...]) -> dict[str, Any]:
+    """Those of the named options that were typed, as the library takes them."""
+    typed = {name: params[name] for name in names if params.get(name) is not None}
+    return {name: None if value is NONE else value for name, value in typed.items()}

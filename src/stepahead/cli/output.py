@@ -1,0 +1,141 @@
+"""What commands print and write.  Rich tables and a progress bar on a terminal, plain text in a pipe; files whole or not
+at all: written under a temporary name, then renamed.
+"""
+
+import json
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from stepahead.errors import ConfigError
+
+METRICS = ("rmse", "mae", "smape", "mase")
+
+
+def print_json(value: Any) -> None:
+    """One object; a number that is none becomes null."""
+    from stepahead.evaluate.result import plain
+
+    typer.echo(json.dumps(plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def print_notes(notes: Sequence[str], *, quiet: bool) -> None:
+    """What reading decided by itself, on stderr."""
+    for note in () if quiet else notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A rich table on a terminal, aligned columns elsewhere."""
+    cells = [[text(value) for value in row] for row in rows]
+    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table()
+        for name, right in zip(header, numeric, strict=True):
+            table.add_column(escape(name), justify="right" if right else "left")
+        for row in cells:
+            table.add_row(*map(escape, row))
+        Console().print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    for row in [list(header), *cells]:
+        aligned = [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        typer.echo("  ".join(aligned).rstrip())
+
+
+def text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def print_scores(result: Any) -> None:
+    """The model beside its baselines, then the verdict.  result: a Backtest."""
+    found = {**result.scores, **result.baselines}
+    metrics = [name for name in METRICS if name in next(iter(found.values()))]
+    rows = [[name, *(float(scores[metric]) for metric in metrics)] for name, scores in found.items()]
+    print_table(["model", *metrics], rows)
+    typer.echo(str(result.verdict))
+
+
+def check_outputs(inputs: Sequence[Path], outputs: Mapping[str, tuple[Path | None, tuple[str, ...]]]) -> None:
+    """Refuse, before any work, files that could not be written.
+
+    outputs: option -> its path and the endings that it may have, none for any.
+
+    Raises: ConfigError.
+    """
+    taken = {path.resolve(): "the table that is read" for path in inputs}
+    for option, (path, endings) in outputs.items():
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise ConfigError(f"{option} {path}: is {taken[path.resolve()]}; choose another name")
+        if path.is_dir():
+            raise ConfigError(f"{option} {path}: is a folder; give a file name")
+        if not path.absolute().parent.is_dir():
+            raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
+        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
+            raise ConfigError(f"{option} {path}: cannot be written; check the permissions or choose another name")
+        if endings and path.suffix.lower() not in endings:
+            raise ConfigError(f"{option} {path}: the name must end in {' or '.join(endings)}")
+        taken[path.resolve()] = f"also given as {option}"
+
+
+def write_files(writers: Mapping[Path, Callable[[Path], None]]) -> None:
+    """Write all files or none: each under a temporary name beside its place, then renamed.
+
+    Raises: ConfigError where the system refuses.
+    """
+    temporary = {path: path.with_name(f".stepahead-{secrets.token_hex(6)}{path.suffix}") for path in writers}
+    try:
+        for path, write in writers.items():
+            write(temporary[path])
+        for path in writers:
+            os.replace(temporary[path], path)
+    except OSError as error:
+        raise ConfigError(f"{error.filename or 'output'}: cannot be written ({error.strerror or error})") from error
+    finally:
+        for name in temporary.values():
+            with suppress(FileNotFoundError):
+                name.unlink()
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[Any], None] | None]:
+    """A bar on stderr with step, loss and rows per second; nothing in a pipe.  Yields what `fit(progress=)` takes."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bar = Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+
+        def show(report: Any) -> None:
+            words = f"loss {report.loss:.4g}" + ("" if report.valid is None else f", held out {report.valid:.4g}")
+            words += f", {report.rows_per_second:,.0f} rows/s"
+            bar.update(task, completed=report.step, total=report.max_steps, description=words)
+
+        yield show

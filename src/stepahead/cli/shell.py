@@ -1,0 +1,66 @@
+"""How every command ends.  Exit status 0; 2 with one line on stderr for what the user can mend; 130 when stopped."""
+
+import re
+import sys
+import warnings
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from stepahead.errors import StepaheadError
+
+UsageError: Any = typer.BadParameter.__base__  # click's own, wherever this version of typer keeps it
+
+
+class Shell(TyperGroup):
+    """A group of commands whose errors are one line each."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+        warnings.showwarning = show_warning
+        try:
+            status = super().main(*args, standalone_mode=False, **options)
+        except UsageError as error:
+            command = error.ctx.command_path if error.ctx else "stepahead"
+            fail(f"{error.format_message().rstrip('.')} (see '{command} --help')", 2)
+        except typer.Abort:
+            fail("stopped", 130)
+        if standalone_mode:
+            sys.exit(status if isinstance(status, int) else 0)
+        return status
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StepaheadError as error:
+            fail(as_options(str(error), options_of(ctx)), 2)
+        except KeyboardInterrupt:
+            fail("stopped", 130)
+
+
+def fail(message: str, status: int) -> NoReturn:
+    """One line on stderr, and the end."""
+    line = " ".join(message.split())
+    typer.echo(line if status == 130 else f"error: {line}", err=True)
+    sys.exit(status)
+
+
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+
+
+def options_of(ctx: Any) -> dict[str, str]:
+    """The options of the command that runs: parameter -> how it is typed."""
+    command = ctx.command.commands.get(ctx.invoked_subcommand) if ctx.invoked_subcommand else None
+    parameters = getattr(command, "params", [])
+    return {p.name: p.opts[-1] for p in parameters if p.name and p.opts and p.opts[-1].startswith("--")}
+
+
+def as_options(message: str, options: dict[str, str]) -> str:
+    """The library speaks of time_format=, the shell of --time-format."""
+
+    def typed(match: re.Match[str]) -> str:
+        name, value = match[1], match[2]
+        return match[0] if name not in options else f"{options[name]} {value}".rstrip()
+
+    return re.sub(r"(?<![\w/.'-])([a-z_]+)=('[^']*'|[\w.-]+)?", typed, message)
