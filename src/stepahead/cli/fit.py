@@ -69,7 +69,7 @@ def fit(
     Many series, a day ahead by the hour:
       stepahead fit load.csv --horizon 24 --recipe panel -o load.safetensors
     Own columns, days first:
-      stepahead fit sales.csv --series shop --time day --time-format %d/%m/%Y --target sold --future holiday -o shop.safetensors
+      stepahead fit sales.csv --series shop --time day --time-format %d/%m/%Y --target sold -o shop.safetensors
     """
     import stepahead as sa
 

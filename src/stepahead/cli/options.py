@@ -91,13 +91,13 @@ Json = Annotated[bool, option("--json", "Print one JSON object.")]
 Quiet = Annotated[bool, option("--quiet", "No progress, notes or tables: the bare answer.", "-q")]
 
 READING = ("series", "time", "target", "past", "future", "static", "time_format")
-MODEL = (
-    "recipe cell window horizon hidden_size num_layers dropout scaler difference head learning_rate weight_decay "
-    "max_steps batch_size patience ensemble missing season_length seed device holdout"
-).split()
+NETWORK = ("recipe", "cell", "window", "horizon", "hidden_size", "num_layers", "dropout", "head")
+SCALING = ("scaler", "difference", "missing", "season_length")
+TRAINING = ("learning_rate", "weight_decay", "max_steps", "batch_size", "patience", "ensemble", "seed", "device")
+MODEL = (*NETWORK, *SCALING, *TRAINING, "holdout")
 
 
-def given(params: Mapping[str, Any], names: list[str] | tuple[str, ...]) -> dict[str, Any]:
+def given(params: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Those of the named options that were typed, as the library takes them."""
     typed = {name: params[name] for name in names if params.get(name) is not None}
     return {name: None if value is NONE else value for name, value in typed.items()}

@@ -1,5 +1,6 @@
-"""What commands print and write.  Rich tables and a progress bar on a terminal, plain text in a pipe; files whole or not
-at all: written under a temporary name, then renamed.
+"""What commands print and write.  Rich tables and a progress bar on a terminal, plain text in a pipe.
+
+Files are whole or not there: written under a temporary name, then renamed.
 """
 
 import json

@@ -19,7 +19,7 @@ class Shell(TyperGroup):
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         warnings.showwarning = show_warning
         try:
-            status = super().main(*args, standalone_mode=False, **options)
+            status = super().main(*args, **(options | {"standalone_mode": False}))
         except UsageError as error:
             command = error.ctx.command_path if error.ctx else "stepahead"
             fail(f"{error.format_message().rstrip('.')} (see '{command} --help')", 2)
