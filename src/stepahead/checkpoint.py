@@ -6,7 +6,7 @@ file as model files are: checksummed, written in one step, nothing pickled.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -84,18 +84,13 @@ def resume(path: Path, jobs: Sequence[Job], config: Config, loops: Sequence[Loop
     if saved.get("kind") != "checkpoint" or saved["run"] != fingerprint(jobs, config):
         raise ConfigError(f"{path}: is the checkpoint of another run; delete it, or give another checkpoint=")
     for m, (loop, result) in enumerate(zip(loops, results, strict=True)):
-        loop.load(under(tensors, f"{m}.now."))
-        loop.load_state(under(tensors, f"{m}.state."))
-        result.weights = under(tensors, f"{m}.best.")
+        loop.load(store.under(tensors, f"{m}.now."))
+        loop.load_state(store.under(tensors, f"{m}.state."))
+        result.weights = store.under(tensors, f"{m}.best.")
         result.best = float(tensors[f"{m}.best_loss"])
         result.history = [(int(s), float(l), float(v)) for s, l, v in tensors[f"{m}.history"]]
         result.checks_without_gain, result.steps, result.stopped = saved["progress"][m]
     return saved["step"]
-
-
-def under(tensors: Mapping[str, np.ndarray], prefix: str) -> Arrays:
-    """The arrays whose names begin so, without that beginning."""
-    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
 
 
 def fingerprint(jobs: Sequence[Job], config: Config) -> str:

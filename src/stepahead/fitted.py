@@ -21,6 +21,7 @@ from stepahead.errors import ConfigError, DataError
 from stepahead.forecast import Forecast
 from stepahead.recipe import Config
 from stepahead.runtime.network import Calibration, Reading, combine_members, movement, network_output
+from stepahead.store import under
 
 CHUNK = 4096  # windows that are gathered and forecast at once
 
@@ -114,8 +115,8 @@ class Fitted:
     def _interval(self, batch: Batch, output: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Lower and upper bounds in the target's units: [2, N, H, L]."""
         if self.reading.has_quantiles:
-            tails = np.asarray([(100 - level) / 200 for level in levels])
-            lo, hi = self.reading.quantile(output, tails), self.reading.quantile(output, 1 - tails)
+            tails = [(100 - level) / 200 for level in levels]
+            lo, hi = (self.reading.quantile(output, side) for side in (tails, [1 - p for p in tails]))
         else:
             moved = movement(batch.x, bool(self.scale.difference))
             middle, reach = self.reading.point(output)[..., None], self.calibration.radius(levels, moved)
@@ -185,15 +186,16 @@ def pack(fitted: Fitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: OwnNetwork | None = None) -> Fitted:
     """The inverse of `pack`."""
     config = Config.from_json(saved["config"])
-    under = lambda prefix: {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}  # noqa: E731
+    names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
+    scale: dict[str, Any] = saved["scale"] | under(tensors, "scale.")
     rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
     return Fitted(
         config=config,
-        schema=Schema(**{n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}),
+        schema=Schema(**names),
         frequency=Frequency(**saved["frequency"]),
-        scale=Scale(**saved["scale"], **under("scale.")),
-        covariates=Covariates(**under("covariates."), statics=rules),
-        members=tuple(under(f"member.{m}.") for m in range(saved["members"])),
+        scale=Scale(**scale),
+        covariates=Covariates(**under(tensors, "covariates."), statics=rules),
+        members=tuple(under(tensors, f"member.{m}.") for m in range(saved["members"])),
         reading=Reading(config.head, config.quantiles, tensors["reading.t_table"]),
         calibration=Calibration(tensors["calibration.scores"], saved["floor"]),
         shrinkage=saved["shrinkage"],

@@ -101,9 +101,37 @@ class Forecaster:
         device: str = "cpu",
         network: Any = None,
     ) -> None:
-        given = locals()
-        for name in parameter_names():
-            setattr(self, name, given[name])
+        self.recipe = recipe
+        self.cell = cell
+        self.window = window
+        self.horizon = horizon
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.scaler = scaler
+        self.difference = difference
+        self.clip = clip
+        self.head = head
+        self.quantiles = quantiles
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.weight_decay = weight_decay
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.gradient_clip = gradient_clip
+        self.patience = patience
+        self.check_every = check_every
+        self.validation_size = validation_size
+        self.ensemble = ensemble
+        self.combine = combine
+        self.zero_head = zero_head
+        self.shrink = shrink
+        self.missing = missing
+        self.season_length = season_length
+        self.holdout = holdout
+        self.seed = seed
+        self.device = device
+        self.network = network
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given, as scikit-learn asks for them."""

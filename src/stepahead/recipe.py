@@ -69,7 +69,8 @@ class Config:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Config":
         """The inverse of to_json."""
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+        fitting: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**fitting)
 
     @property
     def name(self) -> str:

@@ -126,13 +126,16 @@ def remove_strays(folder: Path) -> None:
                 os.close(handle)
 
 
+def under(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays whose names begin so, without that beginning."""
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
 def _storable(name: str, array: Array) -> Array:
     array = np.asarray(array)
     little = array.dtype.newbyteorder("<")
     if little.str not in DTYPES.values():
-        raise ConfigError(
-            f"tensor {name!r}: dtype {array.dtype} cannot be saved; convert to float32, float64 or int64"
-        )
+        raise ConfigError(f"tensor {name!r}: dtype {array.dtype} cannot be saved; convert to float32, float64 or int64")
     return np.asarray(array, dtype=little, order="C")
 
 
@@ -162,9 +165,7 @@ def _header(arrays: Mapping[str, Array], config: Mapping[str, Any]) -> bytes:
     body = json.dumps(content, separators=(",", ":")).encode()
     body += b" " * (-len(body) % 8)
     if len(body) > MAX_HEADER_BYTES or len(body) + end > MAX_FILE_BYTES:
-        raise ConfigError(
-            f"the model needs {len(body) + end:,} bytes; a model file holds up to {MAX_FILE_BYTES:,}"
-        )
+        raise ConfigError(f"the model needs {len(body) + end:,} bytes; a model file holds up to {MAX_FILE_BYTES:,}")
     return len(body).to_bytes(8, "little") + body
 
 
@@ -178,9 +179,7 @@ def _sealed(header: bytes, arrays: Mapping[str, Array]) -> bytes:
 
 def _check_target(target: Path) -> None:
     if target.is_dir():
-        raise ModelFileError(
-            f"{target}: is a folder; give a file name, such as {target / 'model.safetensors'}"
-        )
+        raise ModelFileError(f"{target}: is a folder; give a file name, such as {target / 'model.safetensors'}")
     if not target.parent.is_dir():
         raise ModelFileError(f"{target}: the folder {target.parent} does not exist; create it first")
     if target.exists() and not os.access(target, os.W_OK):

@@ -50,7 +50,7 @@ def fill(panel: Panel, missing: str) -> Filled:
     last_seen = newest_observed(panel, observed)
     carried = carry_forward(panel, observed, last_seen)
     values = join_by_lines(panel, observed) if missing == "interpolate" else carried
-    return Filled(values, carried, observed, last_seen, (last_seen >= 0).all(axis=1))
+    return Filled(values, carried, observed, last_seen, np.all(last_seen >= 0, axis=1))
 
 
 def describe_first_gap(panel: Panel, observed: np.ndarray) -> str:

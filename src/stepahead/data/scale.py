@@ -124,12 +124,12 @@ def fit_scale(
         raise ConfigError(f"scaler={kind!r} is not one of {', '.join(map(repr, SCALERS))}")
     if difference not in DIFFERENCES:
         raise ConfigError(f"difference={difference!r} is not one of {', '.join(map(repr, DIFFERENCES))}")
-    positive = (values > 0).all(axis=0)
+    positive = np.all(values > 0, axis=0)
     raw = Scale(
         kind=kind,
         difference=difference,
         clip=None,
-        logs=positive & (difference == "log"),
+        logs=positive if difference == "log" else np.zeros_like(positive),
         floor=np.where(positive, values.min(axis=0), 1.0),
         center=np.zeros(values.shape[1]),
         spread=np.ones(values.shape[1]),

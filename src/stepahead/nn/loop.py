@@ -112,7 +112,8 @@ class TorchLoop:
 
     def _loss(self, part: tuple[Tensor, ...]) -> Tensor:
         x, context, target, weight = part
-        losses = self.head.loss(self.network(x, context), target, self.network.tail)
+        tail = self.network.get_parameter("tail")
+        losses = self.head.loss(self.network(x, context), target, tail)
         return weighted_mean(losses, weight)
 
     def _parts(self, origins: np.ndarray) -> list[tuple[Tensor, ...]]:
