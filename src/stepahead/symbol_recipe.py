@@ -1,0 +1,121 @@
+"""What "auto" means for symbols.  A SymbolModel's parameters and a Corpus -> Shape and SymbolPlan, nothing left open.
+
+Three sizes. A word (below 500 symbols): one-hot, full batch, 300 steps, no part held back. Sequences and texts: an
+embedding, one cycle of AdamW, the running mean of the weights, stopped on held-back symbols.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stepahead.data.symbols import Corpus
+from stepahead.errors import ConfigError
+from stepahead.runtime.cell import GATES
+from stepahead.runtime.symbols import Shape
+
+WORD = 500  # symbols up to which a corpus is learned by heart
+
+
+@dataclass(frozen=True)
+class SymbolPlan:
+    """How the training goes.
+
+    epochs: passes over the symbols. rows: sequences side by side. window: steps that gradients reach back.
+    learning_rate: its peak, of one cycle over all steps. patience: epochs without a gain on the held-back part before
+    stopping, None where none is held back. average: weight of the past in the running mean of the weights, which is
+    what is kept (0: the last weights). unseen: fraction of symbols hidden from the input in training. clip: largest
+    norm of the gradient. good: a loss in nats below which no restart is needed; restarts: how often to begin anew
+    otherwise, the best is kept.
+    """
+
+    epochs: int
+    rows: int
+    window: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    patience: int | None = None
+    average: float = 0.0
+    unseen: float = 0.0
+    clip: float = 1.0
+    good: float = float("inf")
+    restarts: int = 0
+    seed: int = 0
+
+
+def is_word(corpus: Corpus) -> bool:
+    """Whether a corpus is too small to hold anything back."""
+    return len(corpus.codes) < WORD
+
+
+def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, SymbolPlan]:
+    """Fill in every "auto".
+
+    Raises:
+        ConfigError: an unknown cell, or a number that cannot be.
+    """
+    small = is_word(corpus)
+    steps = len(corpus.codes) + corpus.n_sequences
+    vocabulary = corpus.vocabulary
+    auto: dict[str, Any] = (
+        {"cell": "rnn", "hidden_size": 16, "embedding": 0, "dropout": 0.0, "epochs": 300, "learning_rate": 0.1}
+        if small
+        else {
+            "cell": "gru",
+            "hidden_size": 64 if steps < 30_000 else 128 if steps < 100_000 else 256,
+            "embedding": 32 if vocabulary.unseen < 200 else 64 if vocabulary.unseen < 5000 else 128,
+            "dropout": 0.2 if steps < 1_000_000 else 0.1,
+            "epochs": int(min(40, max(3, 4_000_000 // steps))),
+            "learning_rate": 5e-3,
+        }
+    )
+    auto |= {"num_layers": 1, "batch_size": _rows(corpus, small), "window": 64 if not vocabulary.end else 256}
+    chosen = {name: value if parameters[name] == "auto" else parameters[name] for name, value in auto.items()}
+    _check(chosen)
+    shape = Shape(
+        cell=chosen["cell"],
+        inputs=vocabulary.unseen,
+        classes=vocabulary.classes,
+        hidden_size=chosen["hidden_size"],
+        num_layers=chosen["num_layers"],
+        embedding=chosen["embedding"],
+        tied=parameters["tied"],
+        dropout=float(chosen["dropout"]),
+    )
+    if shape.tied and not shape.embedding:
+        raise ConfigError("tied=True: needs an embedding to be tied to; pass embedding=64, say")
+    plan = SymbolPlan(
+        epochs=chosen["epochs"],
+        rows=chosen["batch_size"],
+        window=chosen["window"],
+        learning_rate=float(chosen["learning_rate"]),
+        weight_decay=0.0 if small else 0.01,
+        average=0.0 if small else 0.995,
+        patience=None if small else 3,
+        good=0.05 if small else float("inf"),
+        restarts=3 if small else 0,
+        seed=parameters["seed"],
+    )
+    return shape, plan
+
+
+def _rows(corpus: Corpus, small: bool) -> int:
+    """Sequences side by side: about 4,000 symbols a step, fewer where there would be fewer than 50 steps an epoch."""
+    if small:
+        return max(corpus.n_sequences, len(corpus.codes) // 64, 1)
+    steps = len(corpus.codes) + corpus.n_sequences
+    length = 64 if not corpus.vocabulary.end else max(1.0, steps / corpus.n_sequences)
+    return int(min(256, max(8, min(4096, steps / 50) / length)))
+
+
+def _check(chosen: Mapping[str, Any]) -> None:
+    if chosen["cell"] not in GATES:
+        raise ConfigError(f"cell={chosen['cell']!r}: must be one of {', '.join(GATES)}, or auto")
+    for name in ("hidden_size", "num_layers", "epochs", "batch_size", "window", "embedding"):
+        least = 0 if name == "embedding" else 1
+        value = chosen[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ConfigError(f"{name}={value!r}: must be a whole number of at least {least}, or auto")
+    if not 0 <= chosen["dropout"] < 1:
+        raise ConfigError(f"dropout={chosen['dropout']!r}: must lie in [0, 1)")
+    if not 0 < chosen["learning_rate"] < 100:
+        raise ConfigError(f"learning_rate={chosen['learning_rate']!r}: must be above 0 and below 100")
