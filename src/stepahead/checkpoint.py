@@ -48,22 +48,22 @@ class Trained:
     history: list[tuple[int, float, float]] = field(default_factory=list)
 
 
-class Loop(Protocol):
-    """What a checkpoint needs of a network in training."""
+class Team(Protocol):
+    """What a checkpoint needs of the networks in training; nn/loop.py tells the whole of it."""
 
-    def weights(self) -> Arrays: ...
-    def load(self, weights: Arrays) -> None: ...
-    def state(self) -> Arrays: ...
-    def load_state(self, state: Arrays) -> None: ...
+    def weights(self, m: int) -> Arrays: ...
+    def load(self, m: int, weights: Arrays) -> None: ...
+    def state(self, m: int) -> Arrays: ...
+    def load_state(self, m: int, state: Arrays) -> None: ...
 
 
 def write_checkpoint(
-    path: Path, jobs: Sequence[Job], config: Config, loops: Sequence[Loop], results: Sequence[Trained], step: int
+    path: Path, jobs: Sequence[Job], config: Config, team: Team, results: Sequence[Trained], step: int
 ) -> None:
     """Write where the run stands after `step` steps, replacing an older checkpoint in one step."""
     tensors: Arrays = {}
-    for m, (loop, result) in enumerate(zip(loops, results, strict=True)):
-        parts = {"now": loop.weights(), "state": loop.state(), "best": result.weights}
+    for m, result in enumerate(results):
+        parts = {"now": team.weights(m), "state": team.state(m), "best": result.weights}
         tensors |= {f"{m}.{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
         tensors[f"{m}.history"] = np.asarray(result.history, dtype=np.float64).reshape(-1, 3)
         tensors[f"{m}.best_loss"] = np.asarray(result.best)
@@ -73,7 +73,7 @@ def write_checkpoint(
     )
 
 
-def resume(path: Path, jobs: Sequence[Job], config: Config, loops: Sequence[Loop], results: Sequence[Trained]) -> int:
+def resume(path: Path, jobs: Sequence[Job], config: Config, team: Team, results: Sequence[Trained]) -> int:
     """Put a run back where its checkpoint stands; returns the step.
 
     Raises:
@@ -83,9 +83,9 @@ def resume(path: Path, jobs: Sequence[Job], config: Config, loops: Sequence[Loop
     tensors, saved = store.load(path)
     if saved.get("kind") != "checkpoint" or saved["run"] != fingerprint(jobs, config):
         raise ConfigError(f"{path}: is the checkpoint of another run; delete it, or give another checkpoint=")
-    for m, (loop, result) in enumerate(zip(loops, results, strict=True)):
-        loop.load(store.under(tensors, f"{m}.now."))
-        loop.load_state(store.under(tensors, f"{m}.state."))
+    for m, result in enumerate(results):
+        team.load(m, store.under(tensors, f"{m}.now."))
+        team.load_state(m, store.under(tensors, f"{m}.state."))
         result.weights = store.under(tensors, f"{m}.best.")
         result.best = float(tensors[f"{m}.best_loss"])
         result.history = [(int(s), float(l), float(v)) for s, l, v in tensors[f"{m}.history"]]

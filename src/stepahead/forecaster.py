@@ -177,6 +177,25 @@ class Forecaster:
         self._learn(panel, checkpoint, progress)
         return self
 
+    def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
+        """One fitted clone for each panel, trained together; each is, to the last bit, as if it were fitted alone.
+
+        Nothing is held out: no verdict, no intervals for point heads. Returns: as many Forecasters as panels.
+        """
+        from stepahead.learn import learn_together
+
+        models = [self.clone().set_params(holdout=None) for _ in panels]
+        for model, panel in zip(models, panels, strict=True):
+            check_panel(panel)
+            model.panel_, model.backtest_, model.verdict_ = panel, None, None
+        configs = [resolve(self.get_params(), panel) for panel in panels]
+        for config in dict.fromkeys(configs):  # a season found in some panels alone makes another network
+            group = [i for i, other in enumerate(configs) if other == config]
+            learned = learn_together([panels[i] for i in group], config, self._training(progress=progress))
+            for i, (fitted, results) in zip(group, learned, strict=True):
+                models[i]._keep(fitted, results)
+        return models
+
     def predict(
         self,
         panel: Any = None,
@@ -279,18 +298,24 @@ class Forecaster:
         from stepahead.learn import learn
 
         config = resolve(self.get_params(), panel)
-        path = None if checkpoint is None else Path(checkpoint)
-        options = {"network": self.network, "device": self.device, "checkpoint": path, "progress": progress}
         self.panel_ = panel
         try:
-            fitted, results = learn(panel, config, **options)
+            fitted, results = learn(panel, config, self._training(checkpoint, progress))
         except TrainingError as error:
             self.fitted_ = error.kept  # the last good weights
             raise
         if self.backtest_ is not None:
             fitted = replace(fitted, calibration=self._calibration)
+        self._keep(fitted, results)
+
+    def _training(self, checkpoint: Any = None, progress: Callable[[Any], None] | None = None) -> Any:
+        from stepahead.learn import Training
+
+        return Training(self.device, self.network, None if checkpoint is None else Path(checkpoint), progress)
+
+    def _keep(self, fitted: Fitted, results: Sequence[Any]) -> None:
         self.fitted_ = fitted
-        self.history_ = [r.history for r in results]
+        self.history_ = [result.history for result in results]
 
 
 def parameter_names() -> list[str]:

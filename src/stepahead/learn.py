@@ -4,7 +4,7 @@ fit the scale and the covariates -> cut origins into train and validation -> tra
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,30 +27,45 @@ if TYPE_CHECKING:
 SEED_STRIDE = 1000  # between the members of an ensemble, so that seeds 1, 2, 3 of a user share no member
 
 
-def learn(
-    panel: Panel,
-    config: Config,
-    *,
-    device: str = "cpu",
-    network: Any = None,
-    checkpoint: Path | None = None,
-    progress: "Callable[[Report], None] | None" = None,
-) -> tuple[Fitted, list[Trained]]:
+@dataclass(frozen=True)
+class Training:
+    """How to train, beside what the Config says. network: a user's own module, or None."""
+
+    device: str = "cpu"
+    network: Any = None
+    checkpoint: Path | None = None
+    progress: "Callable[[Report], None] | None" = None
+
+
+def learn(panel: Panel, config: Config, training: Training) -> tuple[Fitted, list[Trained]]:
     """Train a forecaster on all rows of a panel.
 
     Returns: the fitted model, and how each member's training went.
     Raises: DataError where there is too little to learn from; TrainingError where the loss is no longer a number.
     """
+    return learn_together([panel], config, training)[0]
+
+
+def learn_together(panels: Sequence[Panel], config: Config, training: Training) -> list[tuple[Fitted, list[Trained]]]:
+    """Train one forecaster on each panel, all members of all of them side by side; each as if it were alone."""
     train = require("stepahead.train", extra="train", purpose="fit")
-    source = prepare(panel, config)
-    jobs = make_jobs(source, config)
+    teams = [make_jobs(prepare(panel, config), config) for panel in panels]
+    jobs = [job for team in teams for job in team]
     try:
-        results = train.train(jobs, config, network=network, device=device, checkpoint=checkpoint, progress=progress)
+        results = train.train(
+            jobs,
+            config,
+            network=training.network,
+            device=training.device,
+            checkpoint=training.checkpoint,
+            progress=training.progress,
+        )
     except TrainingError as error:
-        error.kept = assemble(source, config, jobs[0], [r.weights for r in error.kept], network)
+        error.kept = assemble(teams[0], config, error.kept[: len(teams[0])], training.network)
         raise
     train.warn_interrupted(results)
-    return assemble(source, config, jobs[0], [r.weights for r in results], network), results
+    shares = [list(results[i : i + config.ensemble]) for i in range(0, len(results), config.ensemble)]
+    return [(assemble(team, config, share, training.network), share) for team, share in zip(teams, shares, strict=True)]
 
 
 def prepare(panel: Panel, config: Config) -> WindowSource:
@@ -114,10 +129,9 @@ def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tup
     return origins[learned], origins[validated]
 
 
-def assemble(
-    source: WindowSource, config: Config, job: Job, members: Sequence[Mapping[str, np.ndarray]], network: Any
-) -> Fitted:
-    """Trained weights and what was learned around them, as one value."""
+def assemble(team: Sequence[Job], config: Config, results: Sequence[Trained], network: Any) -> Fitted:
+    """Trained weights of the members and what was learned around them, as one value."""
+    source, members = team[0].source, [result.weights for result in results]
     fitted = Fitted(
         config=config,
         schema=source.panel.schema,
@@ -131,7 +145,7 @@ def assemble(
     )
     if not config.shrink:
         return fitted
-    return replace(fitted, shrinkage=supported_share(fitted, source, job.valid))
+    return replace(fitted, shrinkage=supported_share(fitted, source, team[0].valid))
 
 
 def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> float:

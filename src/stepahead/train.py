@@ -21,7 +21,7 @@ from stepahead.checkpoint import Job, Trained, resume, write_checkpoint
 from stepahead.data.windows import WindowSource
 from stepahead.errors import TrainingError
 from stepahead.nn.heads import make_head
-from stepahead.nn.loop import Descent, TorchLoop
+from stepahead.nn.loop import Descent, Feed, Team, TorchLoop, TorchTeam
 from stepahead.nn.network import Network, Wrapped
 from stepahead.recipe import Config
 
@@ -53,34 +53,31 @@ def train(
     network: a user's own module to train in place of the recipe's; each job trains a copy of it.
     checkpoint: file that holds the run; an existing one of the same run is gone on with.
     Returns: Trained for each job, in order. Ctrl-C ends the training and keeps the best so far.
-    Raises: TrainingError when a loss is no longer a number; its `kept` holds the results so far, with the last good weights.
+    Raises: TrainingError when a loss is no longer a number; its `kept` holds the results with the last good weights.
     """
     with torch_seeded(jobs[0].seed):
-        loops = [make_loop(job, config, network, device) for job in jobs]
-        results = [Trained(weights=loop.weights()) for loop in loops]
+        team = make_team(jobs, config, network, device)
+        results = [Trained(weights=team.weights(m)) for m in range(len(jobs))]
         rates = learning_rates(config)
-        step = resume(checkpoint, jobs, config, loops, results) if checkpoint and checkpoint.exists() else 0
+        step = resume(checkpoint, jobs, config, team, results) if checkpoint and checkpoint.exists() else 0
         if step == 0 and config.patience is not None:
-            for job, loop, result in zip(jobs, loops, results, strict=True):
-                keep_best(result, loop, config, 0, float("nan"), loop.loss(job.valid))  # checkpoint zero: no step yet
+            check(jobs, config, team, results, step)  # checkpoint zero: the networks before any step
         try:
             while step < config.max_steps and not all(r.stopped for r in results):
                 started, stop = time.perf_counter(), min(step + config.check_every, config.max_steps)
-                rows = 0
-                for job, loop, result in zip(jobs, loops, results, strict=True):
-                    if result.stopped:
-                        continue
-                    block = list(batches(job, config, step, stop))
-                    losses = loop.run(block, rates[step:stop])
-                    stop_at_nan(losses, step, result, results)
-                    valid = loop.loss(job.valid) if config.patience is not None else float("nan")
-                    keep_best(result, loop, config, stop, float(losses[-1]), valid)
-                    rows += sum(map(len, block))
+                blocks = [
+                    None if r.stopped else batches(job, config, step, stop)
+                    for job, r in zip(jobs, results, strict=True)
+                ]
+                losses = team.run(blocks, rates[step:stop])  # [M, K], NaN for a network that stopped before
+                stop_at_nan(losses, step, results)
+                check(jobs, config, team, results, stop, losses[:, -1])
                 step = stop
                 if checkpoint:
-                    write_checkpoint(checkpoint, jobs, config, loops, results, step)
+                    write_checkpoint(checkpoint, jobs, config, team, results, step)
                 if progress:
-                    progress(report(results, config, step, rows / (time.perf_counter() - started)))
+                    windows = sum(len(batch) for block in blocks if block for batch in block)
+                    progress(report(results, config, step, windows / (time.perf_counter() - started)))
         except KeyboardInterrupt:
             for result in results:
                 result.stopped = result.stopped or "interrupted"
@@ -89,19 +86,29 @@ def train(
     return results
 
 
-def make_loop(job: Job, config: Config, network: torch.nn.Module | None, device: str) -> TorchLoop:
-    """A network initialised by the job's seed, fed from the job's windows."""
-    source, head = job.source, make_head(config.head, config.quantiles)
+def make_team(jobs: Sequence[Job], config: Config, network: torch.nn.Module | None, device: str) -> Team:
+    """The networks of all jobs, each initialised by its seed and fed from its windows."""
+    head = make_head(config.head, config.quantiles)
+    descent = Descent(config.weight_decay, config.gradient_clip)
+    loops = []
+    for job in jobs:
+        torch.manual_seed(job.seed)
+        if network is None:
+            module: torch.nn.Module = build(job.source, config, head.outputs)
+        else:
+            module = Wrapped(network, config.horizon, head.outputs)
+        loops.append(TorchLoop(module, head, feed_of(job.source), descent, device))
+    return TorchTeam(loops)
+
+
+def feed_of(source: WindowSource) -> Feed:
+    """Origins -> what a loop trains on: x, context, target, weight."""
 
     def feed(origins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         batch = source.batch(origins)
         return batch.x, batch.context, *source.targets(origins, batch.base, batch.unit)
 
-    torch.manual_seed(job.seed)
-    module = (
-        Wrapped(network, config.horizon, head.outputs) if network is not None else build(source, config, head.outputs)
-    )
-    return TorchLoop(module, head, feed, Descent(config.weight_decay, config.gradient_clip), device)
+    return feed
 
 
 def build(source: WindowSource, config: Config, outputs: int) -> Network:
@@ -119,19 +126,16 @@ def build(source: WindowSource, config: Config, outputs: int) -> Network:
     )
 
 
-def batches(job: Job, config: Config, start: int, stop: int) -> Iterator[np.ndarray]:
-    """The origins of each step from start to stop: [B] each; all of them where the batch is full."""
+def batches(job: Job, config: Config, start: int, stop: int) -> list[np.ndarray]:
+    """The origins of each step from start to stop: K x [B]; all of them where the batch is full."""
     n, size = len(job.train), config.batch_size
     if size is None or size >= n:
-        yield from (job.train for _ in range(start, stop))
-        return
+        return [job.train] * (stop - start)
     per_epoch = n // size
-    order, shuffled = np.empty(0, dtype=np.int64), -1
-    for step in range(start, stop):
-        epoch, slot = divmod(step, per_epoch)
-        if epoch != shuffled:
-            order, shuffled = np.random.default_rng([job.seed, epoch]).permutation(n), epoch
-        yield job.train[order[slot * size : (slot + 1) * size]]
+    steps = np.arange(start, stop)
+    orders = {e: np.random.default_rng([job.seed, e]).permutation(n) for e in np.unique(steps // per_epoch)}
+    slots = (steps % per_epoch) * size
+    return [job.train[orders[s // per_epoch][slot : slot + size]] for s, slot in zip(steps, slots, strict=True)]
 
 
 def learning_rates(config: Config) -> np.ndarray:
@@ -146,28 +150,40 @@ def learning_rates(config: Config) -> np.ndarray:
     return config.learning_rate * np.where(t < rise, up, down)
 
 
-def keep_best(result: Trained, loop: TorchLoop, config: Config, step: int, loss: float, valid: float) -> None:
-    """Note a check; keep the weights if they are the best so far, or the newest where nothing is validated."""
-    result.steps = step
-    result.history.append((step, loss, valid))
-    if config.patience is None:
-        result.weights = loop.weights()
-    elif valid < result.best:
-        result.weights, result.best, result.checks_without_gain = loop.weights(), valid, 0
-    else:
+def check(
+    jobs: Sequence[Job],
+    config: Config,
+    team: Team,
+    results: Sequence[Trained],
+    step: int,
+    losses: np.ndarray | None = None,
+) -> None:
+    """Measure the networks still in training; keep the weights that are the best so far, or the newest."""
+    going = [m for m, r in enumerate(results) if not r.stopped]
+    valid = dict.fromkeys(going, float("nan"))
+    if config.patience is not None:
+        valid = dict(zip(going, team.losses({m: jobs[m].valid for m in going}), strict=True))
+    for m in going:
+        result = results[m]
+        result.steps = step
+        result.history.append((step, float("nan") if losses is None else float(losses[m]), valid[m]))
+        if config.patience is None or valid[m] < result.best:
+            result.weights, result.best, result.checks_without_gain = team.weights(m), valid[m], 0
+            continue
         result.checks_without_gain += 1
         if result.checks_without_gain >= config.patience:
             result.stopped = "patience"
 
 
-def stop_at_nan(losses: np.ndarray, step: int, result: Trained, results: list[Trained]) -> None:
-    """Raise TrainingError at the first loss that is not a number."""
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad) == 0:
+def stop_at_nan(losses: np.ndarray, step: int, results: Sequence[Trained]) -> None:
+    """Raise TrainingError at the first loss of a network in training that is not a number: losses [M, K]."""
+    going = [m for m, r in enumerate(results) if not r.stopped]
+    bad = ~np.isfinite(losses[going])
+    if not bad.any():
         return
-    result.stopped = "nan"
+    first = int(np.flatnonzero(bad.any(axis=0))[0])
     raise TrainingError(
-        f"the loss is not a number at step {step + int(bad[0]) + 1}; the weights of step {result.steps} are kept; "
+        f"the loss is not a number at step {step + first + 1}; the weights of step {results[going[0]].steps} are kept; "
         f"try a smaller learning_rate or gradient_clip=1",
         kept=results,
     )

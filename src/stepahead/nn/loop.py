@@ -4,8 +4,9 @@ The other engine, nn/fleet.py, does the same sums for the plain networks in the 
 Legend: M models, K steps of a block, B windows of a batch, H horizon.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,6 +27,63 @@ class Descent:
 
     weight_decay: float
     gradient_clip: float | None
+
+
+class Team(Protocol):
+    """Networks in training, side by side: what the training loop asks of them.  M networks."""
+
+    def run(self, blocks: Sequence[Sequence[np.ndarray] | None], rates: np.ndarray) -> np.ndarray:
+        """K steps of each network: blocks M x K x [B] origins (None: not this one), rates [K] -> losses [M, K]."""
+        ...
+
+    def losses(self, origins: Mapping[int, np.ndarray]) -> list[float]:
+        """The mean loss of these networks over some windows, without a step."""
+        ...
+
+    def weights(self, m: int) -> Arrays:
+        """A copy of the parameters of one network, by torch's names."""
+        ...
+
+    def load(self, m: int, weights: Arrays) -> None:
+        """Put parameters back that `weights` gave."""
+        ...
+
+    def state(self, m: int) -> Arrays:
+        """All else that decides how its training goes on."""
+        ...
+
+    def load_state(self, m: int, state: Arrays) -> None:
+        """Put back what `state` gave."""
+        ...
+
+
+class TorchTeam:
+    """A Team whose networks train one after the other under autograd."""
+
+    def __init__(self, loops: "Sequence[TorchLoop]") -> None:
+        self.loops = loops
+
+    def run(self, blocks: Sequence[Sequence[np.ndarray] | None], rates: np.ndarray) -> np.ndarray:
+        losses = np.full((len(self.loops), len(rates)), np.nan)
+        for m, (loop, block) in enumerate(zip(self.loops, blocks, strict=True)):
+            if block is not None:
+                losses[m] = loop.run(block, rates)
+        return losses
+
+    def losses(self, origins: Mapping[int, np.ndarray]) -> list[float]:
+        return [self.loops[m].loss(windows) for m, windows in origins.items()]
+
+    def weights(self, m: int) -> Arrays:
+        return self.loops[m].weights()
+
+    def load(self, m: int, weights: Arrays) -> None:
+        self.loops[m].load(weights)
+
+    def state(self, m: int) -> Arrays:
+        return self.loops[m].state()
+
+    def load_state(self, m: int, state: Arrays) -> None:
+        self.loops[m].load_state(state)
 
 
 class TorchLoop:
