@@ -36,7 +36,7 @@ class Forecaster:
         window: rows that a forecast looks back on.
         horizon: steps ahead, all from one pass.
         hidden_size, num_layers, dropout: of the recurrent stack; dropout between its layers, in [0, 1).
-        scaler: "minmax" | "standard" | "robust" (fitted on the training part) | "window" (each by its own level) | None.
+        scaler: "minmax" | "standard" | "robust" (by the training part), "window" (each by its own level), or None.
         difference: learn levels (False), differences (True) or log-returns ("log").
         clip: scaled inputs are held within +-clip, or None.
         head: "mse" | "mae" | "huber" for a point, "quantile" or "student_t" for a distribution.
@@ -151,7 +151,10 @@ class Forecaster:
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters
-        changed = [f"{n}={v!r}" for n, v in self.get_params().items() if v is not defaults[n].default]
+        given = self.get_params().items()
+        changed = [
+            f"{n}={v!r}" for n, v in given if type(v) is not type(defaults[n].default) or v != defaults[n].default
+        ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def fit(
@@ -163,8 +166,8 @@ class Forecaster:
     ) -> Self:
         """Learn from a panel: first without its held-out last stretch, for the verdict, then from all rows.
 
-        panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it and
-        ends in the same bits. progress: called with a `train.Report` after each check.
+        panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it
+        and ends in the same bits. progress: called with a `train.Report` after each check.
         Returns: self. Ctrl-C ends the training early and keeps the best weights so far.
         Raises:
             DataError: too few rows, or missing values that `missing` does not allow.

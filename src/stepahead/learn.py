@@ -98,8 +98,8 @@ def make_jobs(source: WindowSource, config: Config) -> list[Job]:
     origins = source.training_origins()
     if len(origins) == 0:
         raise DataError(
-            f"{source.panel.schema.source}: the longest series has {source.panel.lengths.max(initial=0)} rows; window "
-            f"{config.window} and horizon {config.horizon} need {config.window + config.horizon} with an observed target"
+            f"{source.panel.schema.source}: the longest series has {source.panel.lengths.max(initial=0)} rows; "
+            f"window {config.window} and horizon {config.horizon} need {config.window + config.horizon} with a target"
         )
     learned, validated = split_tail(source, origins, config)
     return [Job(source, learned, validated, config.seed * SEED_STRIDE + m) for m in range(config.ensemble)]
@@ -177,7 +177,7 @@ def calibration_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) ->
 
 
 def t_table(config: Config, members: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-    """Quantiles of Student's t at the learned degrees of freedom: [K, 2] probability, quantile; empty for other heads."""
+    """Student's t at the learned degrees of freedom: [K, 2] probability, quantile; empty for other heads."""
     if config.head != "student_t":
         return np.zeros((0, 2))
     stats = require("scipy.stats", extra="train", purpose="head='student_t'")
