@@ -157,9 +157,7 @@ class Stepper:
     hidden: int
     num_layers: int
 
-    def __init__(
-        self, cell: str, layers: Sequence[tuple[Array, Array, Array | None, Array | None]]
-    ) -> None: ...
+    def __init__(self, cell: str, layers: Sequence[tuple[Array, Array, Array | None, Array | None]]) -> None: ...
     def step(self, x: Array, h: Array, c: Array | None, threads: int = 0) -> None:
         """Advance one step: x [B, D]; h and c [num_layers, B, H], contiguous, updated in place; h[-1] is the output."""
 
@@ -170,19 +168,22 @@ class Trainer:
     one after the other: weight_ih [G*H, D], weight_hh [G*H, H], bias_ih [G*H], bias_hh [G*H] (both only with `bias`),
     head weight [O, H], head bias [O]; O = horizon for mse, mae and huber, horizon*Q (quantile fastest) for pinball.
 
+    The loss of a batch is sum(weight * loss) / max(sum(weight), 1) over rows and horizon, as nn.heads.weighted_mean;
+    pinball is the mean over its quantiles. All arrays are C-contiguous. W windows, R rows, S steps, P parameters.
+
     Args:
         cell: as above.
         inputs, hidden, horizon: D, H and the targets' columns.
         models: M.
         bias: whether the cell has biases; the head always has one.
-        loss: "mse", "mae", "huber" (torch's HuberLoss with `delta`) or "pinball" (with `quantiles`).
+        loss: "mse", "mae", "huber" (torch's huber_loss with `delta`) or "pinball" (with `quantiles`).
         betas, eps, decoupled: Adam's constants; decoupled=True is AdamW.
         clip: largest norm of one model's gradient (as torch.nn.utils.clip_grad_norm_), 0 for none.
         threads: 0 for all.
     """
 
     num_parameters: int
-    """Parameters of one model."""
+    """Parameters of one model, P."""
 
     def __init__(
         self,
@@ -207,7 +208,7 @@ class Trainer:
         parameters: NDArray[np.float32],  # [M, P]
         x: NDArray[np.float32],  # [M, B, T, D]
         targets: NDArray[np.float32],  # [M, B, horizon]
-        weights: NDArray[np.float32] | None,  # [M, B], loss weight of a row; its mean is weighted, torch-style for None
+        weights: NDArray[np.float32] | None,  # [M, B, horizon]; None means ones
         out_gradients: NDArray[np.float32],  # [M, P], written
         out_losses: NDArray[np.float32],  # [M], written
     ) -> None:
@@ -218,18 +219,22 @@ class Trainer:
         parameters: NDArray[np.float32],  # [M, P], updated
         moments: NDArray[np.float32],  # [2, M, P], updated: Adam's first and second moment
         taken: NDArray[np.int64],  # [M], updated: steps taken before, for the bias correction
-        rows: NDArray[np.float32],  # [R, D], scaled; all windows are cut from these
-        starts: NDArray[np.int64],  # [R_windows], the row where window w starts; a window is rows[s : s + T]
-        targets: NDArray[np.float32],  # [R_windows, horizon]
-        order: NDArray[np.int64],  # [S, M, B], which windows make the batch of each step; -1 pads, with weight 0
+        rows: NDArray[np.float32],  # [R, D]; all windows are cut from these
+        starts: NDArray[np.int64],  # [W], the row where window w starts; a window is rows[s : s + T]
+        targets: NDArray[np.float32],  # [W, horizon]
+        order: NDArray[np.int64],  # [S, M, B], which windows make the batch of each step; -1 stands for none
         steps: int,  # T, rows of a window
-        weights: NDArray[np.float32] | None,  # [R_windows], loss weight of a window
-        scales: NDArray[np.float32] | None,  # reserved for per-window scaling [R_windows, 2, D]: (x - shift) * factor
-        learning_rate: NDArray[np.float32],  # [S, M]; 0 freezes a model (its moments and count stay as they are)
+        weights: NDArray[np.float32] | None,  # [W, horizon]; None means ones
+        scales: NDArray[np.float32] | None,  # [W, 2, D]: x becomes (x - scales[w, 0]) * scales[w, 1]; None: as it is
+        learning_rate: NDArray[np.float32],  # [S, M]; 0 passes a model by: its moments and count stay as they are
         weight_decay: NDArray[np.float32],  # [M]
         losses: NDArray[np.float32],  # [S, M], written: loss before the step
     ) -> None:
-        """Take S optimizer steps without returning to Python; the batch is gathered inside."""
+        """Take S optimizer steps without returning to Python; the batch is gathered inside.
+
+        A model's result does not depend on the models beside it, nor on how a run is split into calls. A batch whose
+        order is padded with -1 gives what the shorter batch would give only up to rounding.
+        """
 
     def losses(
         self,
