@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stepahead.cli import backtest, fit, predict
+from stepahead.cli import backtest, demo, fit, predict, symbols
 from stepahead.cli.shell import Shell
 
 app = typer.Typer(cls=Shell, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -39,9 +39,11 @@ def stepahead(
         typer.echo(context.get_help())
 
 
+app.command()(demo.demo)
 app.command()(fit.fit)
 app.command()(predict.predict)
 app.command()(backtest.backtest)
+app.add_typer(symbols.app, name="symbols")
 
 
 def main() -> None:
