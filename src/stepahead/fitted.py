@@ -152,7 +152,7 @@ def check_origins(source: WindowSource, origins: np.ndarray) -> None:
     if short.any():
         first = int(np.flatnonzero(short)[0])
         raise DataError(
-            f"{panel.schema.source}: series '{panel.ids[series[first]]}' has {known[first]} rows, the model's window is "
+            f"{panel.schema.source}: series '{panel.ids[series[first]]}' has {known[first]} rows, the window is "
             f"{source.window}; give more history, or leave the series out"
         )
     if not source.filled.ready[origins].all():
