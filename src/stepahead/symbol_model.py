@@ -272,6 +272,11 @@ class SymbolModel:
             return Surprise((*symbols, "<end>"), bits, float(bits.sum()))
         return Surprise(tuple(symbols), np.concatenate([[np.nan], bits])[: len(symbols)], float(bits.sum()))
 
+    def surprise(self, sequences: Source) -> list[Array]:
+        """The surprise of every symbol of many sequences in bits: [N] of each, as `score` gives it."""
+        told, offsets = self._told(sequences)
+        return np.split(told.surprise / np.log(2), offsets[1:-1])
+
     def stream(self, prefix: Prefix = "") -> "NamedStream":
         """A sequence that goes on: `push(symbol)` costs the same however much came before."""
         self._check_fitted()

@@ -94,10 +94,10 @@ def score_symbols(told: Told, targets: Array, asked: Array) -> SymbolScores:
 def macro_f1(targets: Array, said: Array) -> float:
     """Mean of the F1 of every symbol that occurs or was said; targets, said: [N] codes."""
     size = int(max(targets.max(), said.max())) + 1
-    true, claimed = (np.bincount(codes.astype(np.int64), minlength=size) for codes in (targets, said))
+    claims = [np.bincount(codes.astype(np.int64), minlength=size) for codes in (targets, said)]
     right = np.bincount(targets[targets == said].astype(np.int64), minlength=size)
-    either = true + claimed > 0
-    return float((2 * right[either] / (true + claimed)[either]).mean())
+    either = claims[0] + claims[1]
+    return float((2 * right[either > 0] / either[either > 0]).mean())
 
 
 def judge_symbols(
@@ -136,8 +136,8 @@ def paired_bootstrap(difference: Array, counts: Array, *, seed: int = 0) -> tupl
     rng = np.random.default_rng(seed)
     means = np.empty(RESAMPLES)
     for i in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(counts), size=len(counts)), minlength=len(counts))
-        means[i] = drawn @ difference / max(drawn @ counts, 1)
+        drawn = rng.integers(len(counts), size=len(counts))
+        means[i] = difference[drawn].sum() / counts[drawn].sum()
     tail = min(float((means <= 0).mean()), float((means >= 0).mean()))
     low, high = np.quantile(means, [0.025, 0.975])
     # One is added: a p of 0 would claim more than so many resamples can show.

@@ -5,6 +5,7 @@ Legend: B rows, T steps, E inputs of the cell, D hidden, K classes.
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,12 +32,13 @@ SAMPLED = 2048  # classes drawn in place of all others beyond that
 
 @dataclass(frozen=True)
 class SymbolReport:
-    """Where the training stands. loss: mean of the epoch so far, nats a symbol; valid: of the last check, or None."""
+    """Where the training stands. loss: mean of the epoch so far, nats a symbol; valid: of the best check, or None."""
 
     step: int
     max_steps: int
     loss: float
     valid: float | None
+    rows_per_second: float
 
 
 @dataclass
@@ -147,7 +149,7 @@ def learn_once(
     learned, best, step, bad = Learned(arrays(network)), math.inf, 0, 0
     try:
         for _ in range(plan.epochs):
-            total, count, state = 0.0, 0, None
+            total, count, state, begun = 0.0, 0, None, time.perf_counter()
             for codes, targets, carry in batches(corpus, plan, rng):
                 optimizer.param_groups[0]["lr"] = plan.learning_rate * one_cycle(step, steps)
                 state = _detached(state) if carry else None
@@ -162,7 +164,10 @@ def learn_once(
                     mean.update_parameters(network)
                 total, count, step = total + float(loss.detach()), count + size, step + 1
                 if progress and step % 20 == 0:
-                    progress(SymbolReport(step, steps, total / count, best if math.isfinite(best) else None))
+                    valid_best = best if plan.patience is not None and math.isfinite(best) else None
+                    progress(
+                        SymbolReport(step, steps, total / count, valid_best, count / (time.perf_counter() - begun))
+                    )
             if not math.isfinite(total):
                 raise TrainingError(
                     f"step {step}: the loss is no longer a number; lower learning_rate={plan.learning_rate}"

@@ -1,0 +1,329 @@
+"""stepahead symbols: learn characters, words or events, then ask what comes next.  One function a command."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepahead.cli import options as o
+from stepahead.cli import output
+from stepahead.cli.shell import Shell
+from stepahead.cli.symbol_source import load_model, prefix_for, read_source, source_for
+
+if TYPE_CHECKING:
+    from stepahead.symbol_model import SymbolModel
+
+app = typer.Typer(cls=Shell, rich_markup_mode=None, no_args_is_help=True)
+
+
+@app.callback()
+def symbols() -> None:
+    """Learn symbols (characters, words, events) and predict the next one.
+
+    \b
+    stepahead symbols fit names.txt --lines -o names.safetensors
+    stepahead symbols complete names.safetensors Jo --temperature 1
+    stepahead symbols next names.safetensors Jo -k 3
+    """
+
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that `symbols fit` wrote.")]
+Source = Annotated[
+    str | None, typer.Argument(metavar="[SOURCE]", help="Text file or event table; - is standard input.")
+]
+Prefix = Annotated[
+    list[str] | None, typer.Argument(metavar="[PREFIX]...", help="What came before; - is standard input.")
+]
+Lines = Annotated[bool, o.option("--lines", "Each line is a sequence of its own.")]
+Case = Annotated[str | None, o.option("--case", "Column that names the case: the source is an event table.")]
+Activity = Annotated[str | None, o.option("--activity", "Column of the event's name.")]
+Time = Annotated[str | None, o.option("--time", "Column to sort a case's events by [the file's order].")]
+K = Annotated[int, o.option("-k", "How many symbols to show [5].")]
+MODEL = ("cell", "hidden_size", "num_layers", "embedding", "dropout", "tokens", "epochs", "learning_rate", "seed")
+
+
+@app.command()
+def fit(
+    context: typer.Context,
+    source: Source = None,
+    model: Annotated[
+        Path, typer.Option("-o", "--output", metavar="MODEL", help="File to write, such as names.safetensors.")
+    ] = Path("symbols.safetensors"),
+    text: Annotated[str | None, o.option("--text", "Learn this text in place of a file.")] = None,
+    lines: Lines = False,
+    tokens: Annotated[str | None, o.option("--tokens", "chars, or words split on white space [chars].")] = None,
+    case: Case = None,
+    time: Time = None,
+    activity: Activity = None,
+    validation: Annotated[
+        Path | None, o.option("--validation", "Held-back file of the same kind [the last tenth of the source].")
+    ] = None,
+    cell: o.Cell = None,
+    hidden_size: o.HiddenSize = None,
+    num_layers: o.NumLayers = None,
+    embedding: Annotated[int | None, o.option("--embedding", "Width of a symbol's vector; 0 is one-hot.")] = None,
+    dropout: o.Dropout = None,
+    epochs: Annotated[int | None, o.option("--epochs", "Passes over the symbols [by size].")] = None,
+    learning_rate: o.LearningRate = None,
+    seed: o.Seed = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Learn a text, lines, or an event table, and save the model.
+
+    \b
+    One word:
+      stepahead symbols fit --text hello --cell rnn --hidden-size 2 -o word.safetensors
+    A name a line; sessions of words:
+      stepahead symbols fit names.txt --lines -o names.safetensors
+      stepahead symbols fit sessions.txt --lines --tokens words -o log.safetensors
+    Cases of a business process:
+      stepahead symbols fit events.csv --case case --time at --activity event -o desk.safetensors
+    """
+    from stepahead.errors import ConfigError
+    from stepahead.symbol_model import SymbolModel
+
+    if (source is None) == (text is None):
+        raise ConfigError("give SOURCE (a file, or - for standard input) or --text, one of the two")
+    output.check_outputs([Path(source)] if source and source != "-" else [], {"-o": (model, ())})
+    learner = SymbolModel(**o.given(context.params, MODEL))
+    read: dict[str, Any] = {
+        "lines": lines,
+        "tokens": tokens or "chars",
+        "case": case,
+        "time": time,
+        "activity": activity,
+    }
+    corpus = read_source(source, text, **read)
+    held = read_source(str(validation), None, **read, vocabulary=corpus.vocabulary) if validation else None
+    with output.progress_bar(quiet=quiet) as progress:
+        learner.fit(corpus, validation=held, progress=progress)
+    learner.save(model)
+    if json:
+        scores = learner.scores_.to_json() if learner.scores_ else {"verdict": None}
+        described = {"model": str(model), "name": learner.name, "symbols": len(learner.vocabulary_.symbols)}
+        output.print_json(described | scores)
+    elif not quiet:
+        if learner.scores_:
+            _print_scores(learner.name, learner.scores_)
+        size = f"{len(learner.vocabulary_.symbols):,} different symbols in {len(corpus.codes):,}"
+        typer.echo(f"{learner.name} of {learner.shape_.hidden_size} units, {size} -> {model}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    source: Source = None,
+    case: Case = None,
+    time: Time = None,
+    activity: Activity = None,
+    skip: Annotated[int, o.option("--skip", "Symbols at each start that are read but not asked for [0].")] = 0,
+    end: Annotated[bool, typer.Option("--end/--no-end", help="Whether to ask for the end of each sequence.")] = True,
+    json: o.Json = False,
+) -> None:
+    """Score how well unseen symbols are foreseen.
+
+    \b
+    stepahead symbols evaluate names.safetensors others.txt --json
+    stepahead symbols evaluate desk.safetensors new.csv --case case --time at --activity event --skip 2 --no-end
+    """
+    learned = load_model(model)
+    scores = learned.evaluate(source_for(learned, source, case, time, activity), skip=skip, end=end)
+    if json:
+        output.print_json(scores.to_json())
+    else:
+        _print_scores(learned.name, scores)
+
+
+@app.command()
+def next(model: Model, prefix: Prefix = None, k: K = 5, json: o.Json = False, quiet: o.Quiet = False) -> None:
+    """The likeliest next symbols after a prefix, with their probabilities.
+
+    \b
+    stepahead symbols next word.safetensors hell
+    stepahead symbols next desk.safetensors "Assign ticket" "Take in charge" -k 3
+    echo -n "Jo" | stepahead symbols next names.safetensors -
+    """
+    learned = load_model(model)
+    found = learned.next(prefix_for(learned, prefix), k)
+    if json:
+        output.print_json({"next": [{"symbol": symbol, "probability": p} for symbol, p in found]})
+    elif quiet:
+        typer.echo(found[0][0])
+    else:
+        output.print_table(["symbol", "probability"], [[_shown(symbol), p] for symbol, p in found])
+
+
+@app.command()
+def complete(
+    model: Model,
+    prefix: Prefix = None,
+    length: Annotated[int, o.option("--length", "Symbols to add, at most [100].")] = 100,
+    temperature: Annotated[
+        float, o.option("--temperature", "0 takes the likeliest, 1 draws as learned, more is wilder [0].")
+    ] = 0.0,
+    top_k: Annotated[int | None, o.option("--top-k", "Draw among the k likeliest.")] = None,
+    top_p: Annotated[float | None, o.option("--top-p", "Draw among the fewest that reach this probability.")] = None,
+    seed: o.Seed = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Go on after a prefix.
+
+    \b
+    stepahead symbols complete word.safetensors h --length 4
+    stepahead symbols complete names.safetensors Jo --temperature 0.8 --top-p 0.95 --seed 7
+    """
+    learned = load_model(model)
+    start = prefix_for(learned, prefix)
+    text = learned.complete(start, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed or 0)
+    if json:
+        output.print_json({"text": text})
+    else:
+        typer.echo(text)
+
+
+@app.command()
+def score(
+    model: Model,
+    source: Source = None,
+    case: Case = None,
+    time: Time = None,
+    activity: Activity = None,
+    json: o.Json = False,
+) -> None:
+    """The surprise of each sequence in bits, and of its most surprising symbol.
+
+    \b
+    stepahead symbols score names.safetensors others.txt
+    echo Anna | stepahead symbols score names.safetensors -
+    """
+    learned = load_model(model)
+    corpus = source_for(learned, source, case, time, activity)
+    rows = [_scored(learned, corpus, s, bits) for s, bits in enumerate(learned.surprise(corpus))]
+    if json:
+        output.print_json({"sequences": rows})
+    else:
+        body = [[_short(row["sequence"]), row["total"], row["mean"], _shown(row["worst"])] for row in rows]
+        output.print_table(["sequence", "bits", "bits a symbol", "most surprising"], body)
+
+
+@app.command()
+def anomalies(
+    model: Model,
+    source: Source = None,
+    case: Case = None,
+    time: Time = None,
+    activity: Activity = None,
+    false_alarms: Annotated[
+        float, o.option("--false-alarms", "Share of clean sequences that may raise an alarm [0.01].")
+    ] = 0.01,
+    top_g: Annotated[int | None, o.option("--top-g", "Alarm where a symbol is not among the g likeliest.")] = None,
+    level: Annotated[float | None, o.option("--level", "Alarm where a score exceeds this many bits.")] = None,
+    calibrate: Annotated[
+        Path | None, o.option("--calibrate", "Clean sequences that set the level [those held back by fit].")
+    ] = None,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Which sequences are unlike those learned, and where.
+
+    \b
+    stepahead symbols anomalies log.safetensors today.txt --false-alarms 0.01
+    tail -n 1000 today.txt | stepahead symbols anomalies log.safetensors - --top-g 9
+    """
+    learned = load_model(model)
+    if calibrate:
+        learned.calibrate(source_for(learned, str(calibrate), case, time, activity))
+    corpus = source_for(learned, source, case, time, activity)
+    found = learned.anomalies(corpus, false_alarms=false_alarms, top_g=top_g, level=level)
+    rows: list[dict[str, Any]] = [
+        {
+            "sequence": _name(corpus, s),
+            "alarm": bool(found.alarm[s]),
+            "score": float(found.score[s]),
+            "step": int(found.where[s]) + 1,
+            "symbol": _symbol_at(learned, corpus, s, int(found.where[s])),
+        }
+        for s in range(corpus.n_sequences)
+    ]
+    if json:
+        output.print_json({"level": found.level, "alarms": int(found.alarm.sum()), "sequences": rows})
+        return
+    alarms = [
+        [_short(row["sequence"]), row["score"], row["step"], _shown(row["symbol"])] for row in rows if row["alarm"]
+    ]
+    if alarms:
+        output.print_table(["sequence", "score", "step", "symbol"], alarms)
+    if not quiet:
+        typer.echo(f"{len(alarms)} of {len(rows)} sequences above {found.level:.4g}")
+
+
+@app.command()
+def look(
+    model: Model,
+    sequence: Prefix = None,
+    picture: Annotated[Path | None, typer.Option("-o", "--output", help="PNG or SVG to draw.")] = None,
+    units: Annotated[int, o.option("--units", "Hidden units to show, the most telling first [8].")] = 8,
+    json: o.Json = False,
+) -> None:
+    """Hidden units while the network reads, and what it expected at each step.
+
+    \b
+    stepahead symbols look word.safetensors hello -o hello.png
+    """
+    learned = load_model(model)
+    if picture:
+        output.check_outputs([model], {"-o": (picture, (".png", ".svg"))})
+    seen = learned.look(prefix_for(learned, sequence))
+    if picture:
+        from stepahead.show.symbols import plot_look
+
+        plot_look(seen, picture, units=units)
+    chosen = seen.told[: max(units, 1)]
+    if json:
+        expected = [[{"symbol": s, "probability": p} for s, p in step] for step in seen.next]
+        hidden = seen.hidden[:, chosen].tolist()
+        output.print_json({"symbols": seen.symbols, "units": chosen.tolist(), "hidden": hidden, "next": expected})
+        return
+    header = ["symbol", "expected next", *(f"unit {unit}" for unit in chosen)]
+    rows = [
+        [_shown(symbol), " ".join(f"{_shown(s)} {p:.2f}" for s, p in step), *(f"{value:+.2f}" for value in hidden)]
+        for symbol, step, hidden in zip(seen.symbols, seen.next, seen.hidden[:, chosen], strict=True)
+    ]
+    output.print_table(header, rows)
+
+
+def _scored(model: "SymbolModel", corpus: Any, s: int, bits: Any) -> dict[str, Any]:
+    worst = _symbol_at(model, corpus, s, int(bits.argmax())) if len(bits) else ""
+    total, mean = float(bits.sum()), float(bits.mean()) if len(bits) else 0.0
+    return {"sequence": _name(corpus, s), "total": total, "mean": mean, "worst": worst, "bits": bits.tolist()}
+
+
+def _name(corpus: Any, s: int) -> str:
+    if corpus.names:
+        return str(corpus.names[s])
+    return str(corpus.vocabulary.join(corpus.codes[corpus.offsets[s] : corpus.offsets[s + 1]]))
+
+
+def _symbol_at(model: "SymbolModel", corpus: Any, s: int, step: int) -> str:
+    codes = corpus.codes[corpus.offsets[s] : corpus.offsets[s + 1]]
+    step += 0 if model.vocabulary_.end else 1
+    return model.vocabulary_.name(int(codes[step])) if step < len(codes) else "<end>"
+
+
+def _shown(symbol: str) -> str:
+    """Blanks and control characters made visible."""
+    return symbol if symbol.isprintable() and symbol.strip() else repr(symbol)
+
+
+def _short(name: str) -> str:
+    return _shown(name if len(name) <= 40 else name[:37] + "...")
+
+
+def _print_scores(name: str, scores: Any) -> None:
+    metrics = ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1")
+    rows = [[name, *(getattr(scores, metric) for metric in metrics)]]
+    rows += [[other, *(of[metric] for metric in metrics)] for other, of in scores.baselines.items()]
+    output.print_table(["model", *metrics], rows)
+    typer.echo(str(scores.verdict) if scores.verdict else f"{scores.n:,} symbols asked for")
