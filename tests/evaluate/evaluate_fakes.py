@@ -30,13 +30,14 @@ class FakeModel:
     name: str = "FAKE"
     spread: float = 1.0
     fits: list[np.ndarray] = field(default_factory=list)
+    holdouts: list[Any] = field(default_factory=list)
     season_length_: int | None = None
     learned_: float = np.nan
     fitted_on_: int = 0
 
     def clone(self) -> Self:
         copy = type(self)(**{name: getattr(self, name) for name in self.parameters})
-        copy.fits = self.fits  # shared, so that a test sees what every clone was fitted on
+        copy.fits, copy.holdouts = self.fits, self.holdouts  # shared, so that a test sees what every clone did
         return copy
 
     parameters = ("slope", "shift", "horizon", "season_length", "holdout", "name", "spread")
@@ -51,7 +52,7 @@ class FakeModel:
         return self
 
     def fit(self, panel: Panel, **_: Any) -> Self:
-        assert self.holdout is None, "a backtest must not let its clones hold out rows of their own"
+        self.holdouts.append(self.holdout)
         self.fits.append(panel.y.copy())
         self.learned_ = float(np.nanmean(np.diff(panel.y))) if self.shift else 0.0
         self.fitted_on_, self.season_length_ = panel.n_rows, self.season_length

@@ -55,6 +55,13 @@ def test_too_few_rows_and_no_truth_are_one_clear_line() -> None:
         backtest(FakeModel(), Panel.from_arrays(gone))
 
 
+def test_clones_hold_rows_out_for_intervals_alone() -> None:
+    model = FakeModel()
+    backtest(model, Panel.from_arrays(WALK))
+    backtest(model, Panel.from_arrays(WALK), level=[90])
+    assert model.holdouts == [None, "auto"]
+
+
 def test_the_model_itself_stays_as_it_was() -> None:
     model = FakeModel(shift=True)
     backtest(model, Panel.from_arrays(WALK))

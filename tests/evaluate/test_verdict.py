@@ -70,7 +70,7 @@ def test_ahead_by_luck_is_not_called_a_win() -> None:
     found = of(LAST + 0.4 * helpful)
     assert found.skill > 0
     assert found.outcome == "unproven"
-    assert str(found).startswith("Close to repeating the last close and not proven to beat it: RMSE ")
+    assert str(found).startswith("Close to repeating the last close and not proven better: RMSE ")
 
 
 def test_the_best_baseline_is_the_one_of_least_error() -> None:
@@ -80,6 +80,20 @@ def test_the_best_baseline_is_the_one_of_least_error() -> None:
     found = judge(Actual.from_arrays(y), season + 0.5, baselines, season_length=7)
     assert found.baseline == "seasonal_naive"
     assert "repeating the value of one season (7 steps) before" in str(found)
+
+
+def test_the_plainest_baseline_is_named_even_where_another_is_a_little_better() -> None:
+    """On a price that rises, drift wins by a hair; what a reader wants to hear first is the last close."""
+    rising = WALK + 0.05 * np.arange(401)
+    last, truth = rising[:-1, None], rising[1:, None]
+    found = judge(
+        Actual.from_arrays(truth),
+        last + 0.3 * RNG.normal(size=last.shape),
+        {"naive": last, "drift": last + 0.05},
+        target="close",
+    )
+    assert found.baseline == "drift"
+    assert str(found).startswith("Does not beat repeating the last close, or the straight line of its drift")
 
 
 def test_the_mean_loss_difference_is_the_difference_of_the_reported_errors() -> None:

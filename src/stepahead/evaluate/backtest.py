@@ -4,7 +4,7 @@ Everything that is fitted receives the training part of its fold and no later ro
 rows of its series up to it.  `backtest` clones the unfitted model, so whatever it learned before does not count.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -43,7 +43,7 @@ class Model(Protocol):
     def season_length_(self) -> int | None: ...
     def clone(self) -> Self: ...
     def set_params(self, **params: Any) -> Self: ...
-    def fit(self, panel: Panel) -> Self: ...
+    def fit(self, panel: Panel, *, progress: Callable[[Any], None] | None = None) -> Self: ...
     def forecast(self, panel: Panel, origins: np.ndarray, *, level: Sequence[float] = ()) -> Forecasts: ...
 
 
@@ -67,18 +67,19 @@ def backtest(
     test_size: float = 0.3,
     level: Sequence[float] = (),
     seed: int = 0,
+    progress: Callable[[Any], None] | None = None,
 ) -> Backtest:
     """Fit on the first rows of each series, forecast every later row from the rows before it, and judge.
 
     model: unfitted or fitted, it is cloned. panel: the whole table. test_size: fraction in (0, 1) of each series' rows
     at its end, or a number of rows; the training part is rounded down. level: interval coverages in percent.
-    seed: of the bootstrap in the verdict.
+    seed: of the bootstrap in the verdict. progress: handed to `model.fit`.
     Returns: Backtest. A model of more steps is scored on all of its steps that have a truth.
     Raises: ConfigError, DataError; what `model.fit` raises; TrainingError where a forecast is not a number.
     Example: `backtest(Forecaster(window=7), panel).verdict`
     """
     folds = [one_split(panel, test_size)]
-    fitted = list(fit_many(model, (training(panel, fold) for fold in folds)))
+    fitted = list(fit_many(unfitted(model, level), (training(panel, fold) for fold in folds), progress))
     answers = join([answer(one, panel, fold, level) for one, fold in zip(fitted, folds, strict=True)])
     season = fitted[-1].season_length_
     return assess(fitted[-1].name, panel, answers, season, n_fits=len(folds), seed=seed)
@@ -96,10 +97,16 @@ def holdout_verdict(
     return assess(fitted.name, panel, answer(fitted, panel, fold, level), fitted.season_length_, seed=seed)
 
 
-def fit_many(model: Model, panels: Iterable[Panel]) -> Iterator[Model]:
-    """Fit one unfitted clone of the model to each panel, in turn; none holds out rows for a verdict of its own."""
+def fit_many(model: Model, panels: Iterable[Panel], progress: Callable[[Any], None] | None = None) -> Iterator[Model]:
+    """Fit one clone of the model to each panel, in turn."""
+    watching: dict[str, Any] = {} if progress is None else {"progress": progress}
     for panel in panels:
-        yield model.clone().set_params(holdout=None).fit(panel)
+        yield model.clone().fit(panel, **watching)
+
+
+def unfitted(model: Model, level: Sequence[float]) -> Model:
+    """A clone for a backtest.  Only intervals need rows held out of the training part, to learn their width from."""
+    return model.clone() if len(level) else model.clone().set_params(holdout=None)
 
 
 def answer(fitted: Model, panel: Panel, fold: Fold, level: Sequence[float]) -> Answers:

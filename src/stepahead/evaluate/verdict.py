@@ -11,6 +11,7 @@ from math import isfinite
 
 import numpy as np
 
+from stepahead.evaluate.baselines import WINDOW
 from stepahead.evaluate.metrics import Actual, average, mean_of_known, rmse, squared_error
 from stepahead.evaluate.significance import diebold_mariano, skill_interval
 
@@ -70,12 +71,13 @@ def judge(
     errors = {name: float(rmse(actual, values)) for name, values in baselines.items()}
     best = min(errors, key=lambda name: (np.isnan(errors[name]), errors[name]))
     own = float(rmse(actual, forecast))
-    losses, reference = losses_over_time(actual, forecast, baselines[best])
-    test = diebold_mariano(losses, reference, overlap=overlap)
+    test = diebold_mariano(*losses_over_time(actual, forecast, baselines[best]), overlap=overlap)
+    simple = diebold_mariano(*losses_over_time(actual, forecast, baselines["naive"]), overlap=overlap)
+    beats_naive = outcome_of(skill_of(own, errors["naive"]), simple.p_value) == "beats"
     to_previous, to_next = echo_errors(actual, forecast, baselines["naive"])
     skill, echo = skill_of(own, errors[best]), bool(to_previous < to_next)
     outcome = outcome_of(skill, test.p_value)
-    words = describe(best, target, season_length)
+    words = describe(best, target, season_length, also_naive=best != "naive" and not beats_naive)
     return Verdict(
         sentence=say(outcome, words, own, errors[best], skill, test.p_value, echo, daily),
         beats=outcome == "beats",
@@ -169,15 +171,16 @@ def by_time_and_series(loss: np.ndarray, actual: Actual) -> np.ndarray:
 # The words.
 
 
-def describe(baseline: str, target: str, season_length: int | None) -> str:
-    """What a baseline does, said with the target's own name."""
+def describe(baseline: str, target: str, season_length: int | None, *, also_naive: bool = False) -> str:
+    """What a baseline does, said with the target's own name; also_naive names the plainest one before it."""
     what = "value" if target == "y" else target
-    return {
+    words = {
         "naive": f"repeating the last {what}",
         "seasonal_naive": f"repeating the {what} of one season ({season_length} steps) before",
-        "drift": f"continuing the straight line through the first and the last {what}",
-        "window_mean": f"the mean of the last {season_length or 7} rows",
+        "drift": "the straight line of its drift",
+        "window_mean": f"the mean of the last {season_length or WINDOW} rows",
     }.get(baseline, baseline)
+    return f"repeating the last {what}, or {words}" if also_naive else words
 
 
 def say(
@@ -201,7 +204,7 @@ def say(
         "worse": f"Does not beat {baseline} and is clearly worse: {measured}",
     }[outcome]
     if outcome == "unproven" and skill < CLOSE:
-        answer = f"Close to {baseline} and not proven to beat it: {measured}"
+        answer = f"Close to {baseline} and not proven better: {measured}"
     before, now = ("yesterday's value", "today's") if daily else ("the value before", "the one it forecasts")
     if not echo:
         return f"{answer}."
