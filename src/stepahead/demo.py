@@ -85,8 +85,9 @@ def run_cell(seed: int = 0) -> CellPart:
 
     torch.manual_seed(seed)
     x = torch.randn(1, 10, 5)
-    outputs, status = RNN(5, 8, batch_first=True)(x)
-    deep_outputs, deep_status = RNN(5, 8, num_layers=2, bidirectional=True, batch_first=True)(x)
+    with torch.no_grad():
+        outputs, status = RNN(5, 8, batch_first=True)(x)
+        deep_outputs, deep_status = RNN(5, 8, num_layers=2, bidirectional=True, batch_first=True)(x)
     return CellPart(
         inputs=tuple(x.shape),
         outputs=tuple(outputs.shape),

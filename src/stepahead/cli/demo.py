@@ -76,7 +76,7 @@ def print_cell(part: "CellPart", show: bool) -> None:
     ]
     output.print_table(["layer", "input", "all hidden states", "last one (status)"], rows)
     same = "the last output is the status" if part.gap == 0 else "the last output differs from the status"
-    typer.echo(f"outputs[:, -1] - status[0]: {part.gap:g} at most; {same}.")
+    typer.echo(f"\noutputs[:, -1] - status[0]: {part.gap:g} at most; {same}.")
 
 
 def print_word(part: "WordPart", show: bool) -> None:
@@ -90,7 +90,7 @@ def print_word(part: "WordPart", show: bool) -> None:
     output.print_table(["symbol", "input"], rows)
     typer.echo(f"\nafter '{part.prefix}':\n")
     output.print_table(["next", "probability"], [[symbol, round(p, 4)] for symbol, p in part.following])
-    typer.echo(f"'{part.text[0]}' goes on as '{part.completed}'.")
+    typer.echo(f"\n'{part.text[0]}' goes on as '{part.completed}'.")
 
 
 def print_stock(part: "StockPart", show: bool) -> None:
