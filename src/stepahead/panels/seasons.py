@@ -1,0 +1,61 @@
+"""Which seasons, and how far to look back.  What was asked for, and the panel -> seasons, window, patch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.panel import Panel
+from stepahead.data.season import find_season
+from stepahead.errors import ConfigError
+
+REACH = 3  # the window spans so many of the longest season, or of the horizon
+LEAST = 20  # rows of a window where no season asks for more
+PATCHES = 12  # about so many steps for the recurrent network
+
+
+def seasons_of(asked: Any, panel: Panel) -> tuple[int, ...]:
+    """The seasons in steps, the leading one first; empty where there is none.
+
+    asked: a number of steps, several of them, None for none, or "auto": what the panel's frequency suggests and its
+    target shows.
+    Raises: ConfigError for one that is no whole number of at least 2.
+    Example: `seasons_of([24, 168], panel)` is `(24, 168)`.
+    """
+    if isinstance(asked, str) and asked == "auto":
+        return found_seasons(panel)
+    if asked is None:
+        return ()
+    given = tuple(asked) if isinstance(asked, Sequence | np.ndarray) else (asked,)
+    for season in given:
+        if isinstance(season, bool) or not hasattr(season, "__index__") or season < 2:
+            raise ConfigError(f"season_length={asked!r} must be whole numbers of at least 2, 'auto' or None")
+    return tuple(int(season) for season in given)
+
+
+def found_seasons(panel: Panel) -> tuple[int, ...]:
+    """The season that the target shows, with the longer multiples of it that the frequency suggests."""
+    season = find_season(panel)
+    if season is None:
+        return ()
+    longer = (s for s in panel.frequency.seasons if s > season and s % season == 0)
+    return (season, *longer)
+
+
+def window_and_patch(seasons: Sequence[int], horizon: int) -> tuple[int, int]:
+    """How many rows a forecast looks back on, and how many of them the network reads at a step.
+
+    The window is three of the longest season or of the horizon, whichever is more; a patch is the divisor or multiple of
+    the leading season that is nearest to a twelfth of it, and the window is rounded up to whole patches.
+    Example: `window_and_patch([24, 168], 48)` is `(528, 48)`.
+    """
+    window = max(REACH * max([*seasons, horizon]), LEAST)
+    patch = nearest_patch(seasons[0] if seasons else 1, window / PATCHES)
+    return -(-window // patch) * patch, patch
+
+
+def nearest_patch(season: int, wanted: float) -> int:
+    """The divisor or multiple of the season nearest to what is wanted, in ratio."""
+    divisors = [d for d in range(1, season + 1) if season % d == 0]
+    multiples = [season * k for k in range(2, int(2 * wanted / season) + 2)]
+    return min(divisors + multiples, key=lambda p: abs(np.log(p / wanted)))
