@@ -154,13 +154,11 @@ class Panel:
 
     def head(self, lengths: Any) -> "Panel":
         """The first rows of each series: lengths one int, or [S]. A series left empty is dropped."""
-        counts = np.minimum(np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths)
-        return self.cut(self.offsets[:-1], self.offsets[:-1] + counts)
+        return self.cut(self.offsets[:-1], self.offsets[:-1] + self._counts(lengths))
 
     def tail(self, lengths: Any) -> "Panel":
         """The last rows of each series: lengths one int, or [S]. A series left empty is dropped."""
-        counts = np.minimum(np.broadcast_to(np.asarray(lengths, dtype=np.int64), (self.n_series,)), self.lengths)
-        return self.cut(self.offsets[1:] - counts, self.offsets[1:])
+        return self.cut(self.offsets[1:] - self._counts(lengths), self.offsets[1:])
 
     def cut(self, starts: np.ndarray, stops: np.ndarray) -> "Panel":
         """Rows starts[s]:stops[s] of each series s (positions in this panel); empty series are dropped."""
@@ -202,12 +200,17 @@ class Panel:
 
     def _as_time(self, cutoff: Any) -> np.ndarray:
         """The cutoff as the kind of time that this panel has."""
+        found, dates = np.asarray(cutoff), self.schema.time_kind != "integer"
         try:
-            return np.asarray(cutoff).astype(self.times.dtype)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"cutoff {cutoff!r} is not a {self.schema.time_kind} as column '{self.schema.time}' is"
-            ) from error
+            # A number becomes a date, and a date a number, without complaint: 2020 is some microseconds after 1970.
+            if found.dtype.kind in "MUSO" if dates else found.dtype.kind in "iu":
+                limits = found.astype(self.times.dtype)
+                if not (dates and np.isnat(limits).any()):
+                    return limits
+        except (TypeError, ValueError):
+            pass
+        kind = "a date or time" if dates else "a whole number"
+        raise ConfigError(f"cutoff {cutoff!r} is not {kind}, as column '{self.schema.time}' holds")
 
 
 def concatenated_ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:

@@ -25,10 +25,10 @@ def find_season(panel: Panel) -> int | None:
         return None
     chosen = np.unique(np.linspace(0, panel.n_series - 1, min(panel.n_series, PANEL_SAMPLE)).astype(int))
     strengths = np.array([season_strengths(panel.y[panel.rows(s)], candidates) for s in chosen])
-    support = (strengths > 0).mean(axis=0)
-    if support.max() < 0.5:
+    shared = (strengths > 0).mean(axis=0) >= 0.5
+    if not shared.any():
         return None
-    return int(candidates[int(np.argmax(strengths.mean(axis=0)))])
+    return int(candidates[int(np.argmax(np.where(shared, strengths.mean(axis=0), 0.0)))])
 
 
 def season_strengths(y: np.ndarray, candidates: tuple[int, ...]) -> np.ndarray:
