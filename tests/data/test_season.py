@@ -7,7 +7,7 @@ from stepahead.data.panel import Panel
 from stepahead.data.season import autocorrelation, find_season, season_strengths
 
 
-def wave(period: int, n: int, noise: float = 0.02, seed: int = 0) -> np.ndarray:
+def wave(period: int, n: int, noise: float = 0.005, seed: int = 0) -> np.ndarray:
     return np.sin(2 * np.pi * np.arange(n) / period) + noise * np.random.default_rng(seed).standard_normal(n)
 
 
