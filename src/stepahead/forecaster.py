@@ -235,6 +235,10 @@ class Forecaster:
         fitted = self._need_fit()
         return fitted.forecast(fitted.source(panel), np.asarray(origins, dtype=np.int64), level=level)
 
+    def ready_at(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
+        """Which of these rows have a full window behind them, so that `forecast` can answer there: [N] bool."""
+        return np.isin(origins, self._need_fit().source(panel).origins())
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model as one safetensors file: weights, configuration, checksum, and the rows to go on from.
 

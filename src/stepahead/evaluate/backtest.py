@@ -4,85 +4,115 @@ Everything that is fitted receives the training part of its fold and no later ro
 rows of its series up to it.  `backtest` clones the unfitted model, so whatever it learned before does not count.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import Any
 
 import numpy as np
 
 from stepahead.data.panel import Panel
-from stepahead.errors import DataError, TrainingError
+from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.baselines import BASELINES, naive, series_of
-from stepahead.evaluate.folds import Fold, one_split, split_at, training
+from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, interval_scores
 from stepahead.evaluate.verdict import judge
+from stepahead.evaluate.walk import Answers, Model, answer, walk
 
-STANDARD = ("naive", "seasonal_naive", "drift")  # the baselines that a verdict is held against
-
-
-class Forecasts(Protocol):
-    """What a model answers: mean [N, H], level [L], lo and hi [N, H, L]."""
-
-    @property
-    def mean(self) -> np.ndarray: ...
-    @property
-    def level(self) -> tuple[float, ...]: ...
-    @property
-    def lo(self) -> np.ndarray: ...
-    @property
-    def hi(self) -> np.ndarray: ...
-
-
-class Model(Protocol):
-    """What a backtest asks of a model; `stepahead.Forecaster` is one."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def season_length_(self) -> int | None: ...
-    def clone(self) -> Self: ...
-    def set_params(self, **params: Any) -> Self: ...
-    def fit(self, panel: Panel, *, progress: Callable[[Any], None] | None = None) -> Self: ...
-    def forecast(self, panel: Panel, origins: np.ndarray, *, level: Sequence[float] = ()) -> Forecasts: ...
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Forecasts of all folds in one: origins [N], mean [N, H], lo and hi [N, H, L], and each origin's training rows."""
-
-    origins: np.ndarray
-    starts: np.ndarray
-    stops: np.ndarray
-    mean: np.ndarray
-    level: tuple[float, ...]
-    lo: np.ndarray
-    hi: np.ndarray
+STANDARD = ("naive", "seasonal_naive", "drift")  # the baselines of one split
+WALKING = (*STANDARD, "window_mean")  # those of a walk
 
 
 def backtest(
     model: Model,
     panel: Panel,
     *,
-    test_size: float = 0.3,
+    test_size: float | None = None,
+    horizon: int | None = None,
+    n_windows: int | None = None,
+    step_size: int | None = None,
+    refit: bool | int = True,
+    train_rows: int | None = None,
     level: Sequence[float] = (),
+    checkpoint: str | PathLike[str] | None = None,
     seed: int = 0,
     progress: Callable[[Any], None] | None = None,
 ) -> Backtest:
-    """Fit on the first rows of each series, forecast every later row from the rows before it, and judge.
+    """Forecast rows that the model never saw, and judge.
 
-    model: unfitted or fitted, it is cloned. panel: the whole table. test_size: fraction in (0, 1) of each series' rows
-    at its end, or a number of rows; the training part is rounded down. level: interval coverages in percent.
-    seed: of the bootstrap in the verdict. progress: handed to `model.fit`.
-    Returns: Backtest. A model of more steps is scored on all of its steps that have a truth.
-    Raises: ConfigError, DataError; what `model.fit` raises; TrainingError where a forecast is not a number.
-    Example: `backtest(Forecaster(window=7), panel).verdict`
+    One split (the default): fit on the first rows of each series, forecast at every later row from the rows before it.
+    Walk-forward (with n_windows or step_size): the last cutoff lies `horizon` rows before the end of each series, the
+    earlier ones every step_size rows; at each cutoff the next `horizon` steps are forecast.
+
+    Args:
+        model: unfitted or fitted, it is cloned.
+        panel: the whole table.
+        test_size: share in (0, 1) of each series' rows at its end, or a number of rows, 0.3 by default; the training
+            part is rounded down. In a walk without n_windows, the part that its windows fill.
+        horizon: steps ahead; the model's own by default.
+        n_windows, step_size: number of cutoffs, and rows from one to the next (the horizon by default).
+        refit: True fits anew at each cutoff, False once at the first, k at every k-th.
+        train_rows: None trains on all rows up to the cutoff, a number on that many.
+        level: interval coverages in percent.
+        checkpoint: file that holds the folds done; a backtest that was killed goes on from it, to the same bits.
+        seed: of the bootstrap in the verdict.
+        progress: handed to `model.fit` where there is one fit, else called with `walk.Walked` after each.
+
+    Returns:
+        Backtest. Where a model answers more steps than there are rows left, those with a truth are scored.
+
+    Raises:
+        ConfigError: arguments that cannot be, or a checkpoint of another backtest.
+        DataError: too few rows; and what `model.fit` raises.
+        TrainingError: a forecast is not a number.
+
+    Example:
+        >>> import numpy as np, stepahead as sa
+        >>> panel = sa.Panel.from_arrays(np.cumsum(np.random.default_rng(0).normal(size=100)))
+        >>> result = sa.backtest(sa.Forecaster(recipe="classic", max_steps=5), panel)
+        >>> result.beats
+        False
     """
-    folds = [one_split(panel, test_size)]
-    fitted = list(fit_many(unfitted(model, level), (training(panel, fold) for fold in folds), progress))
-    answers = join([answer(one, panel, fold, level) for one, fold in zip(fitted, folds, strict=True)])
-    season = fitted[-1].season_length_
-    return assess(fitted[-1].name, panel, answers, season, n_fits=len(folds), seed=seed)
+    asked = prepared(model, horizon, level)
+    steps = check_count("horizon", asked.get_params()["horizon"])
+    walking = n_windows is not None or step_size is not None
+    if not walking:
+        if train_rows is not None:
+            raise ConfigError("train_rows= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
+        folds, step = [one_split(panel, 0.3 if test_size is None else test_size)], 1
+    else:
+        step = steps if step_size is None else check_count("step_size", step_size)
+        count = windows_in(panel, test_size, n_windows, steps, step)
+        folds = walk_forward(panel, steps, n_windows=count, step_size=step, refit=refit, train_rows=train_rows)
+    answers = walk(asked, panel, folds, level=level, checkpoint=checkpoint, progress=progress)
+    return assess(
+        panel,
+        answers,
+        baselines=WALKING if walking else STANDARD,
+        step_size=step,
+        n_fits=len(folds),
+        n_asked=sum(len(fold.origins) for fold in folds),
+        seed=seed,
+    )
+
+
+def windows_in(panel: Panel, test_size: float | None, n_windows: int | None, horizon: int, step_size: int) -> int:
+    """How many cutoffs a walk has: as asked, or as many as the test part of the longest series holds."""
+    if n_windows is not None:
+        if test_size is not None:
+            raise ConfigError("n_windows= and test_size= both say how much is tested: pass one of them")
+        return check_count("n_windows", n_windows)
+    longest = int(np.argmax(panel.lengths))
+    tested = int(panel.lengths[longest] - train_lengths(panel, 0.3 if test_size is None else test_size)[longest])
+    return max(1, (tested - horizon) // step_size + 1)
+
+
+def prepared(model: Model, horizon: int | None, level: Sequence[float]) -> Model:
+    """An unfitted clone.  Only intervals need rows held out of the training part, to learn their width from."""
+    changes: dict[str, Any] = {} if len(level) else {"holdout": None}
+    if horizon is not None:
+        changes["horizon"] = check_count("horizon", horizon)
+    return model.clone().set_params(**changes)
 
 
 def holdout_verdict(
@@ -93,65 +123,15 @@ def holdout_verdict(
     n_train: a number of rows, or [S].
     Returns: Backtest; its `.verdict` and `.scores` are what `Forecaster.fit` keeps.
     """
-    fold = split_at(panel, np.broadcast_to(np.asarray(n_train, dtype=np.int64), (panel.n_series,)))
-    return assess(fitted.name, panel, answer(fitted, panel, fold, level), fitted.season_length_, seed=seed)
-
-
-def fit_many(model: Model, panels: Iterable[Panel], progress: Callable[[Any], None] | None = None) -> Iterator[Model]:
-    """Fit one clone of the model to each panel, in turn."""
-    watching: dict[str, Any] = {} if progress is None else {"progress": progress}
-    for panel in panels:
-        yield model.clone().fit(panel, **watching)
-
-
-def unfitted(model: Model, level: Sequence[float]) -> Model:
-    """A clone for a backtest.  Only intervals need rows held out of the training part, to learn their width from."""
-    return model.clone() if len(level) else model.clone().set_params(holdout=None)
-
-
-def answer(fitted: Model, panel: Panel, fold: Fold, level: Sequence[float]) -> Answers:
-    """The forecasts of one fit at its fold's origins.
-
-    Raises: TrainingError naming the first origin whose forecast is not a number.
-    """
-    found = fitted.forecast(panel, fold.origins, level=tuple(level))
-    series = series_of(panel, fold.origins)
-    broken = np.flatnonzero(~np.isfinite(found.mean).all(axis=1))
-    if len(broken):
-        at = broken[0]
-        raise TrainingError(
-            f"{fitted.name}: the forecast for series '{panel.ids[series[at]]}' at {panel.schema.time} "
-            f"{panel.times[fold.origins[at]]} is not a number ({len(broken)} of {len(series)} such); check its inputs"
-        )
-    return Answers(
-        origins=fold.origins,
-        starts=fold.starts[series],
-        stops=fold.stops[series],
-        mean=np.asarray(found.mean, dtype=np.float64),
-        level=tuple(found.level),
-        lo=np.asarray(found.lo, dtype=np.float64),
-        hi=np.asarray(found.hi, dtype=np.float64),
-    )
-
-
-def join(parts: Sequence[Answers]) -> Answers:
-    """The answers of all folds, by series and by time."""
-    if len(parts) == 1:
-        return parts[0]
-    order = np.argsort(np.concatenate([part.origins for part in parts]), kind="stable")
-    columns = {
-        name: np.concatenate([getattr(part, name) for part in parts])[order]
-        for name in ("origins", "starts", "stops", "mean", "lo", "hi")
-    }
-    return Answers(level=parts[0].level, **columns)
+    fold: Fold = split_at(panel, np.broadcast_to(np.asarray(n_train, dtype=np.int64), (panel.n_series,)))
+    return assess(panel, answer(fitted, panel, fold, level), n_asked=len(fold.origins), seed=seed)
 
 
 def assess(
-    name: str,
     panel: Panel,
     answers: Answers,
-    season_length: int | None,
     *,
+    n_asked: int,
     baselines: Sequence[str] = STANDARD,
     step_size: int = 1,
     n_fits: int = 1,
@@ -160,25 +140,27 @@ def assess(
     """Hold answers against the truth and the baselines.
 
     baselines: names out of BASELINES; seasonal_naive is left out without a season. step_size: rows from one origin to
-    the next.
+    the next. n_asked: origins that were asked for, with those that the model could not answer.
+    Raises: DataError where there is no truth at all.
     """
-    horizon = answers.mean.shape[1]
-    actual = actual_of(panel, answers, season_length)
+    horizon, season = answers.mean.shape[1], answers.season_length
+    actual = actual_of(panel, answers, season)
     if np.isnan(actual.y).all():
         raise DataError(f"{panel.schema.source}: column '{panel.schema.target}' has no value in the rows to test on")
-    means = baseline_means(panel, answers.origins, horizon, season_length, baselines)
+    means = baseline_means(panel, answers.origins, horizon, season, baselines)
     verdict = judge(
         actual,
         answers.mean,
         means,
         target=panel.schema.target,
-        season_length=season_length,
+        season_length=season,
         daily=daily(panel),
         overlap=-(-horizon // step_size),
         seed=seed,
     )
+    own = numbers(score(actual, answers.mean)) | interval_scores(actual, answers.level, answers.lo, answers.hi)
     return Backtest(
-        name=name,
+        name=answers.name,
         panel=panel,
         origins=answers.origins,
         actual=actual,
@@ -187,13 +169,13 @@ def assess(
         lo=answers.lo,
         hi=answers.hi,
         baseline_means=means,
-        scores={
-            name: numbers(score(actual, answers.mean)) | interval_scores(actual, answers.level, answers.lo, answers.hi)
-        },
+        scores={answers.name: own},
         baselines={key: numbers(score(actual, values)) for key, values in means.items()},
         verdict=verdict,
-        season_length=season_length,
+        season_length=season,
+        step_size=step_size,
         n_fits=n_fits,
+        n_skipped=n_asked - len(answers.origins),
     )
 
 

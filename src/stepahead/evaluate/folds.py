@@ -57,3 +57,49 @@ def split_at(panel: Panel, n_train: np.ndarray) -> Fold:
         )
     origins = concatenated_ranges(stops[tested] - 1, panel.offsets[1:][tested] - 1)
     return Fold(panel.offsets[:-1], stops, origins)
+
+
+def walk_forward(
+    panel: Panel,
+    horizon: int,
+    *,
+    n_windows: int,
+    step_size: int,
+    refit: bool | int = True,
+    train_rows: int | None = None,
+) -> list[Fold]:
+    """Cutoffs that walk towards the end of each series, the last one `horizon` rows before it.
+
+    n_windows: how many cutoffs. step_size: rows from one to the next. refit: True fits at each cutoff, False once at
+    the first, k at every k-th. train_rows: None trains on all rows up to the cutoff, a number on that many.
+    Cutoffs are counted from the end of each series by itself; a series without a row at a cutoff is left out of it.
+    Raises: ConfigError, DataError where no series reaches back to the first cutoff.
+    """
+    for name, value in (("horizon", horizon), ("n_windows", n_windows), ("step_size", step_size)):
+        check_count(name, value)
+    if train_rows is not None:
+        check_count("train_rows", train_rows)
+    every = n_windows if refit is False else 1 if refit is True else check_count("refit", refit)
+    back = horizon + step_size * np.arange(n_windows - 1, -1, -1)
+    origins = panel.offsets[1:] - 1 - back[:, None]  # [windows, S]
+    there = origins >= panel.offsets[:-1]
+    if not there[0].any():
+        raise DataError(
+            f"{panel.schema.source}: the longest series has {int(panel.lengths.max(initial=0))} rows; {n_windows} "
+            f"windows of horizon {horizon} every {step_size} rows need {int(back[0]) + 1} at least; pass fewer windows"
+        )
+    folds = []
+    for first in range(0, n_windows, every):
+        stops = np.where(there[first], origins[first] + 1, panel.offsets[:-1])
+        starts = panel.offsets[:-1] if train_rows is None else np.maximum(panel.offsets[:-1], stops - train_rows)
+        served = slice(first, first + every)
+        known = there[served] & there[first]  # what was not there to train on is not forecast by this fit
+        folds.append(Fold(starts, stops, origins[served][known]))
+    return folds
+
+
+def check_count(name: str, value: object) -> int:
+    """The value, if it is a whole number above 0.  Raises: ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least 1")
+    return int(value)

@@ -46,7 +46,8 @@ class Backtest:
     each forecast knew. actual: the truth [N, H] with its groups. mean: [N, H]. level: [L]; lo, hi: [N, H, L].
     baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}. baselines: the same for each baseline.
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
-    n_fits: how often the model was fitted.
+    step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
+    enough rows behind them for this model.
     """
 
     name: str
@@ -62,7 +63,9 @@ class Backtest:
     baselines: dict[str, dict[str, float]]
     verdict: Verdict
     season_length: int | None
+    step_size: int = 1
     n_fits: int = 1
+    n_skipped: int = 0
 
     @property
     def skill(self) -> float:
@@ -180,7 +183,9 @@ class Backtest:
                 "season_length": self.season_length,
                 "n_series": self.panel.n_series,
                 "n_forecasts": int((~np.isnan(self.actual.y)).sum()),
+                "step_size": self.step_size,
                 "n_fits": self.n_fits,
+                "n_skipped": self.n_skipped,
             }
         )
 
