@@ -23,8 +23,9 @@ class Scale:
 
     kind: one of SCALERS. difference: False | True | "log". clip: features are held within +-clip, or None.
     logs: [P] bool, columns that are differenced as logarithms (those positive throughout the training part).
-    floor: [P] float64, the smallest training value of such a column. center, spread: [P] float64, in the units
-    after differencing. level_rows: rows whose mean is a window's own level ("window" alone).
+    floor: [P] float64, the smallest training value of such a column, in place of one that has no logarithm.
+    center, spread: [P] float64, in the units after differencing. level_rows: rows whose mean is a window's own level
+    ("window" alone).
     """
 
     kind: str | None
@@ -41,8 +42,12 @@ class Scale:
 
         starts: first row of each series; a difference across series is none: 0.
         """
-        changed = self._changes(values, starts)
-        return self._clipped((changed - self.center) / self.spread)
+        scaled = (self._changes(values, starts) - self.center) / self.spread
+        return scaled if self.kind == "window" else self.clipped(scaled)
+
+    def clipped(self, features: np.ndarray) -> np.ndarray:
+        """Scaled features held within +-clip; under "window" that waits for the window's own scaling."""
+        return features if self.clip is None else np.clip(features, -self.clip, self.clip)
 
     def measure(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Level and size of each window by itself: features [N, T, P] -> two arrays [N, 1, P].
@@ -96,14 +101,11 @@ class Scale:
             return values
         levels = values
         if self.difference == "log" and self.logs.any():
-            levels = np.where(self.logs, np.log(np.maximum(values, self.floor)), values)
+            levels = np.where(self.logs, np.log(np.where(values > 0, values, self.floor)), values)
         changes = np.zeros_like(levels)
         np.subtract(levels[1:], levels[:-1], out=changes[1:])
         changes[starts] = 0.0
         return changes
-
-    def _clipped(self, features: np.ndarray) -> np.ndarray:
-        return features if self.clip is None else np.clip(features, -self.clip, self.clip)
 
 
 def fit_scale(

@@ -15,7 +15,7 @@ from stepahead.data.covariates import Covariates
 from stepahead.data.fill import Filled, fill
 from stepahead.data.panel import Panel, concatenated_ranges
 from stepahead.data.scale import Scale
-from stepahead.errors import DataError
+from stepahead.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class WindowSource:
         level = size = np.zeros((len(origins), 1, past.shape[2]))
         if self.scale.kind == "window":
             level, size = self.scale.measure(past)
-            past[...] = (past - level) / size
+            past[...] = self.scale.clipped((past - level) / size)
         last = self.filled.carried[origins, -1]
         base, unit = self.scale.anchors(last, level[:, 0, -1], size[:, 0, -1])
         context = self.covariates.context(self.panel, origins, self.horizon, future)
@@ -164,9 +164,12 @@ def windows(panel: Panel, window: int = 7, horizon: int = 1) -> Windows:
     """The pairs that a network learns from: the last `window` rows -> the next `horizon` values of the target.
 
     Returns: Windows with x [N, window, P] and y [N, horizon], in the table's own units.
-    Raises: DataError when no series has window + horizon rows.
+    Raises: DataError when no series has window + horizon rows; ConfigError where one of them is no count.
     Example: `sa.windows(panel, window=7).x.shape`
     """
+    for name, value in (("window", window), ("horizon", horizon)):
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+            raise ConfigError(f"{name}={value!r} must be a whole number of at least 1")
     span = window + horizon
     long_enough = [s for s in range(panel.n_series) if panel.lengths[s] >= span]
     if not long_enough:
