@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from stepahead.data.windows import windows
     from stepahead.evaluate.backtest import backtest
     from stepahead.forecaster import Forecaster
-    from stepahead.load import load
+    from stepahead.open_model import load
     from stepahead.symbol_model import SymbolModel
 
 __version__ = "0.1.0"
@@ -23,7 +23,7 @@ HOMES = {
     "Panel": "stepahead.data.panel",
     "SymbolModel": "stepahead.symbol_model",
     "backtest": "stepahead.evaluate.backtest",
-    "load": "stepahead.load",
+    "load": "stepahead.open_model",
     "read": "stepahead.data.read",
     "windows": "stepahead.data.windows",
 }

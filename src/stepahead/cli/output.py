@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from stepahead.cli.shell import as_options
 from stepahead.errors import ConfigError
 
 METRICS = ("rmse", "mae", "smape", "mase")
@@ -29,7 +30,7 @@ def print_json(value: Any) -> None:
 def print_notes(notes: Sequence[str], *, quiet: bool) -> None:
     """What reading decided by itself, on stderr."""
     for note in () if quiet else notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {as_options(note, {'past': '--past'})}", err=True)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

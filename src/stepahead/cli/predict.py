@@ -43,7 +43,7 @@ def predict(
     from stepahead.data.frames import frame_csv, frame_rows, write_frame
     from stepahead.data.read import read_like
     from stepahead.forecaster import Forecaster
-    from stepahead.load import load
+    from stepahead.open_model import load
 
     output.check_outputs([p for p in (model, table, future) if p], {"-o": (out, (".csv", ".parquet"))})
     forecaster = load(model)

@@ -60,7 +60,7 @@ def as_options(message: str, options: dict[str, str]) -> str:
     """The library speaks of time_format=, the shell of --time-format."""
 
     def typed(match: re.Match[str]) -> str:
-        name, value = match[1], match[2]
+        name, value = match[1], match[2] or ""
         return match[0] if name not in options else f"{options[name]} {value}".rstrip()
 
     return re.sub(r"(?<![\w/.'-])([a-z_]+)=('[^']*'|[\w.-]+)?", typed, message)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def load_model(path: Path) -> "SymbolModel":
     """A model of symbols from its file."""
     from stepahead.errors import ModelFileError
-    from stepahead.load import load
+    from stepahead.open_model import load
     from stepahead.symbol_model import SymbolModel
 
     model = load(path)

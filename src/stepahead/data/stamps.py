@@ -184,6 +184,10 @@ def offsets(table: Table, name: str, text: pl.Series, written: pl.Series) -> tup
 
 def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
     """Say why a cell is no time, and how to write it."""
+    digits = text.str.contains(INTEGER)
+    if digits.sum() > 0.5 * len(text):
+        place = int((~digits).arg_max() or 0)
+        table.refuse(name, place, f"'{text[place]}' is not a whole step as the others are; correct it")
     cell = text[place]
     if ways := TWO_WAYS.match(cell):
         mark, year = ways[2], "%Y" if len(ways[4]) == 4 else "%y"
@@ -195,6 +199,4 @@ def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
         )
     if re.fullmatch(INTEGER, cell):
         table.refuse(name, place, f"'{cell}' is a number among dates; write all times alike")
-    if text.str.contains(INTEGER).mean() > 0.5:  # type: ignore[operator]
-        table.refuse(name, place, f"'{cell}' is not a whole step as the others are; correct it")
     table.refuse(name, place, f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format=")

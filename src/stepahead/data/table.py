@@ -43,7 +43,7 @@ class Table:
         if self.content is None:
             return f"row {position} (counted from 0)"
         record = position if self.kept is None else int(self.kept[position])
-        return f"row {line_of_record(self.content, record)}"
+        return f"row {line_of_record(self.content, record, self.source)}"
 
     def refuse(self, column: str, position: int, problem: str) -> NoReturn:
         """Raise the error that names file, column and row."""
@@ -135,7 +135,7 @@ def plain_text(path: Path, content: bytes) -> bytes:
 
 def read_header(path: Path, content: bytes) -> list[str]:
     """The column names: the first record that is not blank, outer spaces dropped."""
-    header = next((record for _, record in records(content) if record), [])
+    header = next((record for _, record in records(content, path) if record), [])
     if len(header) == 1:
         for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if separator in header[0]:
@@ -155,32 +155,31 @@ def check_names(names: list[str], source: str) -> None:
 
 def refuse_ragged(path: Path, content: bytes, width: int) -> None:
     """Raise for the first record that has more or fewer cells than there are names, or an open quotation mark."""
-    line = 1
-    try:
-        for line, record in records(content):
-            if record and len(record) != width:
-                raise DataError(
-                    f"{path}: row {line} has {len(record)} cells, the header has {width}; "
-                    "put text with commas between quotation marks"
-                )
-    except csv.Error as error:
-        raise DataError(f"{path}: near row {line}: a quotation mark is not closed ({error}); close it") from error
+    for line, record in records(content, path):
+        if record and len(record) != width:
+            raise DataError(
+                f"{path}: row {line} has {len(record)} cells, the header has {width}; "
+                "put text with commas between quotation marks"
+            )
 
 
-def records(content: bytes) -> Iterator[tuple[int, list[str]]]:
+def records(content: bytes, source: Path | str) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each record, blank lines as no cells; one record may span lines."""
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
     start = 1
-    for record in reader:
-        yield start, record
-        start = reader.line_num + 1
+    try:
+        for record in reader:
+            yield start, record
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{source}: row {start}: a quotation mark is not closed ({error}); close it") from error
 
 
-def line_of_record(content: bytes, record: int) -> int:
+def line_of_record(content: bytes, record: int, source: str) -> int:
     """The line of the file, counted from 1, on which a record (counted from 0, after the header) starts."""
     named = False
     count = 0
-    for line, cells in records(content):
+    for line, cells in records(content, source):
         if not named:
             named = bool(cells)
         elif count == record:
@@ -201,7 +200,9 @@ def open_frame(source: Any) -> Table:
         remedy = "call .collect() first" if kind == "LazyFrame" else "give a path or a pandas, polars or pyarrow frame"
         raise DataError(f"a {kind} is not a table; {remedy}") from error
     except ValueError as error:
-        raise DataError(f"{type(source).__module__.split('.')[0]} frame: {first_line(error)}; rename one") from error
+        name = f"{type(source).__module__.split('.')[0]} frame"
+        check_names([str(column) for column in getattr(source, "column_names", source.columns)], name)
+        raise DataError(f"{name}: {first_line(error)}; mend the frame") from error
     backend = frame.implementation.value
     if backend not in ("pandas", "polars", "pyarrow"):
         raise DataError(f"a frame of {backend} is not read; turn it into a pandas, polars or pyarrow frame")

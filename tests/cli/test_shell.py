@@ -1,0 +1,191 @@
+"""The shell: what commands print and write when all is well, and how they end."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import stepahead as sa
+from stepahead.cli import app, output
+from stepahead.cli.shell import as_options
+
+QUICK = ["--recipe", "classic", "--window", "3", "--max-steps", "5"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
+    """Stdout of a command that ends with this status."""
+    with pytest.raises(SystemExit) as ended:
+        app([str(argument) for argument in arguments], prog_name="stepahead")
+    printed = capsys.readouterr()
+    assert ended.value.code == status, printed.err
+    return printed.out if status == 0 else printed.err
+
+
+@pytest.fixture
+def goog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small table of prices in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    close = 100 + rng.normal(size=80).cumsum()
+    days = np.datetime64("2021-01-01") + np.arange(80)
+    frame = pl.DataFrame({"date": days, "open": close + 0.5, "mood": ["up"] * 80, "close": close})
+    frame.write_csv("goog.csv")
+    return tmp_path / "goog.csv"
+
+
+def test_backtest_prints_one_object_with_everything(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(run(capsys, "backtest", goog, "--target", "close", "--time", "date", *QUICK, "--json"))
+    assert {"mae", "rmse", "smape", "mase"} <= set(found["scores"]["LSTM"])
+    assert set(found["baselines"]) <= {"naive", "seasonal_naive", "drift"}
+    assert isinstance(found["beats"], bool)
+    assert isinstance(found["echo"], bool)
+    panel = sa.read(goog, time="date", target="close")
+    model = sa.Forecaster(recipe="classic", window=3, max_steps=5)
+    result = sa.backtest(model, panel, test_size=0.3)
+    assert found["scores"]["LSTM"]["rmse"] == result.scores["LSTM"]["rmse"]
+    assert (found["verdict"], found["skill"], found["p_value"]) == (str(result.verdict), result.skill, result.p_value)
+
+
+def test_backtest_writes_picture_and_forecasts(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    out = run(capsys, "backtest", goog, "--target", "close", *QUICK, "--plot", "p.png", "-o", "f.csv", "--level", "80")
+    assert Path("p.png").read_bytes()[:4] == b"\x89PNG"
+    frame = pl.read_csv("f.csv")
+    assert frame.columns == ["unique_id", "date", "cutoff", "y", "LSTM", "LSTM-lo-80", "LSTM-hi-80"]
+    assert len(frame) == 24  # 30 % of 80 rows
+    assert frame["date"][0] == "2021-02-26"
+    assert "naive" in out
+    assert sorted(p.name for p in Path().iterdir()) == ["f.csv", "goog.csv", "p.png"]
+
+
+def test_fit_then_predict_equals_the_library(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, "fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors")
+    assert "LSTM of 1 series, 80 rows -> m.safetensors" in out
+    printed = run(capsys, "predict", "m.safetensors", goog, "--level", "50,80")
+    model = sa.load("m.safetensors")
+    expected = model.predict(sa.read(goog, time="date", target="close"), level=[50, 80])
+    lines = printed.splitlines()
+    assert lines[0].split(",") == expected.columns
+    assert lines[1].split(",")[:2] == ["close", "2021-03-22"]
+    assert [float(cell) for cell in lines[1].split(",")[2:]] == list(expected.row(0)[2:])
+    again = json.loads(run(capsys, "predict", "m.safetensors", "--json"))  # the rows that it learned from
+    assert again["forecasts"][0]["LSTM"] == expected["LSTM"][0]
+    assert again["forecasts"][0]["date"] == "2021-03-22"
+    assert "1 rows -> f.parquet" in run(capsys, "predict", "m.safetensors", goog, "-o", "f.parquet")
+    assert pl.read_parquet("f.parquet")["LSTM"][0] == expected["LSTM"][0]
+
+
+def test_fit_tells_its_verdict_as_json(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged = json.loads(run(capsys, "fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors", "--json"))
+    assert isinstance(judged["verdict"], str)
+    assert judged["config"]["window"] == 3
+    plain = json.loads(
+        run(capsys, "fit", goog, "--target", "close", *QUICK, "--holdout", "none", "-o", "m.safetensors", "--json")
+    )
+    assert plain["verdict"] is None
+
+
+def test_quiet_says_the_bare_answer(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["fit", str(goog), "--target", "close", *QUICK, "-o", "m.safetensors", "--quiet"])
+    assert capsys.readouterr() == ("", "")
+    out = run(capsys, "backtest", goog, "--target", "close", *QUICK, "--quiet")
+    assert out.count("\n") == 1
+
+
+def test_notes_go_to_stderr_and_speak_of_options(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app(["fit", str(goog), "--target", "close", *QUICK, "-o", "m.safetensors"])
+    assert capsys.readouterr().err == "note: left out 'mood': no column of numbers (choose inputs with --past)\n"
+
+
+def test_options_reach_the_model_and_the_reading(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = "--past none --cell gru --horizon 2 --scaler none --difference true --hidden-size 3 --batch-size none"
+    run(capsys, "fit", goog, "--target", "close", *QUICK, *options.split(), "--season-length", "7", "-o", "m.st")
+    model = sa.load("m.st")
+    assert isinstance(model, sa.Forecaster)
+    config = model.config_
+    assert (config.cell, config.horizon, config.scaler, config.difference) == ("gru", 2, None, True)
+    assert (config.hidden_size, config.batch_size, config.season_length) == (3, None, 7)
+    assert model.fitted_.schema.past == ("close",)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+    old = tmp_path / "a.csv"
+    old.write_text("old")
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device", str(path))
+
+    with pytest.raises(sa.errors.ConfigError, match="No space left on device"):
+        output.write_files({old: lambda path: path.write_text("new") and None, tmp_path / "b.csv": fail})
+    assert old.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_messages_speak_of_options_that_the_command_has() -> None:
+    options = {"time_format": "--time-format", "past": "--past", "window": "--window"}
+    assert as_options("pass time_format='%d/%m/%Y'", options) == "pass --time-format '%d/%m/%Y'"
+    assert as_options("choose inputs with past=)", options) == "choose inputs with --past)"
+    assert as_options("window=0 must be", options) == "--window 0 must be"
+    assert as_options("/data/past=3/t.csv: sep=';'", options) == "/data/past=3/t.csv: sep=';'"
+
+
+@pytest.mark.parametrize("command", [[], ["fit"], ["predict"], ["backtest"]])
+def test_help_teaches_by_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, *command, "--help")
+    assert re.search(r"^ +stepahead \w+ \S+\.(csv|safetensors)", out, re.MULTILINE)
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys) == run(capsys, "--help")
+
+
+def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == f"stepahead {sa.__version__}\n"
+
+
+def test_public_load_stays_a_function_after_commands_ran() -> None:
+    assert callable(sa.load)
+    assert callable(sa.load)
+
+
+def test_ctrl_c_ends_with_130_and_one_line(
+    goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepahead.data.read.read", stop)
+    assert run(capsys, "fit", goog, "-o", "m.safetensors", status=130) == "stopped\n"
+
+
+def process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    code = "from stepahead.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_true_process_ends_with_2_one_line_and_no_traceback(goog: Path) -> None:
+    for arguments in (["fit", goog, "--target", "clsoe", "-o", "m"], ["fit", goog, "--window"], ["predict", goog]):
+        ended = process(*arguments)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert ended.stderr.startswith("error: ")
+        assert ended.stderr.count("\n") == 1
+
+
+def test_predict_in_a_process_never_meets_torch(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors")
+    code = (
+        "import sys\nfrom stepahead.cli import app\n"
+        "app(['predict', 'm.safetensors', 'goog.csv'], standalone_mode=False)\n"
+        "print(sorted({'torch', 'pandas', 'pyarrow', 'matplotlib', 'narwhals', 'scipy'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
