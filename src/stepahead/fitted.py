@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency
-from stepahead.data.covariates import Covariates
+from stepahead.data.covariates import Covariates, check_known
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.data.scale import Scale
 from stepahead.data.windows import Batch, WindowSource, window_source
@@ -54,6 +54,7 @@ class Fitted:
         Raises: DataError when the panel has other inputs than the model was trained on.
         """
         check_inputs(panel.schema, self.schema)
+        check_known(panel)
         return window_source(
             panel,
             scale=self.scale,

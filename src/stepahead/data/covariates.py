@@ -93,7 +93,7 @@ def fit_covariates(panel: Panel) -> Covariates:
 
 
 def check_known(panel: Panel) -> None:
-    """Raise DataError where an input that should be known ahead is missing."""
+    """Raise DataError where an input that should be known ahead, or a static one, is missing."""
     holes = np.isnan(panel.future)
     if holes.any():
         row, column = (int(i[0]) for i in np.nonzero(holes))
@@ -101,3 +101,10 @@ def check_known(panel: Panel) -> None:
             f"{panel.schema.source}: column '{panel.schema.future[column]}' is given as known ahead, but is missing "
             f"at {panel.schema.time} {panel.times[row]}; fill it, or leave it out of future="
         )
+    for s, j in np.ndindex(panel.static.shape):
+        value = panel.static[s, j]
+        if value is None or value != value:  # only NaN differs from itself
+            raise DataError(
+                f"{panel.schema.source}: static input '{panel.schema.static[j]}' is missing for series "
+                f"'{panel.ids[s]}'; fill it, or leave it out of static="
+            )

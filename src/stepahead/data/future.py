@@ -3,6 +3,7 @@
 Legend: S series, H horizon, K inputs known ahead.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,14 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
         if isinstance(table, Panel)
         else read(table, series=series, time=schema.time, target=names[-1], past=names[:-1])
     )
+    inputs = named_inputs(given, names)
     position = {name: s for s, name in enumerate(given.ids)}
     wanted = frequency.after(panel.times[panel.offsets[1:] - 1], horizon)
     ahead = np.full((panel.n_series, horizon, len(names)), np.nan)
     for s, name in enumerate(panel.ids):
         where = position.get(name) if schema.has_series else 0
         if where is not None:
-            ahead[s] = look_up(given, where, wanted[s])
+            ahead[s] = look_up(given, inputs, where, wanted[s])
     holes = np.isnan(ahead)
     if holes.any():
         s, step, column = (int(i[0]) for i in np.nonzero(holes))
@@ -45,9 +47,18 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
     return ahead
 
 
-def look_up(given: Panel, series: int, times: np.ndarray) -> np.ndarray:
-    """The inputs of one series at these times: [H, K], NaN where there is no such row."""
+def named_inputs(given: Panel, names: Sequence[str]) -> np.ndarray:
+    """The columns of these names: [R, K]. Raises: DataError naming the first one that is not there."""
+    known = (*given.schema.past, *given.schema.future)
+    for name in names:
+        if name not in known:
+            raise DataError(f"{given.schema.source}: future= has no column '{name}'; there are {preview(known)}")
+    return np.concatenate([given.past, given.future], axis=1)[:, [known.index(name) for name in names]]
+
+
+def look_up(given: Panel, inputs: np.ndarray, series: int, times: np.ndarray) -> np.ndarray:
+    """The inputs of one series at these times: inputs [R, K] -> [H, K], NaN where there is no such row."""
     rows = given.rows(series)
     place = np.minimum(np.searchsorted(given.times[rows], times), rows.stop - rows.start - 1)
     found = given.times[rows][place] == times
-    return np.where(found[:, None], given.past[rows][place], np.nan)
+    return np.where(found[:, None], inputs[rows][place], np.nan)

@@ -1,0 +1,86 @@
+"""The table of inputs known ahead: every value found by series and time, or a clear error."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stepahead.data.future import read_future
+from stepahead.data.panel import Panel
+from stepahead.data.read import read
+from stepahead.errors import DataError
+
+
+def made_panel() -> Panel:
+    """Daily series "a" to January 4 and "b" to January 6, with promo and price known ahead."""
+    frame = pd.DataFrame(
+        {
+            "shop": ["a"] * 4 + ["b"] * 6,
+            "day": [*pd.date_range("2021-01-01", periods=4), *pd.date_range("2021-01-01", periods=6)],
+            "sales": np.arange(10.0),
+            "promo": 0.0,
+            "price": 1.0,
+        }
+    )
+    return read(frame, series="shop", time="day", target="sales", past=[], future=["promo", "price"])
+
+
+def made_table() -> pd.DataFrame:
+    """Promo 100 and price 200 plus the day of the month; two days for each shop, in disorder, and one day too many."""
+    days = pd.to_datetime(["2021-01-08", "2021-01-07", "2021-01-05", "2021-01-06", "2021-01-07"])
+    frame = pd.DataFrame({"shop": list("bbaaa"), "day": days})
+    return frame.assign(price=200.0 + days.day, promo=100.0 + days.day)
+
+
+def test_values_are_found_by_series_and_time_and_name():
+    panel = made_panel()
+    found = read_future(made_table(), panel, panel.frequency, 2)
+    assert found.tolist() == [[[105, 205], [106, 206]], [[107, 207], [108, 208]]]
+
+
+def test_a_panel_is_taken_for_a_table_by_its_names():
+    panel = made_panel()
+    given = read(made_table(), series="shop", time="day", target="promo", past=["price"])
+    found = read_future(given, panel, panel.frequency, 2)
+    assert found.tolist() == [[[105, 205], [106, 206]], [[107, 207], [108, 208]]]
+
+
+def test_a_panel_of_other_inputs_is_refused():
+    panel = made_panel()
+    given = read(made_table(), series="shop", time="day", target="promo", past=[])
+    with pytest.raises(DataError, match="'price'"):
+        read_future(given, panel, panel.frequency, 2)
+
+
+def test_a_missing_row_is_named_with_series_time_and_remedy():
+    panel = made_panel()
+    with pytest.raises(DataError, match=r"'promo' is missing for series 'b' at day 2021-01-08.*next 2 steps"):
+        read_future(made_table().iloc[1:], panel, panel.frequency, 2)
+
+
+def test_a_missing_value_is_named():
+    panel, table = made_panel(), made_table()
+    table.loc[3, "price"] = np.nan
+    with pytest.raises(DataError, match=r"'price' is missing for series 'a' at day 2021-01-06"):
+        read_future(table, panel, panel.frequency, 2)
+
+
+def test_a_missing_series_is_named():
+    panel, table = made_panel(), made_table()
+    with pytest.raises(DataError, match="'promo' is missing for series 'a'"):
+        read_future(table[table["shop"] == "b"], panel, panel.frequency, 2)
+
+
+def test_no_table_at_all_says_what_is_needed():
+    panel = made_panel()
+    with pytest.raises(
+        DataError, match=r"the model needs 'promo', 'price' for the next 2 rows of each series; pass fut"
+    ):
+        read_future(None, panel, panel.frequency, 2)
+
+
+def test_one_row_is_enough_for_one_step_of_a_wide_table():
+    panel = read(
+        pd.DataFrame({"t": range(5), "promo": range(5), "y": np.arange(5.0)}), time="t", target="y", future=["promo"]
+    )
+    found = read_future(pd.DataFrame({"t": [5], "promo": [9]}), panel, panel.frequency, 1)
+    assert found.tolist() == [[[9.0]]]
