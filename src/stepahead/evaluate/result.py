@@ -12,6 +12,7 @@ from stepahead.data.frames import to_frame
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.baselines import series_of
+from stepahead.evaluate.compare import Comparison, against_each, at_each_step
 from stepahead.evaluate.metrics import Actual, average, covered, score, width
 from stepahead.evaluate.verdict import Verdict
 
@@ -127,6 +128,17 @@ class Backtest:
             level: average(covered(self.actual.y, self.lo[..., i], self.hi[..., i]), self.actual, by)
             for i, level in enumerate(self.level)
         }
+
+    def comparisons(self, by: str | None = None, *, seed: int = 0) -> list[Comparison]:
+        """Skill, its interval and p-values: against each baseline, or by "step" against the best baseline."""
+        if by is None:
+            return against_each(self.actual, self.mean, self.baseline_means, step_size=self.step_size, seed=seed)
+        if by != "step":
+            raise ConfigError(f"by={by!r} is not 'step' or None")
+        best = self.verdict.baseline
+        return at_each_step(
+            self.actual, self.mean, best, self.baseline_means[best], step_size=self.step_size, seed=seed
+        )
 
     def curves(self, series: str | None = None, *, step: int = 1) -> Curves:
         """One series as a picture shows it: the first by default, forecasts `step` rows ahead."""
