@@ -8,8 +8,10 @@ panel    for many series, long horizons and seasons: one global GRU on windows m
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
+
+import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
@@ -153,19 +155,21 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     asked: the Forecaster's parameters. panel: the training part; its season is looked for there alone.
     Raises: ConfigError naming the parameter, its value and what is allowed.
     """
-    values = {name: v for name, v in asked.items() if not is_auto(v)}
+    values = {name: v.item() if isinstance(v, np.generic) else v for name, v in asked.items() if not is_auto(v)}
+    check_values(values)
+    if "quantiles" in values:
+        values["quantiles"] = tuple(map(float, values["quantiles"]))
     horizon = values.setdefault("horizon", 1)
     season = values["season_length"] if "season_length" in values else find_season(panel)
     values["season_length"] = season
     recipe = values.setdefault("recipe", "price" if horizon == 1 and season is None else "panel")
-    if recipe not in RECIPES:
-        raise ConfigError(f"recipe={recipe!r} is not one of 'auto', {', '.join(map(repr, RECIPES))}")
-    check_values(values)
     defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
     if recipe == "panel":
         defaults |= {"window": max(3 * max(season or 1, horizon), 20)}
     known = {f.name for f in fields(Config)}
     config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
+    if "shrink" not in values and why_no_shrinkage(config):
+        config = replace(config, shrink=False)  # what was asked for goes before what the recipe would like
     check_together(config)
     return config
 
@@ -184,16 +188,18 @@ def check_values(values: Mapping[str, Any]) -> None:
     check_count(values, "seed", least=0)
     for name in ("learning_rate", "gradient_clip", "clip"):
         check_number(values, name, above=0.0, optional=name != "learning_rate")
-    check_number(values, "weight_decay", above=-1e-300)
-    for name in ("dropout", "validation_size"):
-        check_number(values, name, above=-1e-300, below=1.0)
+    check_number(values, "weight_decay", least=0.0)
+    check_number(values, "dropout", least=0.0, below=1.0)
+    check_number(values, "validation_size", above=0.0, below=1.0)
     for name, allowed in CHOICES.items():
-        if name in values and not any(v is values[name] or v == values[name] for v in allowed):
-            raise ConfigError(f"{name}={values[name]!r} is not one of {', '.join(map(repr, allowed))}")
+        if name in values and not any(type(v) is type(values[name]) and v == values[name] for v in allowed):
+            others = "'auto', " if name == "recipe" else ""
+            raise ConfigError(f"{name}={values[name]!r} is not one of {others}{', '.join(map(repr, allowed))}")
     check_quantiles(values.get("quantiles", QUANTILES))
 
 
 CHOICES: dict[str, tuple] = {
+    "recipe": tuple(RECIPES),
     "cell": CELLS,
     "scaler": SCALERS,
     "difference": DIFFERENCES,
@@ -201,6 +207,8 @@ CHOICES: dict[str, tuple] = {
     "schedule": ("constant", "one_cycle"),
     "combine": ("mean", "median"),
     "missing": ("error", "ffill", "interpolate", "mask"),
+    "zero_head": (False, True),
+    "shrink": (False, True),
 }
 
 
@@ -215,27 +223,48 @@ def check_count(values: Mapping[str, Any], name: str, *, least: int, optional: b
 
 
 def check_number(
-    values: Mapping[str, Any], name: str, *, above: float, below: float = float("inf"), optional: bool = False
+    values: Mapping[str, Any],
+    name: str,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float = float("inf"),
+    optional: bool = False,
 ) -> None:
+    """Check that a number lies above `above`, or is at least `least`, and lies below `below`."""
     if name not in values or (optional and values[name] is None):
         return
     value = values[name]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not above < value < below:
-        limit = "" if below == float("inf") else f" and below {below:g}"
-        raise ConfigError(f"{name}={value!r} must be a number above {max(above, 0):g}{limit}")
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (real and value < below and (value > above if above is not None else value >= least)):
+        limit = f"a number above {above:g}" if above is not None else f"a number of at least {least:g}"
+        limit += "" if below == float("inf") else f" and below {below:g}"
+        raise ConfigError(f"{name}={value!r} must be {limit}{' or None' if optional else ''}")
 
 
 def check_quantiles(quantiles: Any) -> None:
-    ordered = sorted(quantiles)
-    if not ordered or list(quantiles) != ordered or not all(0 < q < 1 for q in ordered) or 0.5 not in ordered:
-        raise ConfigError(f"quantiles={quantiles!r} must ascend, lie between 0 and 1 and hold 0.5")
+    try:
+        given = [float(q) for q in quantiles]
+    except (TypeError, ValueError):
+        given = []
+    if 0.5 not in given or given != sorted(set(given)) or not all(0 < q < 1 for q in given):
+        raise ConfigError(f"quantiles={quantiles!r} must be numbers that ascend, lie between 0 and 1 and hold 0.5")
 
 
 def check_together(config: Config) -> None:
     """Check parameters against one another."""
     if config.difference and config.window < 2:
         raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
-    if config.shrink and not (config.difference and config.patience is not None and config.horizon == 1):
-        raise ConfigError("shrink=True needs horizon=1, difference=True or 'log', and patience= for a validation part")
-    if config.shrink and config.head in ("quantile", "student_t"):
-        raise ConfigError(f"shrink=True is for point heads, not head={config.head!r}; pass shrink=False")
+    if config.shrink and why_no_shrinkage(config):
+        raise ConfigError(f"shrink=True {why_no_shrinkage(config)}; pass shrink=False")
+
+
+def why_no_shrinkage(config: Config) -> str:
+    """Why the forecast change could not be shrunk, for a message; "" where it can be."""
+    if config.head in ("quantile", "student_t"):
+        return f"is for point heads, not head={config.head!r}"
+    if config.horizon != 1:
+        return f"needs horizon=1, not horizon={config.horizon}"
+    if not config.difference:
+        return "needs difference=True or 'log', not difference=False"
+    return "needs patience= for a validation part, not patience=None" if config.patience is None else ""

@@ -1,0 +1,186 @@
+"""Recipes fill what was left open; what was asked for wins; what cannot be is refused by name."""
+
+import json
+
+import numpy as np
+import pytest
+
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError
+from stepahead.recipe import RECIPES, Config, resolve
+
+WALK = Panel.from_arrays(np.random.default_rng(0).standard_normal(300).cumsum() + 100)
+PULSES = Panel.from_arrays(np.tile([0.0] * 11 + [1.0], 20))
+
+
+def test_auto_is_price_at_one_step_without_a_season_and_panel_otherwise():
+    assert resolve({}, WALK).recipe == "price"
+    assert resolve({"horizon": 2}, WALK).recipe == "panel"
+    assert resolve({}, PULSES).recipe == "panel"
+    assert resolve({"season_length": 7}, WALK).recipe == "panel"
+    assert resolve({"season_length": None}, PULSES).recipe == "price"
+
+
+def test_the_season_is_given_or_found():
+    assert resolve({}, PULSES).season_length == 12
+    assert resolve({"season_length": 7}, PULSES).season_length == 7
+    assert resolve({"season_length": None}, PULSES).season_length is None
+    assert resolve({"season_length": "auto"}, WALK).season_length is None
+
+
+def test_the_classic_recipe_is_the_one_of_the_tutorials():
+    c = resolve({"recipe": "classic"}, WALK)
+    assert (c.cell, c.window, c.hidden_size, c.num_layers, c.scaler, c.difference) == (
+        "lstm",
+        7,
+        10,
+        1,
+        "minmax",
+        False,
+    )
+    assert (c.head, c.learning_rate, c.weight_decay, c.max_steps, c.batch_size) == ("mse", 0.01, 0.0, 500, None)
+    assert (c.ensemble, c.patience, c.gradient_clip, c.name) == (1, None, None, "LSTM")
+
+
+def test_the_price_recipe_is_the_one_of_the_prototype():
+    c = resolve({"recipe": "price"}, WALK)
+    assert (c.cell, c.window, c.hidden_size, c.scaler, c.difference, c.clip) == ("gru", 21, 16, "standard", "log", 5.0)
+    assert (c.head, c.learning_rate, c.weight_decay, c.validation_size) == ("huber", 1e-3, 1e-2, 0.2)
+    assert (c.ensemble, c.combine, c.zero_head, c.shrink, c.name) == (3, "mean", True, True, "GRU")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_what_was_asked_for_wins_over_the_recipe(recipe):
+    asked = {
+        "cell": "rnn",
+        "window": 9,
+        "hidden_size": 3,
+        "learning_rate": 0.5,
+        "max_steps": 7,
+        "seed": 4,
+        "clip": None,
+    }
+    config = resolve(asked | {"recipe": recipe}, WALK)
+    assert {name: getattr(config, name) for name in asked} == asked
+    assert config.name == "RNN"
+
+
+def test_auto_is_the_same_as_not_said():
+    assert resolve({"recipe": "classic", "cell": "auto", "clip": "auto"}, WALK) == resolve({"recipe": "classic"}, WALK)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"head": "quantile"}, {"head": "student_t"}, {"horizon": 3}, {"difference": False}, {"patience": None}],
+    ids=str,
+)
+def test_the_price_recipe_does_without_its_shrinkage_where_that_cannot_be(asked):
+    assert resolve({"recipe": "price"} | asked, WALK).shrink is False
+    (name,) = asked
+    with pytest.raises(ConfigError, match=f"shrink=True .*{name}=.*; pass shrink=False"):
+        resolve({"recipe": "price", "shrink": True} | asked, WALK)
+
+
+def test_a_config_survives_json():
+    for recipe in RECIPES:
+        config = resolve({"recipe": recipe, "quantiles": [0.1, 0.5, 0.9]}, WALK)
+        assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_numpy_s_numbers_are_as_good_as_python_s():
+    asked = {
+        "window": np.int64(9),
+        "learning_rate": np.float32(0.5),
+        "dropout": np.float64(0.25),
+        "difference": np.True_,
+        "quantiles": np.array([0.1, 0.5, 0.9]),
+    }
+    config = resolve({"recipe": "classic"} | asked, WALK)
+    json.dumps(config.to_json())
+    assert config.window == 9
+    assert config.difference is True
+    assert config.quantiles == (0.1, 0.5, 0.9)
+    assert hash(config) == hash(resolve({"recipe": "classic"} | asked, WALK))
+
+
+COUNTS = ("window", "horizon", "hidden_size", "num_layers", "max_steps", "ensemble", "check_every")
+OPTIONAL = ("batch_size", "patience", "season_length")
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("value", [0, -3, 2.0, "7", None, True, [7]], ids=repr)
+def test_what_is_no_count_is_refused_by_name(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name}=.* must be a whole number of at least 1$"):
+        resolve({name: value}, WALK)
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+@pytest.mark.parametrize("value", [0, -3, 2.5, "7", True], ids=repr)
+def test_what_is_neither_count_nor_none_is_refused_by_name(name, value):
+    with pytest.raises(ConfigError, match=rf"^{name}=.* must be a whole number of at least [12] or None$"):
+        resolve({name: value}, WALK)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("learning_rate", 0, "a number above 0"),
+        ("learning_rate", float("nan"), "a number above 0"),
+        ("learning_rate", float("inf"), "a number above 0"),
+        ("learning_rate", "fast", "a number above 0"),
+        ("learning_rate", None, "a number above 0"),
+        ("gradient_clip", -1, "a number above 0 or None"),
+        ("clip", 0.0, "a number above 0 or None"),
+        ("weight_decay", -0.1, "a number of at least 0"),
+        ("dropout", 1.0, "a number of at least 0 and below 1"),
+        ("dropout", -0.1, "a number of at least 0 and below 1"),
+        ("validation_size", 0, "a number above 0 and below 1"),
+        ("validation_size", 1, "a number above 0 and below 1"),
+        ("seed", -1, "a whole number of at least 0"),
+        ("seed", 1.5, "a whole number of at least 0"),
+    ],
+)
+def test_what_is_no_such_number_is_refused_with_what_is(name, value, allowed):
+    with pytest.raises(ConfigError, match=rf"^{name}=.* must be {allowed}$"):
+        resolve({name: value}, WALK)
+
+
+@pytest.mark.parametrize("value", [0, 0.0])
+@pytest.mark.parametrize("name", ["weight_decay", "dropout", "seed"])
+def test_zero_is_allowed_where_it_means_none(name, value):
+    if name == "seed" and isinstance(value, float):
+        return
+    assert getattr(resolve({name: value}, WALK), name) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("recipe", "'auto', 'classic', 'price', 'panel'"),
+        ("cell", "'rnn', 'rnn_relu', 'lstm', 'gru'"),
+        ("scaler", "'minmax', 'standard', 'robust', 'window', None"),
+        ("difference", "False, True, 'log'"),
+        ("head", "'mse', 'mae', 'huber', 'quantile', 'student_t'"),
+        ("schedule", "'constant', 'one_cycle'"),
+        ("combine", "'mean', 'median'"),
+        ("missing", "'error', 'ffill', 'interpolate', 'mask'"),
+        ("zero_head", "False, True"),
+        ("shrink", "False, True"),
+    ],
+)
+@pytest.mark.parametrize("value", ["nonsense", 17, ["mse"], {}], ids=repr)
+def test_an_unknown_choice_is_refused_with_the_known_ones(name, allowed, value):
+    with pytest.raises(ConfigError) as error:
+        resolve({name: value}, WALK)
+    assert str(error.value) == f"{name}={value!r} is not one of {allowed}"
+
+
+@pytest.mark.parametrize("quantiles", [[], [0.9, 0.5], [0.1, 0.9], [0.0, 0.5], [0.5, 1.0], [0.5, 0.5], 0.5, None, "x"])
+def test_quantiles_that_cannot_be_are_refused(quantiles):
+    with pytest.raises(ConfigError, match=r"^quantiles=.* ascend, lie between 0 and 1 and hold 0.5$"):
+        resolve({"quantiles": quantiles}, WALK)
+
+
+def test_differences_need_two_rows():
+    with pytest.raises(ConfigError, match="difference=True needs a window of at least 2 rows, not 1"):
+        resolve({"recipe": "classic", "difference": True, "window": 1}, WALK)
