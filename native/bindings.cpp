@@ -7,4 +7,6 @@ NB_MODULE(_native, module) {
     module.def("get_threads", &stepahead::default_threads);
     module.def("set_threads", &stepahead::set_default_threads, nanobind::arg("threads"));
     stepahead::bind_scan(module);
+    stepahead::bind_step(module);
+    stepahead::bind_train(module);
 }

@@ -40,6 +40,28 @@ struct StepBackward {
 template <Cell cell, int NV, class T>
 struct Step;
 
+// The units themselves, from their gates' sums.
+template <Cell cell, class T>
+STEPAHEAD_INLINE Vec<T> plain_unit(Vec<T> sum) {
+    return cell == Cell::rnn_tanh ? tanh(sum) : max(Vec<T>::splat(T(0)), sum);
+}
+
+template <class T>
+struct LstmUnit {
+    Vec<T> i, f, g, o, c, squashed, h;
+    STEPAHEAD_INLINE LstmUnit(Vec<T> sum_i, Vec<T> sum_f, Vec<T> sum_g, Vec<T> sum_o, Vec<T> c_before)
+        : i(logistic_of_double(sum_i)), f(logistic_of_double(sum_f)), g(tanh(sum_g)), o(logistic_of_double(sum_o)),
+          c(fma(f, c_before, i * g)), squashed(tanh(c)), h(o * squashed) {}
+};
+
+template <class T>
+struct GruUnit {
+    Vec<T> r, z, n, h;
+    STEPAHEAD_INLINE GruUnit(Vec<T> sum_r, Vec<T> sum_z, Vec<T> n_by_x, Vec<T> n_by_h, Vec<T> h_before)
+        : r(logistic_of_double(sum_r)), z(logistic_of_double(sum_z)), n(tanh(fma(r, n_by_h, n_by_x))),
+          h(fma(z, h_before - n, n)) {}
+};
+
 // Elman 1990, h' = tanh(W x + U h + b), and the same with max(., 0), Le et al. 2015. Four units at a time.
 template <Cell cell, int NV, class T>
 struct PlainStep {
@@ -56,10 +78,7 @@ struct PlainStep {
             accumulate(sums, s.weights + j * K, s.xh, K);
             const Index last = s.hidden - j < 4 ? s.hidden - j : 4;
             for (Index r = 0; r < last; ++r)
-                for (int v = 0; v < NV; ++v) {
-                    const V h = cell == Cell::rnn_tanh ? tanh(sums[r][v]) : max(V::splat(T(0)), sums[r][v]);
-                    h.store(s.h + (j + r) * L + v * W);
-                }
+                for (int v = 0; v < NV; ++v) plain_unit<cell>(sums[r][v]).store(s.h + (j + r) * L + v * W);
         }
     }
 
@@ -94,19 +113,16 @@ struct Step<Cell::lstm, NV, T> {
             accumulate(sums, s.weights + j * K * 4, s.xh, K);
             for (int v = 0; v < NV; ++v) {
                 const Index at = j * L + v * W;
-                const V i = logistic_of_double(sums[0][v]), f = logistic_of_double(sums[1][v]);
-                const V g = tanh(sums[2][v]), o = logistic_of_double(sums[3][v]);
-                const V c = fma(f, V::load(s.c_before + at), i * g);
-                const V squashed = tanh(c);
-                c.store(s.c + at);
-                (o * squashed).store(s.h + at);
+                const LstmUnit<T> u(sums[0][v], sums[1][v], sums[2][v], sums[3][v], V::load(s.c_before + at));
+                u.c.store(s.c + at);
+                u.h.store(s.h + at);
                 if (s.kept != nullptr) {
                     T* kept = s.kept + j * keeps * L + v * W;
-                    i.store(kept);
-                    f.store(kept + L);
-                    g.store(kept + 2 * L);
-                    o.store(kept + 3 * L);
-                    squashed.store(kept + 4 * L);
+                    u.i.store(kept);
+                    u.f.store(kept + L);
+                    u.g.store(kept + 2 * L);
+                    u.o.store(kept + 3 * L);
+                    u.squashed.store(kept + 4 * L);
                 }
             }
         }
@@ -156,14 +172,13 @@ struct Step<Cell::gru, NV, T> {
             accumulate(sums, weights + s.inputs * 3, h_before, s.hidden);
             for (int v = 0; v < NV; ++v) {
                 const Index at = j * L + v * W;
-                const V r = logistic_of_double(sums[0][v]), z = logistic_of_double(sums[1][v]);
-                const V n = tanh(fma(r, sums[2][v], by_x[v]));
-                fma(z, V::load(h_before + at) - n, n).store(s.h + at);
+                const GruUnit<T> u(sums[0][v], sums[1][v], by_x[v], sums[2][v], V::load(h_before + at));
+                u.h.store(s.h + at);
                 if (s.kept != nullptr) {
                     T* kept = s.kept + j * keeps * L + v * W;
-                    r.store(kept);
-                    z.store(kept + L);
-                    n.store(kept + 2 * L);
+                    u.r.store(kept);
+                    u.z.store(kept + L);
+                    u.n.store(kept + 2 * L);
                     sums[2][v].store(kept + 3 * L);
                 }
             }

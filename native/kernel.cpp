@@ -2,6 +2,8 @@
 #include "kernel.h"
 
 #include "scan.h"
+#include "step.h"
+#include "train.h"
 
 #define STEPAHEAD_NAME_OF(x) #x
 #define STEPAHEAD_NAME(x) STEPAHEAD_NAME_OF(x)
@@ -18,10 +20,10 @@ const Kernel& table() {
         forward<double>,
         backward<float>,
         backward<double>,
-        nullptr,
-        nullptr,
-        nullptr,
-        nullptr,
+        packed_step_size,
+        pack_step,
+        step,
+        train,
     };
     return functions;
 }

@@ -86,7 +86,7 @@ struct TrainSetup {
     float delta;
     const float* quantiles;  // [Q], for pinball
     Index num_quantiles;     // Q; 1 for the other losses
-    float beta1, beta2, eps, clip;
+    double beta1, beta2, eps, clip;
     bool decoupled;
     int threads;
 };

@@ -89,10 +89,11 @@ struct Gradients {                     // of one model, in torch's layout, writt
     T *ih, *hh, *bias_ih, *bias_hh;
 };
 
-// Add up `parts` partial gradients, in their order, and turn them into torch's layout.
+// Add up `parts` partial gradients, `size` apart, in their order, and turn them into torch's layout.
 template <class T>
-inline void unpack_gradients(Cell cell, Index D, Index H, const T* partial, Index parts, const Gradients<T>& out) {
-    const Index G = gates_of(cell), R = gradient_rows(cell, H), K = D + H, size = gradient_size(cell, D, H);
+inline void unpack_gradients(Cell cell, Index D, Index H, const T* partial, Index parts, Index size,
+                             const Gradients<T>& out) {
+    const Index G = gates_of(cell), R = gradient_rows(cell, H), K = D + H;
     const auto sum = [&](Index at) {
         T total = partial[at];
         for (Index p = 1; p < parts; ++p) total += partial[p * size + at];

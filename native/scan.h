@@ -14,6 +14,12 @@ struct Cut {
     Index tiles, parts;
 };
 
+// Parts of a gradient of so many numbers: enough to share out, within a bound on memory.
+inline Index most_parts(Index tiles, Index size) {
+    const Index fit = (Index(1) << 23) / (size + 1), most = fit < 4 ? 4 : fit > 32 ? 32 : fit;
+    return tiles < most ? tiles : most;
+}
+
 // Vectors per tile: wide tiles use the registers best, narrow ones waste fewer lanes and share out more evenly.
 template <class T>
 inline Index choose_vectors(Index rows) {
@@ -37,9 +43,7 @@ inline Cut cut_rows(const Sizes& z) {
     cut.vectors = choose_vectors<T>(z.rows);
     const Index lanes = cut.vectors * width<T>;
     cut.tiles = (z.rows + lanes - 1) / lanes;
-    const Index fit = (Index(1) << 23) / (gradient_size(z.cell, z.inputs, z.hidden) + 1);
-    const Index most = fit < 4 ? 4 : fit > 32 ? 32 : fit;
-    cut.parts = cut.tiles < most ? cut.tiles : most;
+    cut.parts = most_parts(cut.tiles, gradient_size(z.cell, z.inputs, z.hidden));
     return cut;
 }
 
@@ -201,7 +205,7 @@ void backward(const Backward<T>& f) {
     parallel(z.models, f.threads, [&](Index m) {
         const Gradients<T> out = {f.grad_weight_ih + m * rows * z.inputs, f.grad_weight_hh + m * rows * z.hidden,
                                   at(f.grad_bias_ih, m * rows), at(f.grad_bias_hh, m * rows)};
-        unpack_gradients(z.cell, z.inputs, z.hidden, partial + m * cut.parts * size, cut.parts, out);
+        unpack_gradients(z.cell, z.inputs, z.hidden, partial + m * cut.parts * size, cut.parts, size, out);
     });
 }
 

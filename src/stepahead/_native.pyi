@@ -222,18 +222,18 @@ class Trainer:
         rows: NDArray[np.float32],  # [R, D]; all windows are cut from these
         starts: NDArray[np.int64],  # [W], the row where window w starts; a window is rows[s : s + T]
         targets: NDArray[np.float32],  # [W, horizon]
-        order: NDArray[np.int64],  # [S, M, B], which windows make the batch of each step; -1 stands for none
+        order: NDArray[np.int64],  # [S, M, B], the windows of each batch; a shorter one ends with -1, an empty one is passed by
         steps: int,  # T, rows of a window
         weights: NDArray[np.float32] | None,  # [W, horizon]; None means ones
         scales: NDArray[np.float32] | None,  # [W, 2, D]: x becomes (x - scales[w, 0]) * scales[w, 1]; None: as it is
-        learning_rate: NDArray[np.float32],  # [S, M]; 0 passes a model by: its moments and count stay as they are
+        learning_rate: NDArray[np.float32],  # [S, M]; 0 passes a model by
         weight_decay: NDArray[np.float32],  # [M]
-        losses: NDArray[np.float32],  # [S, M], written: loss before the step
+        losses: NDArray[np.float32],  # [S, M], written: loss before the step; 0 where passed by
     ) -> None:
         """Take S optimizer steps without returning to Python; the batch is gathered inside.
 
-        A model's result does not depend on the models beside it, nor on how a run is split into calls. A batch whose
-        order is padded with -1 gives what the shorter batch would give only up to rounding.
+        A model that is passed by keeps its parameters, moments and count. Nothing that a model gets depends on the
+        models beside it, on the padding of a short batch, or on how a run is split into calls: not in the last bit.
         """
 
     def losses(
@@ -242,7 +242,7 @@ class Trainer:
         rows: NDArray[np.float32],
         starts: NDArray[np.int64],
         targets: NDArray[np.float32],
-        order: NDArray[np.int64],  # [M, B]
+        order: NDArray[np.int64],  # [M, B], ends with -1 as above
         steps: int,
         weights: NDArray[np.float32] | None,
         scales: NDArray[np.float32] | None,
