@@ -99,12 +99,15 @@ class TorchLoop:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=1e-3, weight_decay=descent.weight_decay, fused=device in ("cpu", "cuda")
         )
+        self.random = torch.get_rng_state()  # of its own: its dropout does not hang on who trains beside it
         self._kept: tuple[np.ndarray, list[tuple[Tensor, ...]]] | None = None
 
     def run(self, block: Sequence[np.ndarray], rates: np.ndarray) -> np.ndarray:
         """One step for each batch of origins: block K x [B], rates [K] -> the losses before each step [K]."""
         self.network.train()
+        torch.set_rng_state(self.random)
         losses = torch.stack([self._step(origins, float(rate)) for origins, rate in zip(block, rates, strict=True)])
+        self.random = torch.get_rng_state()
         return losses.cpu().numpy()
 
     @torch.no_grad()
@@ -127,18 +130,18 @@ class TorchLoop:
         self.network.load_state_dict({n: torch.as_tensor(v.copy()) for n, v in weights.items()})
 
     def state(self) -> Arrays:
-        """The optimizer's moments and torch's random state (dropout), for a bit-exact resume."""
+        """A copy of the optimizer's moments and of the random state (dropout), for a bit-exact resume."""
         moments = {
-            f"{i}.{name}": torch.as_tensor(self.optimizer.state[p][name]).cpu().numpy()
+            f"{i}.{name}": torch.as_tensor(self.optimizer.state[p][name]).cpu().numpy().copy()
             for i, p in enumerate(self.parameters)
             if p in self.optimizer.state
             for name in ("step", "exp_avg", "exp_avg_sq")
         }
-        return moments | {"random": torch.get_rng_state().numpy()}
+        return moments | {"random": self.random.numpy().copy()}
 
     def load_state(self, state: Arrays) -> None:
         """Put back what `state` gave."""
-        torch.set_rng_state(torch.as_tensor(state["random"].copy()))
+        self.random = torch.as_tensor(state["random"].copy())
         for i, p in enumerate(self.parameters):
             if f"{i}.step" in state:
                 names = ("step", "exp_avg", "exp_avg_sq")
