@@ -186,7 +186,8 @@ class SymbolModel:
         Args:
             sequences: as for `fit`.
             skip: symbols at the start of each sequence that are read but not asked for.
-            end: whether the end of each sequence is asked for, too.
+            end: whether the end of each sequence is asked for, too. Where it is not, it cannot be the answer either:
+                the question is then what comes next, given that something does.
 
         Returns:
             SymbolScores. A symbol never seen in N training symbols counts as one of probability 1 / (N + 1).
@@ -194,15 +195,15 @@ class SymbolModel:
         corpus = self._read(sequences)
         inputs, targets, offsets = corpus.steps()
         asked = np.arange(len(inputs)) - np.repeat(offsets[:-1], np.diff(offsets)) >= skip
-        if not end and self.vocabulary_.end:
-            asked &= targets != self.vocabulary_.end_code
+        out = self.vocabulary_.end_code if self.vocabulary_.end and not end else -1
+        asked &= targets != out
         if not asked.any():
             raise DataError(f"sequences: no symbol is left to ask for after skip={skip}; give longer ones")
-        told = tell(self.engine_, inputs, targets, offsets, unseen=self._unseen)
+        told = tell(self.engine_, inputs, targets, offsets, unseen=self._unseen, skip=out)
         scores = score_symbols(told, targets, asked)
         if getattr(self, "ngrams_", None) is None:
             return scores
-        counted = self.ngrams_.tell(corpus, unseen=self._unseen)
+        counted = self.ngrams_.tell(corpus, unseen=self._unseen, skip=out)
         other = score_symbols(counted, targets, asked)
         verdict = judge_symbols(told, counted, offsets, asked, name=self.name, order=self.ngrams_.order, seed=self.seed)
         numbers = {

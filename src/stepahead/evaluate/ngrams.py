@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.data.symbols import Corpus, Vocabulary
-from stepahead.runtime.symbols import CELLS_AT_ONCE, Told, judge
+from stepahead.runtime.symbols import CELLS_AT_ONCE, Told, judge, without
 
 Array = NDArray[Any]
 
@@ -57,8 +57,7 @@ class NGrams:
         for where, odds in self.probabilities(corpus):
             with np.errstate(divide="ignore"):
                 scores = np.log(odds)
-            if skip >= 0:
-                scores[:, skip] = -np.inf
+                scores = without(scores, skip)
             judge(scores, targets[where], told, where, unseen)
         return told
 

@@ -89,16 +89,14 @@ def tell(engine: Engine, inputs: Array, targets: Array, offsets: Array, *, unsee
     Args:
         inputs, targets: [N] codes. offsets: [S+1], where sequences start.
         unseen: surprise in nats of a target that is no class.
-        skip: a class that cannot be the answer (the end, where it is not asked), or -1.
+        skip: a class that cannot be the answer (the end, where it is known that more comes), or -1.
     """
     told = Told(np.empty(len(targets)), np.empty(len(targets), np.int64), np.empty(len(targets), np.int64))
     for places, hidden in walk(engine, inputs, offsets):
         for part in range(0, len(places), max(1, CELLS_AT_ONCE // engine.shape.classes)):
             where = places[part : part + max(1, CELLS_AT_ONCE // engine.shape.classes)]
             scores = engine.log_probabilities(hidden[part : part + len(where)])
-            if skip >= 0:
-                scores[:, skip] = -np.inf
-            judge(scores, targets[where], told, where, unseen)
+            judge(without(scores, skip), targets[where], told, where, unseen)
     return told
 
 
@@ -114,6 +112,14 @@ def judge(scores: Array, targets: Array, told: Told, where: Array, unseen: float
     )
     told.rank[where] = np.where(known, ahead, scores.shape[1])
     told.best[where] = scores.argmax(axis=1)
+
+
+def without(scores: Array, skip: int) -> Array:
+    """Log-probabilities [n, K] given that it is not the class `skip`, which may be -1 for none."""
+    if skip < 0:
+        return scores
+    scores[:, skip] = -np.inf
+    return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
 
 def walk(engine: Engine, inputs: Array, offsets: Array) -> Iterator[tuple[Array, Array]]:
