@@ -7,6 +7,7 @@ B rows, T steps, D inputs, H hidden, G gates, L layers times directions (layer 0
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,14 @@ class Pass:
     bias_hh: Array | None
     reverse: bool
 
+    def cast(self, dtype: type) -> "Pass":
+        """The same weights, contiguous, as float32 or float64."""
+        weights: list[Array] = [np.ascontiguousarray(w, dtype) for w in (self.weight_ih, self.weight_hh)]
+        biases: list[Array | None] = [
+            None if b is None else np.ascontiguousarray(b, dtype) for b in (self.bias_ih, self.bias_hh)
+        ]
+        return Pass(weights[0], weights[1], biases[0], biases[1], self.reverse)
+
 
 def scan(
     cell: str, x: Array, weights: Weights, *, state: State | None = None, lengths: Array | None = None
@@ -65,20 +74,74 @@ def scan(
         ((1, 3, 2), (1, 1, 2))
     """
     layers = passes(cell, weights)
+    dtype = np.float64 if x.dtype == np.float64 else np.float32
+    x = np.asarray(x, dtype)
     state = _checked_state(cell, x, layers, state)
-    run = _scan_numpy
-    if _native is None:
-        _say_once()
+    lengths = _checked_lengths(x, lengths)
+    run = _scan_native if has_kernel() else _scan_numpy
     finals: list[State] = []
     for layer in layers:
-        parts = []
-        for direction in layer:
-            start = tuple(part[len(finals)] for part in state)
-            outputs, final = run(cell, x, direction, start, lengths)
-            parts.append(outputs)
-            finals.append(final)
-        x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        hidden = layer[0].weight_hh.shape[1]
+        outputs = np.empty((*x.shape[:2], hidden * len(layer)), dtype)
+        for i, direction in enumerate(layer):
+            start = tuple(np.ascontiguousarray(part[len(finals)], dtype) for part in state)
+            part = outputs[:, :, i * hidden : (i + 1) * hidden]
+            finals.append(run(cell, x, direction.cast(dtype), start, lengths, part))
+        x = outputs
     return x, tuple(np.stack(part) for part in zip(*finals, strict=True))
+
+
+class Stepper:
+    """One network, one step at a time: what a stream carries its state through.
+
+    Args:
+        cell, weights: as `scan`; forward in time only.
+
+    Raises:
+        ConfigError: as `scan`, and for weights that also run in reverse.
+
+    Example:
+        >>> import numpy as np
+        >>> stepper = Stepper("rnn", {"weight_ih_l0": np.ones((2, 1)), "weight_hh_l0": np.zeros((2, 2))})
+        >>> output, state = stepper.step(np.zeros((1, 1), np.float32), stepper.zero_state(1))
+        >>> output.shape, state[0].shape
+        ((1, 2), (1, 1, 2))
+    """
+
+    def __init__(self, cell: str, weights: Weights) -> None:
+        layers = passes(cell, weights)
+        if any(len(layer) != 1 for layer in layers):
+            raise ConfigError("a bidirectional network needs the whole sequence: it cannot go step by step")
+        self.cell = cell
+        self.layers = [layer[0].cast(np.float32) for layer in layers]
+        self._kernel = None
+        if has_kernel():
+            arrays = [(p.weight_ih, p.weight_hh, p.bias_ih, p.bias_hh) for p in self.layers]
+            self._kernel = _native.Stepper(KERNEL_NAMES[cell], arrays)
+
+    def zero_state(self, rows: int) -> State:
+        """The state before anything was seen: (h,) or (h, c) of zeros, each [L, B, H]."""
+        shape = (len(self.layers), rows, self.layers[0].weight_hh.shape[1])
+        return tuple(np.zeros(shape, np.float32) for _ in range(2 if self.cell == "lstm" else 1))
+
+    def step(self, x: Array, state: State) -> tuple[Array, State]:
+        """Take one observation in: x [B, D], state as `zero_state` -> output [B, H] and the state after it.
+
+        The state that was given stays as it is, and the results equal those of `scan` to the last bit.
+        """
+        x = np.ascontiguousarray(x, np.float32)
+        after = tuple(np.array(part, np.float32, order="C") for part in state)
+        if self._kernel is not None:
+            self._kernel.step(x, after[0], after[1] if self.cell == "lstm" else None)
+            return after[0][-1], after
+        x = x[:, None]
+        for i, layer in enumerate(self.layers):
+            outputs = np.empty((len(x), 1, layer.weight_hh.shape[1]), np.float32)
+            final = _scan_numpy(self.cell, x, layer, tuple(part[i] for part in after), None, outputs)
+            for part, new in zip(after, final, strict=True):
+                part[i] = new
+            x = outputs
+        return after[0][-1], after
 
 
 def zero_state(cell: str, weights: Weights, rows: int) -> State:
@@ -129,23 +192,54 @@ def _checked_state(cell: str, x: Array, layers: Sequence[Sequence[Pass]], state:
     return state
 
 
-def _scan_numpy(
-    cell: str, x: Array, direction: Pass, state: State, lengths: Array | None
-) -> tuple[Array, State]:
+def _checked_lengths(x: Array, lengths: Array | None) -> Array | None:
+    if lengths is None:
+        return None
+    lengths = np.ascontiguousarray(lengths, np.int64)
+    if lengths.shape != x.shape[:1] or (len(lengths) and not 0 <= lengths.min() <= lengths.max() <= x.shape[1]):
+        raise ConfigError(f"lengths: expected {x.shape[0]} numbers from 0 to {x.shape[1]}; found {lengths.tolist()}")
+    return lengths
+
+
+def _scan_native(cell: str, x: Array, direction: Pass, state: State, lengths: Array | None, outputs: Array) -> State:
+    """One pass on the kernel: writes outputs [B, T, H], returns the final state."""
+    final = tuple(np.empty_like(part) for part in state)
+    _native.scan_forward(
+        KERNEL_NAMES[cell],
+        x.transpose(1, 0, 2),
+        direction.weight_ih,
+        direction.weight_hh,
+        direction.bias_ih,
+        direction.bias_hh,
+        state[0],
+        state[1] if cell == "lstm" else None,
+        lengths,
+        direction.reverse,
+        outputs.transpose(1, 0, 2),
+        final[0],
+        final[1] if cell == "lstm" else None,
+        None,
+    )
+    return final
+
+
+def _scan_numpy(cell: str, x: Array, direction: Pass, state: State, lengths: Array | None, outputs: Array) -> State:
+    """The same in NumPy."""
     steps = x.shape[1]
-    valid = np.full(x.shape[0], steps) if lengths is None else np.asarray(lengths)
     projected = x @ direction.weight_ih.T
     if direction.bias_ih is not None:
         projected = projected + direction.bias_ih
     bias_hh = 0 if direction.bias_hh is None else direction.bias_hh
-    outputs = np.zeros((x.shape[0], steps, direction.weight_hh.shape[1]), x.dtype)
     for t in reversed(range(steps)) if direction.reverse else range(steps):
         recurrent = state[0] @ direction.weight_hh.T + bias_hh  # [B, G*H]
         ahead = STEPS[cell](projected[:, t], recurrent, state)
-        on = (t < valid)[:, None]
+        if lengths is None:
+            outputs[:, t], state = ahead[0], ahead
+            continue
+        on = (t < lengths)[:, None]
         outputs[:, t] = np.where(on, ahead[0], 0)
         state = tuple(np.where(on, new, old) for new, old in zip(ahead, state, strict=True))
-    return outputs, state
+    return state
 
 
 def _step_rnn(x: Array, h: Array, state: State) -> State:
@@ -187,10 +281,14 @@ STEPS: dict[str, Callable[[Array, Array, State], State]] = {
 }
 
 
-def _say_once() -> None:
-    warnings.warn(
-        "stepahead's native kernel is not installed; NumPy does its work, several times slower. "
-        "A wheel, or a C++ compiler while installing, brings it",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+@cache
+def has_kernel() -> bool:
+    """Whether the native kernel is there; the first call warns where it is not."""
+    if _native is None:
+        warnings.warn(
+            "stepahead's native kernel is not installed; NumPy does its work, several times slower. "
+            "A wheel, or a C++ compiler while installing, brings it",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return _native is not None
