@@ -15,7 +15,7 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 from stepahead.nn.ops import Scan, scan
-from stepahead.nn.stack import Plan, Stack, _native, forward
+from stepahead.nn.stack import Plan, Single, Stack, _native, forward
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 DTYPES = (torch.float32, torch.float64)
@@ -116,10 +116,13 @@ def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tens
     rows, steps = x.shape[:2] if batch_first else (x.shape[1], x.shape[0])
     if not kernel_is_faster(plan.cell, steps, rows, plan.hidden):
         return None
-    h0, c0 = (*[_dense(state) for state in states], None, None)[:2]
-    weights = [_dense(weight) for weight in weights]
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (*weights, x, h0, c0)):
-        results = Stack.apply(plan, lengths, x, h0, c0, *weights)
+    h0, c0 = None, None
+    if states:
+        h0, c0 = (*map(_dense, states), None)[:2]
+    weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (*weights, x, *states)):
+        node = Single if plan.layers == plan.directions == 1 else Stack
+        results = node.apply(plan, lengths, x, h0, c0, *weights)
     else:
         results = forward(plan, lengths, x, h0, c0, weights)
     return _shaped(results)
