@@ -65,7 +65,7 @@ T* written_over_time(const MaybeWrite& array, const char* name, const Shape& sha
     if (!array.has_value()) return nullptr;
     check<T>(*array, name, shape);
     strides = strides_of(*array);
-    if (shape.back() > 1 && strides.i != 1) refuse(std::string(name) + ": expected its last axis contiguous");
+    if (array->size() > 0 && shape.back() > 1 && strides.i != 1) refuse(std::string(name) + ": expected its last axis contiguous");
     return static_cast<T*>(array->data());
 }
 
