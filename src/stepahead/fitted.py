@@ -127,6 +127,8 @@ class Fitted:
 
 def checked_levels(level: Sequence[float]) -> tuple[float, ...]:
     """Coverages in ascending order. Raises: ConfigError for one that is not between 0 and 100."""
+    if not np.iterable(level):
+        raise ConfigError(f"level={level!r} must be a list of coverages in percent, [{level}] say")
     for value in level:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 100:
             raise ConfigError(f"level={value!r} must be a coverage in percent, above 0 and below 100")
@@ -134,7 +136,12 @@ def checked_levels(level: Sequence[float]) -> tuple[float, ...]:
 
 
 def check_inputs(given: Schema, known: Schema) -> None:
-    """Raise DataError unless the panel has the inputs that the model was trained on, in their order."""
+    """Raise DataError unless the panel has the inputs that the model was trained on, in their order, and its time."""
+    if (given.time_kind == "integer") != (known.time_kind == "integer"):
+        raise DataError(
+            f"{given.source}: column '{given.time}' holds {given.time_kind} times, the model was trained on "
+            f"{known.time_kind} ones; give the kind of time that it knows"
+        )
     for kind in ("past", "future", "static"):
         have, need = getattr(given, kind), getattr(known, kind)
         if have != need:
@@ -145,8 +152,11 @@ def check_inputs(given: Schema, known: Schema) -> None:
 
 
 def check_origins(source: WindowSource, origins: np.ndarray) -> None:
-    """Raise DataError where the window of an origin would begin before its series, or hold an input never seen."""
+    """Raise DataError where an origin's window would begin before its series, or hold what the model cannot read."""
     panel = source.panel
+    outside = (origins < 0) | (origins >= panel.n_rows)
+    if outside.any():
+        raise ConfigError(f"origin {origins[outside][0]} is no row of the panel: rows are 0 to {panel.n_rows - 1}")
     series = np.searchsorted(panel.offsets, origins, side="right") - 1
     known = origins - panel.offsets[series] + 1
     short = known < source.window
@@ -162,6 +172,7 @@ def check_origins(source: WindowSource, origins: np.ndarray) -> None:
             f"{panel.schema.source}: series '{panel.ids[series[first]]}' has an input without a single value up to "
             f"{panel.schema.time} {panel.times[origins[first]]}; fill it, or leave the column out"
         )
+    source.scale.check_target(source.filled.carried[origins, -1], panel.schema.target)
 
 
 def pack(fitted: Fitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
+from stepahead.data.fill import fill
 from stepahead.data.future import read_future
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, TrainingError
@@ -65,6 +66,8 @@ class Forecaster:
         >>> model.predict().columns
         ['unique_id', 'ds', 'LSTM']
     """
+
+    fitted_: Fitted
 
     def __init__(
         self,
@@ -224,7 +227,8 @@ class Forecaster:
             ahead = read_future(future, given, fitted.frequency, fitted.config.horizon)
         elif future is not None:
             raise ConfigError("future= was given, but the model was trained without inputs known ahead")
-        return fitted.forecast(fitted.source(given), given.offsets[1:] - 1, level=level or (), future=ahead).frame()
+        levels = () if level is None else level
+        return fitted.forecast(fitted.source(given), given.offsets[1:] - 1, level=levels, future=ahead).frame()
 
     def forecast(self, panel: Panel, origins: np.ndarray, *, level: Sequence[float] = ()) -> Forecast:
         """Forecast at given rows of a panel, each from the rows of its own series up to it.
@@ -245,7 +249,7 @@ class Forecaster:
         A model of your own `network=` keeps its weights; give the module again to `stepahead.load`.
         """
         tensors, config = pack(self._need_fit())
-        last = self.panel_.tail(self.config_.window)
+        last = self.panel_.tail(rows_to_remember(self.panel_, self.config_))
         tensors |= {
             "last.offsets": last.offsets,
             "last.times": last.times.astype(np.int64),
@@ -294,6 +298,10 @@ class Forecaster:
         except DataError:
             if self.holdout == "auto":
                 return None  # too short to hold anything out; `fit` itself says if it is too short to learn from
+            raise
+        except TrainingError:
+            self.panel_ = panel
+            self.fitted_ = probe.fitted_  # the last good weights
             raise
         from stepahead.evaluate.backtest import holdout_verdict
 
@@ -345,11 +353,24 @@ def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
     if holdout is None:
         return None
     share = HOLDOUT if holdout == "auto" else holdout
-    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not share > 0:
+    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 < share < np.inf:
         raise ConfigError(f"holdout={holdout!r} must be a share in (0, 1), a number of rows, 'auto' or None")
     check_count({"horizon": horizon}, "horizon", least=1)
     held = np.full(panel.n_series, int(share)) if share >= 1 else np.floor(panel.lengths * share).astype(np.int64)
     return np.maximum(panel.lengths - np.maximum(held, horizon), 0)
+
+
+def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
+    """Rows at the end of each series that its next forecast reads: [S] int64.
+
+    The window's, and those before it whose values are carried into a gap that the window begins with.
+    """
+    last_seen = fill(panel, config.missing).last_seen
+    first = np.maximum(panel.offsets[1:] - config.window, panel.offsets[:-1])
+    if last_seen is not None:
+        carried = np.where(last_seen[first] >= 0, last_seen[first], first[:, None])
+        first = np.minimum(first, carried.min(axis=1))
+    return panel.offsets[1:] - first
 
 
 def calibrated(fitted: Fitted, panel: Panel, origins: np.ndarray) -> Any:

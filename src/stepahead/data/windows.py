@@ -17,6 +17,8 @@ from stepahead.data.panel import Panel, concatenated_ranges
 from stepahead.data.scale import Scale
 from stepahead.errors import ConfigError, DataError
 
+CHUNK = 4096  # windows that are gathered at once where all are looked at
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -94,6 +96,18 @@ class WindowSource:
         context = self.covariates.context(self.panel, origins, self.horizon, future)
         return Batch(x.astype(np.float32, copy=False), context, base, unit)
 
+    def measures(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """How each window is measured: its own level and size [N, P] (0 and 1 but under "window"), base and unit [N]."""
+        inputs = self.panel.past.shape[1]
+        level, size = np.zeros((len(origins), inputs)), np.ones((len(origins), inputs))
+        if self.scale.kind == "window":
+            for start in range(0, len(origins), CHUNK):
+                part = slice(start, start + CHUNK)
+                rows = origins[part, None] + np.arange(1 - self.steps, 1)
+                found = self.scale.measure(self.features[rows][..., -inputs:])
+                level[part], size[part] = found[0][:, 0], found[1][:, 0]
+        return level, size, *self.scale.anchors(self.filled.carried[origins, -1], level[:, -1], size[:, -1])
+
     def targets(self, origins: np.ndarray, base: np.ndarray, unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is to be forecast, scaled, and which of it was observed: two arrays [N, H] float32."""
         rows = self.ahead(origins)
@@ -118,7 +132,6 @@ def window_source(
 ) -> WindowSource:
     """Prepare a panel's rows for windows under a fitted Scale."""
     filled = fill(panel, missing)
-    scale.check_target(filled.carried[:, -1], panel.schema.target)
     features = prepare_features(panel, filled, filled.values, scale, covariates, missing)
     carried = None
     if filled.carried is not filled.values:
