@@ -1,70 +1,33 @@
 """A fleet: M networks of one shape trained side by side, each on its own windows, by the native fused step.
 
-Windows and starting parameters -> Fleet; `run` takes optimizer steps, `losses` measures, `fit` does both and stops
-early.  Forward, head, loss, backward, clipping and AdamW are one call of the kernel for all steps and models; where the
-kernel could not be built, TorchTrainer does the same sums. Nothing a member gets depends on the others beside it.
+Windows and starting parameters -> Fleet: `run` takes optimizer steps, `losses` measures, `fit` does both and stops
+early.  FleetTeam puts a fleet behind the training loop.  Forward, head, loss, backward, clipping and AdamW are one call
+for all steps and models; nothing that a member gets depends on the others beside it, not in the last bit.
 Legend: M models, S steps, B windows of a batch, W windows, R rows, T rows of a window, F features, D hidden, H horizon,
 O numbers of a forecast (H, or H times quantiles), P parameters of one model.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+from torch import nn
 
 from stepahead.errors import ConfigError, TrainingError
-from stepahead.nn import reference
-from stepahead.nn.heads import HUBER_DELTA, make_head, weighted_mean
-from stepahead.nn.stack import _native
+from stepahead.nn.loop import Arrays, Descent
+from stepahead.nn.trainer import LOSSES, PARTS, Shape, make_trainer, native, pack, unpack
+
+__all__ = ["LOSSES", "Fitted", "Fleet", "FleetTeam", "Member", "Shape", "Windows", "native", "pack", "start", "unpack"]
 
 Array = np.ndarray
 
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
-KERNEL_CELLS = {"rnn": "rnn_tanh", "rnn_relu": "rnn_relu", "lstm": "lstm", "gru": "gru"}
-KERNEL_LOSSES = {"mse": "mse", "mae": "mae", "huber": "huber", "quantile": "pinball"}
-PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "head_weight", "head_bias")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the networks of a fleet have in common: one recurrent layer, a linear head on its last output.
-
-    cell: "rnn" | "rnn_relu" | "lstm" | "gru". head: "mse" | "mae" | "huber" | "quantile".
-    clip: largest norm of one model's gradient, 0 for none.
-    """
-
-    cell: str
-    n_features: int
-    hidden_size: int
-    horizon: int
-    head: str = "mse"
-    quantiles: tuple[float, ...] = ()
-    clip: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, value, known in (("cell", self.cell, KERNEL_CELLS), ("head", self.head, KERNEL_LOSSES)):
-            if value not in known:
-                raise ConfigError(f"a fleet's {name}={value!r}: must be one of {', '.join(known)}")
-
-    @property
-    def outputs(self) -> int:
-        """O: the numbers of one forecast."""
-        return self.horizon * (len(self.quantiles) if self.head == "quantile" else 1)
-
-    @property
-    def parts(self) -> dict[str, tuple[int, ...]]:
-        """The shapes of one model's parameters, in the order in which they lie in memory."""
-        gates, hidden = GATES[self.cell] * self.hidden_size, self.hidden_size
-        cell = ((gates, self.n_features), (gates, hidden), (gates,), (gates,))
-        return dict(zip(PARTS, (*cell, (self.outputs, hidden), (self.outputs,)), strict=True))
-
-    @property
-    def n_parameters(self) -> int:
-        """P."""
-        return sum(int(np.prod(shape)) for shape in self.parts.values())
+NAMES = dict(
+    zip(
+        PARTS,
+        ("cell.weight_ih_l0", "cell.weight_hh_l0", "cell.bias_ih_l0", "cell.bias_hh_l0", "head.weight", "head.bias"),
+        strict=True,
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -73,6 +36,7 @@ class Windows:
 
     rows: [R, F] float32, scaled. starts: [W] int64. steps: T. targets: [W, H] float32.
     weights: [W, H] float32, the share of each target in the loss; None means ones.
+    scales: [W, 2, F] float32: a window's x becomes (x - scales[w, 0]) * scales[w, 1]; None leaves it as it is.
     """
 
     rows: Array
@@ -80,6 +44,7 @@ class Windows:
     steps: int
     targets: Array
     weights: Array | None = None
+    scales: Array | None = None
 
     def __post_init__(self) -> None:
         rows, starts = self.rows, self.starts
@@ -92,6 +57,9 @@ class Windows:
         if self.weights is not None and self.weights.shape != self.targets.shape:
             found = f"{self.weights.shape} for targets {self.targets.shape}"
             raise ConfigError(f"a fleet's windows: weights are shaped as targets; found {found}")
+        if self.scales is not None and self.scales.shape != (len(starts), 2, rows.shape[1]):
+            wanted = f"[{len(starts)}, 2, {rows.shape[1]}]"
+            raise ConfigError(f"a fleet's windows: scales are {wanted}; found {self.scales.shape}")
 
 
 @dataclass
@@ -150,9 +118,9 @@ class Fleet:
         self.parameters = np.array(parameters, np.float32, order="C")
         self.moments = np.zeros((2, models, shape.n_parameters), np.float32)
         self.taken = np.zeros(models, np.int64)
-        self.weight_decay = np.ascontiguousarray(np.broadcast_to(np.float32(weight_decay), models))
+        self.weight_decay = np.ascontiguousarray(np.broadcast_to(np.asarray(weight_decay, np.float32), models))
         self._data = (_single(windows.rows), np.ascontiguousarray(windows.starts, np.int64), _single(windows.targets))
-        self._weights = None if windows.weights is None else _single(windows.weights)
+        self._beside = tuple(None if part is None else _single(part) for part in (windows.weights, windows.scales))
         self._trainer = make_trainer(shape, models, threads)
 
     def run(self, order: Array, rates: Array) -> Array:
@@ -168,7 +136,7 @@ class Fleet:
         rows, starts, targets = self._data
         self._trainer.steps(
             self.parameters, self.moments, self.taken, rows, starts, targets, order, self.windows.steps,
-            self._weights, None, _single(rates), self.weight_decay, losses,
+            *self._beside, _single(rates), self.weight_decay, losses,
         )  # fmt: skip
         return losses
 
@@ -224,7 +192,7 @@ class Fleet:
         rows, starts, targets = self._data
         self._trainer.losses(
             self.parameters, rows, starts, targets, self._checked(order, 2), self.windows.steps,
-            self._weights, None, losses, predictions,
+            *self._beside, losses, predictions,
         )  # fmt: skip
         return losses
 
@@ -238,111 +206,119 @@ class Fleet:
         return np.ascontiguousarray(order, np.int64)
 
 
+@dataclass(frozen=True)
+class Member:
+    """What one network of a FleetTeam learns from; members that share the object share its memory.
+
+    rows: [R, F] float32. origins: [N] int64 ascending, the last row of each window. targets, weights: [N, H] float32.
+    scales: [N, 2, F] float32, what a window's rows are moved by and multiplied with, or None.
+    """
+
+    rows: Array
+    origins: Array
+    targets: Array
+    weights: Array
+    scales: Array | None = None
+
+
+class FleetTeam:
+    """A Team (nn.loop) whose networks train side by side in the native kernel.
+
+    It serves networks of one recurrent layer and a linear head without context, on the CPU, under the heads of LOSSES.
+
+    Args:
+        networks: where each member starts; parameters beside cell and head (Student's tail) stay as they are.
+        members: what each learns from.
+        steps: T, rows of a window.
+        cell, head, quantiles: as Shape's.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[nn.Module],
+        members: Sequence[Member],
+        *,
+        steps: int,
+        cell: str,
+        head: str,
+        quantiles: Sequence[float] = (),
+        descent: Descent,
+        threads: int = 0,
+    ) -> None:
+        states = [{name: array.numpy() for name, array in network.state_dict().items()} for network in networks]
+        hidden, features = states[0]["cell.weight_hh_l0"].shape[1], states[0]["cell.weight_ih_l0"].shape[1]
+        horizon, clip = members[0].targets.shape[1], descent.gradient_clip or 0.0
+        shape = Shape(cell, features, hidden, horizon, head, tuple(quantiles) if head == "quantile" else (), clip)
+        self._rest = [{n: a.copy() for n, a in state.items() if n not in NAMES.values()} for state in states]
+        parameters = np.stack([pack(shape, {part: state[name] for part, name in NAMES.items()}) for state in states])
+        windows, self._places = join(members, steps)
+        self.fleet = Fleet(shape, windows, parameters, weight_decay=descent.weight_decay, threads=threads)
+
+    def run(self, blocks: Sequence[Sequence[Array] | None], rates: Array) -> Array:
+        """K steps of each network: blocks M x K x [B] origins (None: not this one), rates [K] -> losses [M, K]."""
+        widest = max((len(batch) for block in blocks if block is not None for batch in block), default=0)
+        order = np.full((len(rates), len(blocks), widest), -1, np.int64)
+        for m, block in enumerate(blocks):
+            last: tuple[Array | None, Array] = (None, np.empty(0, np.int64))
+            for k, batch in enumerate(block or ()):
+                if batch is not last[0]:  # a full batch is the same array at every step
+                    last = (batch, self._windows(m, batch))
+                order[k, m, : len(batch)] = last[1]
+        going = np.array([block is not None for block in blocks])
+        losses = self.fleet.run(order, rates[:, None] * going)
+        return np.where(going, losses, np.nan).T.astype(np.float64)
+
+    def losses(self, origins: Mapping[int, Array]) -> list[float]:
+        """The mean loss of these networks over some windows, without a step."""
+        order = np.full((len(self._rest), max(map(len, origins.values()), default=0)), -1, np.int64)
+        for m, wanted in origins.items():
+            order[m, : len(wanted)] = self._windows(m, wanted)
+        found = self.fleet.losses(order)
+        return [float(found[m]) for m in origins]
+
+    def weights(self, m: int) -> Arrays:
+        """A copy of the parameters of one network, by torch's names."""
+        own = unpack(self.fleet.shape, self.fleet.parameters[m])
+        return {NAMES[part]: array.copy() for part, array in own.items()} | self._rest[m]
+
+    def load(self, m: int, weights: Arrays) -> None:
+        """Put parameters back that `weights` gave."""
+        self.fleet.parameters[m] = pack(self.fleet.shape, {part: weights[name] for part, name in NAMES.items()})
+        self._rest[m] = {name: weights[name].copy() for name in self._rest[m]}
+
+    def state(self, m: int) -> Arrays:
+        """The optimizer's moments and the steps taken."""
+        return {"moments": self.fleet.moments[:, m].copy(), "taken": self.fleet.taken[m : m + 1].copy()}
+
+    def load_state(self, m: int, state: Arrays) -> None:
+        """Put back what `state` gave."""
+        self.fleet.moments[:, m], self.fleet.taken[m] = state["moments"], state["taken"][0]
+
+    def _windows(self, m: int, origins: Array) -> Array:
+        known, first = self._places[m]
+        return first + np.searchsorted(known, origins)
+
+
+def join(members: Sequence[Member], steps: int) -> tuple[Windows, list[tuple[Array, int]]]:
+    """All members' windows one after the other; and for each member its origins and its first window."""
+    apart = list({id(member): member for member in members}.values())
+    first_row = np.cumsum([0, *(len(member.rows) for member in apart)])
+    first_window = np.cumsum([0, *(len(member.origins) for member in apart)])
+    starts = [member.origins - steps + 1 + row for member, row in zip(apart, first_row[:-1], strict=True)]
+    rows, targets, weights = (
+        np.concatenate([getattr(member, name) for member in apart]) for name in ("rows", "targets", "weights")
+    )
+    scales = None if apart[0].scales is None else np.concatenate([member.scales for member in apart])
+    windows = Windows(rows, np.concatenate(starts), steps, targets, weights, scales)
+    places = {id(m): (m.origins, int(first)) for m, first in zip(apart, first_window[:-1], strict=True)}
+    return windows, [places[id(member)] for member in members]
+
+
 def start(shape: Shape, seeds: Sequence[int]) -> Array:
     """Parameters [M, P] drawn as torch draws them: uniform within 1/sqrt(hidden), one seed for each member."""
     bound = shape.hidden_size**-0.5
     draws = [np.random.default_rng(seed).uniform(-bound, bound, shape.n_parameters) for seed in seeds]
     return np.stack(draws).astype(np.float32)
-
-
-def pack(shape: Shape, parts: Mapping[str, Array]) -> Array:
-    """One model's parameters [P] from arrays by the names of PARTS."""
-    for name, wanted in shape.parts.items():
-        if parts[name].shape != wanted:
-            raise ConfigError(f"a fleet's {name}: expected {wanted}, found {parts[name].shape}")
-    return np.concatenate([np.asarray(parts[name], np.float32).ravel() for name in PARTS])
-
-
-def unpack(shape: Shape, parameters: Any) -> dict[str, Any]:
-    """One model's parameters [P] (an array or a tensor) -> views by the names of PARTS."""
-    views, begin = {}, 0
-    for name, wanted in shape.parts.items():
-        end = begin + int(np.prod(wanted))
-        views[name], begin = parameters[begin:end].reshape(wanted), end
-    return views
-
-
-def make_trainer(shape: Shape, models: int, threads: int = 0) -> Any:
-    """The native trainer, or torch's where the kernel could not be built."""
-    if _native is None:
-        return TorchTrainer(shape)
-    return _native.Trainer(
-        KERNEL_CELLS[shape.cell], shape.n_features, shape.hidden_size, shape.horizon,
-        models=models, loss=KERNEL_LOSSES[shape.head], delta=HUBER_DELTA, quantiles=list(shape.quantiles),
-        decoupled=True, clip=shape.clip, threads=threads,
-    )  # fmt: skip
-
-
-class TorchTrainer:
-    """_native.Trainer's sums in torch, one model after the other: slow, and the same to rounding."""
-
-    betas, eps = (0.9, 0.999), 1e-8
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.head = make_head(shape.head, shape.quantiles)
-
-    def steps(
-        self, parameters: Array, moments: Array, taken: Array, rows: Array, starts: Array, targets: Array, order: Array,
-        steps: int, weights: Array | None, scales: None, learning_rate: Array, weight_decay: Array, losses: Array,
-    ) -> None:  # fmt: skip
-        """As _native.Trainer.steps."""
-        for s, m in np.ndindex(*learning_rate.shape):
-            batch, rate = order[s, m][order[s, m] >= 0], float(learning_rate[s, m])
-            if not len(batch) or rate == 0:
-                continue
-            flat = torch.from_numpy(parameters[m]).clone().requires_grad_()
-            loss, _ = self._loss(flat, self._gather(rows, starts, targets, weights, batch, steps))
-            loss.backward()
-            losses[s, m], taken[m] = loss.item(), taken[m] + 1
-            assert flat.grad is not None
-            self._adam(parameters[m], moments[:, m], flat.grad, int(taken[m]), rate, float(weight_decay[m]))
-
-    @torch.no_grad()
-    def losses(
-        self, parameters: Array, rows: Array, starts: Array, targets: Array, order: Array, steps: int,
-        weights: Array | None, scales: None, out_losses: Array, out_predictions: Array | None,
-    ) -> None:  # fmt: skip
-        """As _native.Trainer.losses."""
-        for m, windows in enumerate(order):
-            batch = windows[windows >= 0]
-            if not len(batch):
-                continue
-            parts = self._gather(rows, starts, targets, weights, batch, steps)
-            loss, forecast = self._loss(torch.from_numpy(parameters[m]), parts)
-            out_losses[m] = loss.item()
-            if out_predictions is not None:
-                out_predictions[m, : len(batch)] = forecast.numpy()
-
-    def _gather(
-        self, rows: Array, starts: Array, targets: Array, weights: Array | None, batch: Array, steps: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """x [T, B, F], targets and weights [B, H]."""
-        x = rows[starts[batch] + np.arange(steps)[:, None]]
-        target = torch.from_numpy(targets[batch])
-        weight = torch.ones_like(target) if weights is None else torch.from_numpy(weights[batch])
-        return torch.from_numpy(x), target, weight
-
-    def _loss(self, flat: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """The batch's loss and the forecasts [B, O]."""
-        (x, target, weight), own = parts, unpack(self.shape, flat)
-        zeros = x.new_zeros(x.shape[1], self.shape.hidden_size)
-        state = (zeros, zeros) if self.shape.cell == "lstm" else (zeros,)
-        cell = [own[name] for name in PARTS[:4]]
-        _, (last, *_) = reference.scan(KERNEL_CELLS[self.shape.cell], x, state, *cell)
-        forecast = torch.nn.functional.linear(last, own["head_weight"], own["head_bias"])
-        steps_ahead = forecast.unflatten(1, (self.shape.horizon, -1))
-        return weighted_mean(self.head.loss(steps_ahead, target, x.new_zeros(())), weight), forecast
-
-    def _adam(self, parameters: Array, moments: Array, gradient: Tensor, t: int, rate: float, decay: float) -> None:
-        """AdamW (Loshchilov and Hutter 2019) in place, the gradient's norm clipped before."""
-        if self.shape.clip:
-            gradient = gradient * min(1.0, self.shape.clip / (float(gradient.norm()) + 1e-6))
-        g, (beta1, beta2) = gradient.numpy(), self.betas
-        moments[0] += (1 - beta1) * (g - moments[0])
-        moments[1] += (1 - beta2) * (g * g - moments[1])
-        parameters *= 1 - rate * decay
-        parameters -= rate / (1 - beta1**t) * moments[0] / (np.sqrt(moments[1] / (1 - beta2**t)) + self.eps)
 
 
 def _single(array: Array) -> Array:
