@@ -26,7 +26,7 @@ FAR = 6.0  # a logarithm that is forecast stays within this of the window's leve
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the network. outputs: numbers a step ahead, 1 for a point."""
+    """Sizes of the network. context: C. extras: E, other inputs of a row. ahead: K, inputs known ahead."""
 
     members: int
     window: int
@@ -37,13 +37,15 @@ class Shape:
     cell: str = "gru"
     embedding: int = 64
     dropout: float = 0.1
+    extras: int = 0
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
 class Feed:
     """One batch, float32: what the members read, and what they should have said in units of each window's scale.
 
-    patches [M, N, T, 2p], z [M, N, L], base [M, N, H], context [M, N, C], level, offset [M, N], logs [M] bool;
+    patches [M, N, T, (2+E)p], z [M, N, L], base [M, N, H], context [M, N, C], shift [M, N, H, K], level, offset [M, N];
     y, there [M, N, H], importance [M, N].
     """
 
@@ -51,6 +53,7 @@ class Feed:
     z: Tensor
     base: Tensor
     context: Tensor
+    shift: Tensor
     level: Tensor
     offset: Tensor
     y: Tensor
@@ -58,21 +61,31 @@ class Feed:
     importance: Tensor
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where the linear parts start, float32: skip [M, L, H] of the window, effect [M, K, 1] of what is known ahead."""
+
+    skip: np.ndarray
+    effect: np.ndarray
+
+
 class PanelNetwork(nn.Module):
     """All members; every parameter has a leading axis M."""
 
-    def __init__(self, shape: Shape, skip: np.ndarray) -> None:
+    def __init__(self, shape: Shape, start: "Start") -> None:
         super().__init__()
         m, p, e, d, h = shape.members, shape.patch, shape.embedding, shape.hidden, shape.horizon
         gates = GATES[shape.cell]
         inner = d + shape.context
         self.shape = shape
-        self.embed_weight, self.embed_bias = uniform(m, 2 * p, e, fan=2 * p), uniform(m, 1, e, fan=2 * p)
+        width = (2 + shape.extras) * p
+        self.embed_weight, self.embed_bias = uniform(m, width, e, fan=width), uniform(m, 1, e, fan=width)
         self.weight_ih, self.weight_hh = uniform(m, gates * d, e, fan=d), uniform(m, gates * d, d, fan=d)
         self.bias_ih, self.bias_hh = uniform(m, gates * d, fan=d), uniform(m, gates * d, fan=d)
         self.mlp_weight, self.mlp_bias = uniform(m, inner, 64, fan=inner), uniform(m, 1, 64, fan=inner)
         self.head_weight, self.head_bias = nn.Parameter(torch.zeros(m, 64, h)), nn.Parameter(torch.zeros(m, 1, h))
-        self.skip_weight = nn.Parameter(torch.as_tensor(skip).clone())  # [M, L, H]
+        self.skip_weight = nn.Parameter(torch.tensor(start.skip))  # [M, L, H]
+        self.effect = nn.Parameter(torch.tensor(start.effect))  # [M, K, 1]
 
     def forward(self, feed: Feed) -> Tensor:
         """What each member adds to its window's level: [M, N, H]."""
@@ -85,6 +98,8 @@ class PanelNetwork(nn.Module):
         inner = torch.baddbmm(self.mlp_bias, torch.cat([last, feed.context], dim=2), self.mlp_weight).relu_()
         inner = torch.dropout(inner, drop, True) if drop else inner
         out = torch.baddbmm(feed.base, feed.z, self.skip_weight)
+        if self.shape.ahead:
+            out = out + (feed.shift.flatten(1, 2) @ self.effect).view_as(out)
         return torch.baddbmm(out + self.head_bias, inner, self.head_weight)
 
 
@@ -150,7 +165,7 @@ class Descent:
 
 def train_members(
     shape: Shape,
-    skip: np.ndarray,
+    start: Start,
     feeds: Iterator[Mapping[str, np.ndarray]],
     descent: Descent,
     *,
@@ -162,14 +177,14 @@ def train_members(
 ) -> tuple[list[Arrays], np.ndarray]:
     """Train all members at once.
 
-    skip: [M, L, H] where the skip starts. feeds: a batch for each step. logs: how many members, the last, speak in
+    start: of the linear parts. feeds: a batch for each step. logs: how many members, the last, speak in
     logarithms. percent: see relative_loss. watch: called with step and mean loss.
     Returns: averaged weights of each member, and the losses [steps, M].
     Raises: TrainingError at the first loss that is not a number; its `kept` holds the weights before it.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = PanelNetwork(shape, skip).to(device).train()
+        network = PanelNetwork(shape, start).to(device).train()
         parameters = list(network.parameters())
         averaged = [p.detach().clone() for p in parameters]
         optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=descent.weight_decay, fused=True)
@@ -199,7 +214,7 @@ def clip_members(parameters: list[Any], limit: float | None) -> None:
     """Scale each member's gradient to at most this norm."""
     if limit is None:
         return
-    grads = [p.grad for p in parameters]
+    grads = [p.grad for p in parameters if p.grad is not None]
     norm = torch.stack([g.flatten(1).square().sum(dim=1) for g in grads]).sum(dim=0).sqrt()  # [M]
     factor = (limit / (norm + 1e-6)).clamp_max(1.0)
     for grad in grads:

@@ -3,7 +3,8 @@
 Legend: S series, N origins, H horizon.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,48 +61,62 @@ class Yardsticks:
     scaled: float
 
     def importance(self, rows: Rows, origins: np.ndarray, scale: np.ndarray) -> np.ndarray:
-        """How much an error in units of a window's scale weighs as MASE-like error: [N] float32."""
-        series = np.searchsorted(rows.panel.offsets, origins, side="right") - 1
-        return (0.5 * scale / self.size[series] / self.scaled).astype(np.float32)
+        """How much an error in units of a window's scale weighs as MASE-like error: [N]."""
+        return 0.5 * scale / self.size[rows.series(origins)] / self.scaled
 
 
 def measure(rows: Rows, origins: np.ndarray) -> Yardsticks:
     """The yardsticks of a panel, from sampled origins [N] and the baseline's errors there."""
     size = seasonal_changes(rows)
+    percent, scaled = baseline_errors(rows, origins, size)
+    return Yardsticks(size, max(percent, 1e-3), max(scaled, 1e-3))
+
+
+def choose_baseline(rows: Rows, origins: np.ndarray, seasons: Sequence[int]) -> int:
+    """Rows that the baseline repeats: 1 (naive) or a season, whichever fits these windows best."""
+    size = seasonal_changes(rows)
+    naive = np.maximum(baseline_errors(replace(rows, back=1), origins, size), 1e-12)
+    candidates = (1, *(s for s in seasons if s <= rows.window))
+    errors = {back: baseline_errors(replace(rows, back=back), origins, size) / naive for back in candidates}
+    return min(errors, key=lambda back: float(errors[back].sum()))
+
+
+def baseline_errors(rows: Rows, origins: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The baseline's mean sMAPE-like and MASE-like error: [2]. size: [S], MASE's denominators."""
     y, there = rows.targets(origins)
-    base = rows.base(origins, rows.back)
-    scale = rows.windows(origins).scale[:, None]
-    series = np.searchsorted(rows.panel.offsets, origins, side="right") - 1
-    error = np.abs(y - base)[there]
-    percent = 2 * error / np.maximum(np.abs(y) + np.abs(base), SLACK * scale)[there]
-    scaled = error / np.broadcast_to(size[series][:, None], y.shape)[there]
-    return Yardsticks(size, max(float(percent.mean()), 1e-3), max(float(scaled.mean()), 1e-3))
+    if not there.any():
+        return np.zeros(2)
+    windows = rows.windows(origins)
+    error = np.abs(y - windows.base)
+    sizes = np.maximum(np.abs(y) + np.abs(windows.base), SLACK * windows.scale[:, None])
+    scaled = error / size[rows.series(origins)][:, None]
+    return np.array([2 * (error / sizes)[there].mean(), scaled[there].mean()])
 
 
 def seasonal_changes(rows: Rows) -> np.ndarray:
-    """The mean absolute change over a season of each series, never so small that one series outweighs all: [S]."""
-    y, offsets, m = rows.values[rows.window :], rows.panel.offsets, rows.season
-    size, mean = np.zeros(rows.panel.n_series), np.zeros(rows.panel.n_series)
-    for s in range(rows.panel.n_series):
-        values = y[offsets[s] : offsets[s + 1]]
-        step = m if len(values) > m else 1
-        size[s] = np.abs(values[step:] - values[:-step]).mean() if len(values) > 1 else 0.0
-        mean[s] = np.abs(values).mean()
+    """The mean absolute change over a season of each series, never so small that one series outweighs all: [S].
+
+    A series without a change over a season has that from row to row.
+    """
+    values, true = rows.values[rows.window :], rows.true[rows.window :]
+    series = np.repeat(np.arange(rows.panel.n_series), rows.panel.lengths)
+    size = mean_change(values, true, series, rows.season, rows.panel.n_series)
+    if rows.season > 1:
+        size = np.where(size > 0, size, mean_change(values, true, series, 1, rows.panel.n_series))
+    mean = by_series(np.abs(values), true, series, rows.panel.n_series)
     mean = np.where(mean > 0, mean, 1.0)
     relative = size / mean
-    usual = np.median(relative[relative > 0]) if (relative > 0).any() else 1.0
+    usual = float(np.median(relative[relative > 0])) if (relative > 0).any() else 1.0
     return np.maximum(relative, usual / LIMIT) * mean
 
 
-def choose_baseline(rows: Rows, origins: np.ndarray, seasons: tuple[int, ...]) -> int:
-    """Rows that the baseline repeats: 1 (naive) or a season, whichever fits these windows best."""
-    y, there = rows.targets(origins)
-    size = seasonal_changes(rows)[np.searchsorted(rows.panel.offsets, origins, side="right") - 1][:, None]
-    errors = {}
-    for back in (1, *seasons):
-        base = rows.base(origins, back)
-        error = np.abs(y - base)
-        percent = error / np.maximum(np.abs(y) + np.abs(base), 1e-9)
-        errors[back] = float((error / size)[there].mean()), float(percent[there].mean())
-    naive = errors[1]
-    return min(errors, key=lambda b: errors[b][0] / max(naive[0], 1e-12) + errors[b][1] / max(naive[1], 1e-12))
+def mean_change(values: np.ndarray, true: np.ndarray, series: np.ndarray, step: int, n_series: int) -> np.ndarray:
+    """The mean absolute change over so many rows within each series: [S], 0 where there is none."""
+    both = true[step:] & true[:-step] & (series[step:] == series[:-step])
+    return by_series(np.abs(values[step:] - values[:-step]), both, series[step:], n_series)
+
+
+def by_series(values: np.ndarray, there: np.ndarray, series: np.ndarray, n_series: int) -> np.ndarray:
+    """The mean of what is there of each series: [S], 0 where nothing is."""
+    total = np.bincount(series, weights=values * there, minlength=n_series)
+    return total / np.maximum(np.bincount(series, weights=there, minlength=n_series), 1)

@@ -1,9 +1,10 @@
 """Windows of a panel by their own level.  Panel -> Rows -> Windows -> what a linear or a log member reads.
 
 Windows overlap and are never stored: the rows are prepared once, a batch copies its own out of them.  A window that
-begins before its series is padded and masked, so that a series of one row has one too.
+begins before its series is padded and masked, so that a series of one row has one too.  All that a forecast needs of
+the past lies within its window.
 
-Legend: R rows, N origins, L rows of a window, H horizon, m the leading season.
+Legend: R rows, N origins, L rows of a window, H horizon, m the leading season, E other inputs of a row.
 """
 
 from dataclasses import dataclass
@@ -12,18 +13,23 @@ from functools import cached_property
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 
 LOG_FLOOR = 0.02  # of the window's mean size: the least value that has a logarithm
+CLIP = 5.0  # another past input is held within so many of its deviations in the window
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The target of a panel, ready for windows to be copied from.
+    """A panel, ready for windows to be copied from.
 
-    season: m. back: the baseline repeats the last so many rows, 1 for the last value.
-    values: [window + R] float64 without holes, the first `window` are padding. observed: [window + R] bool.
-    starts: [R] int64, the first row of each row's series.
+    season: m, 1 for none. back: the baseline repeats the last so many rows, 1 for the last value.
+    values: [window + R] float64, zero where missing; the first `window` are padding. observed: [window + R] bool, what
+    counts as known; true: [window + R] bool, what was in the table and can be learned.
+    starts: [R] int64, the first row of each row's series. newest: [R] the newest observed row up to each, where gaps are
+    joined by lines and a gap still open at an origin must not be, else None.
+    others: [window + R, P-1] the other past inputs. known: [window + R, K] inputs known ahead, scaled.
     """
 
     panel: Panel
@@ -33,53 +39,118 @@ class Rows:
     back: int
     values: np.ndarray
     observed: np.ndarray
+    true: np.ndarray
     starts: np.ndarray
+    newest: np.ndarray | None
+    others: np.ndarray
+    known: np.ndarray
 
     @cached_property
     def complete(self) -> bool:
         """Whether no target is missing."""
         return bool(self.observed[self.window :].all())
 
-    @cached_property
-    def views(self) -> tuple[np.ndarray, np.ndarray]:
-        """All windows as views: values and observed [R + 1, L]; the window that ends at row r is number r + 1."""
-        return sliding_window_view(self.values, self.window), sliding_window_view(self.observed, self.window)
-
     def windows(self, origins: np.ndarray) -> "Windows":
         """Copy the windows that end at these rows: origins [N]."""
-        x = self.views[0][origins + 1]
-        known = np.minimum(origins - self.starts[origins] + 1, self.window)
-        mask = np.arange(self.window) >= (self.window - known)[:, None]
+        x = sliding_window_view(self.values, self.window)[origins + 1]
+        mask = self._inside(origins)
         if not self.complete:
-            mask &= self.views[1][origins + 1]
+            mask &= sliding_window_view(self.observed, self.window)[origins + 1]
+        if self.newest is not None:
+            self._close_open_gaps(x, origins)
         whole = bool(mask.all())
         if not whole:
             x[~mask] = 0.0
-        count = np.maximum(mask.sum(axis=1), 1)
-        scale = np.abs(x).sum(axis=1) / count
-        scale = np.where(scale > 0, scale, 1.0)
-        last = self.values[origins + self.window]
-        level = self._level(x, mask, last)
-        return Windows(x, mask, whole, level, scale, last, self.base(origins, self.back), mask.mean(axis=1), self.season)
-
-    def _level(self, x: np.ndarray, mask: np.ndarray, last: np.ndarray) -> np.ndarray:
-        """The mean of the observed among the last m values; the last known value where none is."""
-        count = mask[:, -self.season :].sum(axis=1)
-        return np.where(count > 0, x[:, -self.season :].sum(axis=1) / np.maximum(count, 1), last)
-
-    def base(self, origins: np.ndarray, back: int) -> np.ndarray:
-        """The last `back` rows repeated: [N, H]; the last value where the series is shorter than that."""
-        rows = origins[:, None] - back + 1 + np.arange(self.horizon) % back
-        rows = np.where(rows >= self.starts[origins][:, None], rows, origins[:, None])
-        return self.values[rows + self.window]
+        count = mask.sum(axis=1)
+        scale = np.abs(x).sum(axis=1) / np.maximum(count, 1)
+        last = x[np.arange(len(x)), self.window - 1 - mask[:, ::-1].argmax(axis=1)]
+        return Windows(
+            x=x,
+            mask=mask,
+            whole=whole,
+            level=level_of(x, mask, self.season, last),
+            scale=np.where(scale > 0, scale, 1.0),
+            last=last,
+            base=self._base(x, mask, whole, last),
+            share=count / self.window,
+            season=self.season,
+            extra=self._extra(origins, mask),
+        )
 
     def targets(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The next rows and which of them are there and observed: y, mask [N, H]."""
-        ends = self.panel.offsets[np.searchsorted(self.panel.offsets, origins, side="right")]
+        rows, inside = self.ahead(origins)
+        return self.values[rows + self.window], inside & self.true[rows + self.window]
+
+    def ahead(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that each origin forecasts, held within the panel, and whether they are its series': [N, H]."""
+        ends = self.panel.offsets[self.series(origins) + 1]
         rows = origins[:, None] + np.arange(1, self.horizon + 1)
-        inside = rows < ends[:, None]
-        places = np.minimum(rows, self.panel.n_rows - 1) + self.window
-        return self.values[places], inside & self.observed[places]
+        return np.minimum(rows, self.panel.n_rows - 1), rows < ends[:, None]
+
+    def repeated(self, origins: np.ndarray) -> np.ndarray:
+        """The rows that the baseline repeats, held within the series: [N, H]."""
+        rows = origins[:, None] - self.back + 1 + np.arange(self.horizon) % self.back
+        return np.maximum(rows, self.starts[origins][:, None])
+
+    def series(self, origins: np.ndarray) -> np.ndarray:
+        """The series of each origin: [N]."""
+        return np.searchsorted(self.panel.offsets, origins, side="right") - 1
+
+    def _inside(self, origins: np.ndarray) -> np.ndarray:
+        """Which places of each window lie within its series: [N, L]."""
+        known = origins - self.starts[origins] + 1
+        return np.arange(self.window) >= (self.window - known)[:, None]
+
+    def _close_open_gaps(self, x: np.ndarray, origins: np.ndarray) -> None:
+        """A gap that is open at the origin repeats the last value: its other end is not known yet."""
+        assert self.newest is not None
+        newest = np.maximum(self.newest[origins], 0)
+        beyond = origins[:, None] + np.arange(1 - self.window, 1) > newest[:, None]
+        x[...] = np.where(beyond, self.values[newest + self.window][:, None], x)
+
+    def _base(self, x: np.ndarray, mask: np.ndarray, whole: bool, last: np.ndarray) -> np.ndarray:
+        """The last `back` rows repeated: [N, H]; for a missing one that of a season before, at last the last value."""
+        n, back = len(x), self.back
+        repeat = np.arange(self.horizon) % back
+        if whole:
+            return x[:, self.window - back :][:, repeat]
+        if back == 1:
+            return np.repeat(last[:, None], self.horizon, axis=1)
+        cycles = self.window // back
+        values = x[:, -cycles * back :].reshape(n, cycles, back)[:, ::-1]
+        seen = mask[:, -cycles * back :].reshape(n, cycles, back)[:, ::-1]
+        first = seen.argmax(axis=1)  # [N, back]
+        found = np.take_along_axis(values, first[:, None], axis=1)[:, 0]
+        return np.where(seen.any(axis=1), found, last[:, None])[:, repeat]
+
+    def _extra(self, origins: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+        """The other inputs of each row: [N, L, E] float32, or None where there are none."""
+        if self.others.shape[1] + self.known.shape[1] == 0:
+            return None
+        inside = self._inside(origins)[..., None]
+        rows = origins[:, None] + np.arange(self.window) + 1
+        known = np.where(inside, self.known[rows], 0.0)
+        if self.others.shape[1] == 0:
+            return known.astype(np.float32)
+        return np.concatenate([by_own_deviation(self.others[rows], inside), known], axis=2).astype(np.float32)
+
+
+def level_of(x: np.ndarray, mask: np.ndarray, season: int, last: np.ndarray) -> np.ndarray:
+    """The mean of the observed among the last m values; the last known value where none of them is: [N]."""
+    count = mask[:, -season:].sum(axis=1)
+    return np.where(count > 0, x[:, -season:].sum(axis=1) / np.maximum(count, 1), last)
+
+
+def by_own_deviation(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Each input less its mean in the window, in its deviations, clipped; 0 where it is missing: [N, L, P-1]."""
+    there = inside & ~np.isnan(values)
+    values = np.where(there, values, 0.0)
+    count = np.maximum(there.sum(axis=1, keepdims=True), 1)
+    centred = np.where(there, values - values.sum(axis=1, keepdims=True) / count, 0.0)
+    spread = np.sqrt(np.square(centred).sum(axis=1, keepdims=True) / count)
+    least = 1e-9 * np.abs(values).max(axis=1, keepdims=True) + 1e-300  # rounding is no deviation
+    return np.clip(np.where(spread > least, centred / np.maximum(spread, least), 0.0), -CLIP, CLIP)
 
 
 @dataclass(frozen=True)
@@ -87,6 +158,7 @@ class Windows:
     """Windows with their measures: x, mask [N, L]; level, scale, last, share [N]; base [N, H], the baseline's forecast.
 
     whole: nothing is masked. level: mean of the last m. scale: mean absolute value. share: fraction observed.
+    extra: [N, L, E] the other inputs, or None.
     """
 
     x: np.ndarray
@@ -98,34 +170,29 @@ class Windows:
     base: np.ndarray
     share: np.ndarray
     season: int
+    extra: np.ndarray | None
 
     def linear(self) -> "Seen":
         """As linear members read: (x - level) / scale."""
         level, scale = self.level[:, None], self.scale[:, None]
-        z = self._masked((self.x - level) / scale)
-        context = self._context(z, self.level / self.scale - 1)
-        zero = np.zeros(len(self.x), dtype=np.float32)
-        return Seen(z, (self.base - level) / scale, context, self.level / self.scale, zero, False)
+        z = self._masked(((self.x - level) / scale).astype(np.float32))
+        place = self.level / self.scale
+        base = (self.base - level) / scale
+        return Seen(z, base, self._context(z, place - 1), place, np.zeros(len(z)), False)
 
     def log(self) -> "Seen":
         """As log members read: log(x / scale + c) less its level, c = max(0, .1 mean - min) in units of the scale."""
         r = self.x / self.scale[:, None]
         low = (r if self.whole else np.where(self.mask, r, np.inf)).min(axis=1)
-        c = np.maximum(0.0, 0.1 - np.where(np.isfinite(low), low, 0.0)).astype(np.float32)
-        forward = lambda values: np.log(np.maximum(values + c[:, None], LOG_FLOOR))  # noqa: E731
-        z = forward(r.astype(np.float32))  # of padding too: what is masked is put to zero below
-        if not self.whole:
-            z[~self.mask] = 0.0
-        m = self.season
-        last = forward(self.last[:, None] / self.scale[:, None])[:, 0]
-        count = self.mask[:, -m:].sum(axis=1)
-        level = np.where(count > 0, z[:, -m:].sum(axis=1) / np.maximum(count, 1), last)
+        c = np.maximum(0.0, 0.1 - np.where(np.isfinite(low), low, 0.0))[:, None].astype(np.float32)
+        z = self._masked(logarithm(r.astype(np.float32) + c))
+        last = logarithm((self.last / self.scale)[:, None] + c)[:, 0]
+        level = level_of(z, self.mask, self.season, last)
         z = self._masked(z - level[:, None])
-        base = forward(self.base / self.scale[:, None]) - level[:, None]
-        return Seen(z, base, self._context(z, np.zeros(len(z))), level, c, True)
+        base = logarithm(self.base / self.scale[:, None] + c) - level[:, None]
+        return Seen(z, base, self._context(z, np.zeros(len(z))), level, c[:, 0], True)
 
     def _masked(self, z: np.ndarray) -> np.ndarray:
-        z = z.astype(np.float32)
         if not self.whole:
             z[~self.mask] = 0.0
         return z
@@ -144,10 +211,10 @@ class Windows:
 
 @dataclass(frozen=True)
 class Seen:
-    """Windows as one kind of member reads them, float32.
+    """Windows as one kind of member reads them.
 
-    z [N, L], base [N, H] the baseline's forecast, context [N, 3]. level, offset [N]: the way back, a
-    forecast f is level + f, or exp(level + f) - offset where logs, in units of the window's scale.
+    z [N, L], base [N, H] the baseline's forecast, context [N, 3]. level, offset [N]: the way back, a forecast f is
+    level + f, or exp(level + f) - offset where logs, in units of the window's scale.
     """
 
     z: np.ndarray
@@ -159,38 +226,49 @@ class Seen:
 
     def forward(self, y: np.ndarray) -> np.ndarray:
         """Values in units of the scale as this member would say them: y [N, H] -> [N, H]."""
-        if self.logs:
-            y = np.log(np.maximum(y + self.offset[:, None], LOG_FLOOR))
-        return y - self.level[:, None]
+        return (logarithm(y + self.offset[:, None]) if self.logs else y) - self.level[:, None]
 
 
-def prepare_rows(panel: Panel, *, window: int, horizon: int, season: int, back: int = 1) -> Rows:
-    """Fill the target's holes from what came before, and pad the front.
+def logarithm(values: np.ndarray) -> np.ndarray:
+    """The logarithm, with a floor under what has none."""
+    return np.log(np.maximum(values, LOG_FLOOR))
 
-    A hole holds the value of one season earlier, or the last one where there is none; before the first value, that
-    value's place holds zero: it is masked.
+
+def prepare_rows(
+    panel: Panel,
+    *,
+    window: int,
+    horizon: int,
+    season: int,
+    back: int = 1,
+    missing: str = "mask",
+    known: np.ndarray | None = None,
+) -> Rows:
+    """Prepare a panel's rows for windows.
+
+    season, back: rows, at most the window. missing: "error" | "ffill" | "interpolate" | "mask"; all but "mask" give
+    values that count as observed. known: [R, K] inputs known ahead, scaled.
+    Raises: DataError where a value is missing and the choice is "error".
     """
-    observed = ~np.isnan(panel.y)
-    values = panel.y if observed.all() else filled_from_before(panel, observed, season)
+    filled = fill(panel, missing)
+    seen = filled.observed[:, -1] if missing == "mask" or filled.last_seen is None else filled.last_seen[:, -1] >= 0
+    lines = missing == "interpolate" and filled.last_seen is not None
     return Rows(
         panel=panel,
         window=window,
         horizon=horizon,
         season=season,
         back=back,
-        values=np.concatenate([np.zeros(window), values]),
-        observed=np.concatenate([np.zeros(window, dtype=bool), observed]),
+        values=behind(window, np.where(seen, filled.values[:, -1], 0.0)),
+        observed=behind(window, seen),
+        true=behind(window, filled.observed[:, -1]),
         starts=np.repeat(panel.offsets[:-1], panel.lengths),
+        newest=filled.last_seen[:, -1] if lines and filled.last_seen is not None else None,
+        others=behind(window, panel.past[:, :-1] if missing == "mask" else filled.carried[:, :-1]),
+        known=behind(window, np.zeros((panel.n_rows, 0)) if known is None else known),
     )
 
 
-def filled_from_before(panel: Panel, observed: np.ndarray, season: int) -> np.ndarray:
-    """Holes filled from the season before, or the last value: [R]."""
-    values = panel.y.copy()
-    broken = np.unique(np.searchsorted(panel.offsets, np.flatnonzero(~observed), side="right") - 1)
-    for s in broken:
-        y = values[panel.rows(s)]  # a view
-        for t in np.flatnonzero(np.isnan(y)):
-            before = y[t - season] if t >= season else y[t - 1] if t else 0.0
-            y[t] = before
-    return values
+def behind(padding: int, values: np.ndarray) -> np.ndarray:
+    """Rows with some of zeros before them, so that every window begins inside the array."""
+    return np.concatenate([np.zeros((padding, *values.shape[1:]), dtype=values.dtype), values])

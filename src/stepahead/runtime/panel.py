@@ -1,0 +1,59 @@
+"""The panel recipe's network without torch.  Weights and what a member reads -> what it adds to its window's level.
+
+No forecast depends on the others that are made beside it: products are taken in blocks of one size.
+
+Legend: N windows, T patches, p rows of a patch, L rows of a window, E other inputs, D hidden, C context, H horizon,
+K inputs known ahead, M members.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from stepahead.runtime.cell import scan
+
+Arrays = Mapping[str, np.ndarray]
+
+BLOCK = 32  # rows of one product
+FAR = 6.0  # a logarithm that is forecast stays within this of the window's level
+
+
+def member_output(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
+    """One member's answer: [N, H] float32, less its window's level.
+
+    weights: by the names of nn/panel.py. read: patches [N, T, (2+E)p], z [N, L], base [N, H], context [N, C],
+    shift [N, H, K].
+    """
+    patches = read["patches"]
+    n, steps, width = patches.shape
+    embedded = product(patches.reshape(n * steps, width), weights["embed_weight"]) + weights["embed_bias"]
+    layer = {f"{name}_l0": weights[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    _, state = scan(cell, np.maximum(embedded, 0).reshape(n, steps, -1), layer)
+    inner = np.concatenate([state[0][0], single(read["context"])], axis=1)
+    inner = np.maximum(product(inner, weights["mlp_weight"]) + weights["mlp_bias"], 0)
+    out = single(read["base"]) + product(read["z"], weights["skip_weight"]) + weights["head_bias"]
+    out += product(inner, weights["head_weight"])
+    for k, effect in enumerate(weights["effect"][:, 0]):
+        out += single(read["shift"][..., k]) * effect
+    return out
+
+
+def in_scale(out: np.ndarray, read: Arrays, *, logs: bool) -> np.ndarray:
+    """A member's answer in units of each window's scale: [N, H] float64."""
+    level, offset = (np.asarray(read[name], dtype=np.float64)[:, None] for name in ("level", "offset"))
+    if not logs:
+        return out + level
+    return np.exp(np.clip(out, -FAR, FAR) + level) - offset
+
+
+def product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """x [N, I] times weight [I, O], each row as if it stood alone: [N, O] float32."""
+    # A product of another size may add its terms in another order; blocks of one size never do.
+    blocks = -(-len(x) // BLOCK)
+    padded = np.zeros((blocks * BLOCK, x.shape[1]), dtype=np.float32)
+    padded[: len(x)] = x
+    return np.matmul(padded.reshape(blocks, BLOCK, -1), weight).reshape(blocks * BLOCK, -1)[: len(x)]
+
+
+def single(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32, copy=False)
