@@ -1,7 +1,7 @@
 """A training run on disk, so that it can go on after a kill and end in the same bits.
 
-write_checkpoint(path, run) -> file -> resume(path, the same run) -> the step it stands at.  The file is a safetensors
-file as model files are: checksummed, written in one step, nothing pickled.
+write_checkpoint(path, run, ...) -> file -> resume(path, the same run, ...) -> the step it stands at.  The file is a
+safetensors file as model files are: checksummed, written in one step, nothing pickled.
 """
 
 import hashlib
@@ -57,10 +57,11 @@ class Team(Protocol):
     def load_state(self, m: int, state: Arrays) -> None: ...
 
 
-def write_checkpoint(
-    path: Path, jobs: Sequence[Job], config: Config, team: Team, results: Sequence[Trained], step: int
-) -> None:
-    """Write where the run stands after `step` steps, replacing an older checkpoint in one step."""
+def write_checkpoint(path: Path, run: str, team: Team, results: Sequence[Trained], step: int) -> None:
+    """Write where the run stands after `step` steps, replacing an older checkpoint in one step.
+
+    run: its `fingerprint`.
+    """
     tensors: Arrays = {}
     for m, result in enumerate(results):
         parts = {"now": team.weights(m), "state": team.state(m), "best": result.weights}
@@ -68,12 +69,10 @@ def write_checkpoint(
         tensors[f"{m}.history"] = np.asarray(result.history, dtype=np.float64).reshape(-1, 3)
         tensors[f"{m}.best_loss"] = np.asarray(result.best)
     progress = [[r.checks_without_gain, r.steps, r.stopped] for r in results]
-    store.save(
-        path, tensors, {"kind": "checkpoint", "run": fingerprint(jobs, config), "step": step, "progress": progress}
-    )
+    store.save(path, tensors, {"kind": "checkpoint", "run": run, "step": step, "progress": progress})
 
 
-def resume(path: Path, jobs: Sequence[Job], config: Config, team: Team, results: Sequence[Trained]) -> int:
+def resume(path: Path, run: str, team: Team, results: Sequence[Trained]) -> int:
     """Put a run back where its checkpoint stands; returns the step.
 
     Raises:
@@ -81,7 +80,7 @@ def resume(path: Path, jobs: Sequence[Job], config: Config, team: Team, results:
         ModelFileError: the file is damaged.
     """
     tensors, saved = store.load(path)
-    if saved.get("kind") != "checkpoint" or saved["run"] != fingerprint(jobs, config):
+    if saved.get("kind") != "checkpoint" or saved.get("run") != run:
         raise ConfigError(f"{path}: is the checkpoint of another run; delete it, or give another checkpoint=")
     for m, result in enumerate(results):
         team.load(m, store.under(tensors, f"{m}.now."))
@@ -93,15 +92,18 @@ def resume(path: Path, jobs: Sequence[Job], config: Config, team: Team, results:
     return saved["step"]
 
 
-def fingerprint(jobs: Sequence[Job], config: Config) -> str:
-    """A digest of all that decides how a run goes: parameters, rows, origins, seeds."""
+def fingerprint(jobs: Sequence[Job], config: Config, team: Team) -> str:
+    """A digest of all that decides how a run goes: parameters, rows, origins, seeds, and networks before any step."""
     digest = hashlib.sha256(json.dumps(config.to_json(), sort_keys=True).encode())
+    digest.update(type(team).__name__.encode())  # each engine keeps a state of its own
     seen: set[int] = set()
-    for job in jobs:
-        arrays: list[Any] = [job.train, job.valid, np.asarray(job.seed)]
+    for m, job in enumerate(jobs):
+        arrays: list[Any] = [job.train, job.valid, np.asarray(job.seed), *team.weights(m).values()]
         if id(job.source) not in seen:
             seen.add(id(job.source))
-            arrays += [job.source.features, job.source.panel.offsets, job.source.panel.future]
+            panel = job.source.panel
+            arrays += [job.source.features, panel.past, panel.offsets, panel.future]
+            digest.update(json.dumps(panel.static.tolist()).encode())
         for array in arrays:
             digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

@@ -102,14 +102,14 @@ def make_jobs(source: WindowSource, config: Config) -> list[Job]:
             f"window {config.window} and horizon {config.horizon} need {config.window + config.horizon} with a target"
         )
     learned, validated = split_tail(source, origins, config)
-    return [Job(source, learned, validated, config.seed * SEED_STRIDE + m) for m in range(config.ensemble)]
+    return [Job(source, learned, validated, (config.seed * SEED_STRIDE + m) % 2**63) for m in range(config.ensemble)]
 
 
 def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Keep the last origins of each series for validation, with no target in common with the others.
 
-    Where that would leave a series without one or the other it learns only, and where nothing could be validated at
-    all the last origins of all series are.
+    A series too short for both learns only.
+    Raises: DataError where nothing could be validated at all.
     """
     if config.patience is None:
         return origins, origins[:0]

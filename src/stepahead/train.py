@@ -17,9 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stepahead.checkpoint import Job, Trained, resume, write_checkpoint
+from stepahead.checkpoint import Job, Trained, fingerprint, resume, write_checkpoint
 from stepahead.data.windows import WindowSource
-from stepahead.errors import TrainingError
+from stepahead.errors import ConfigError, TrainingError
+from stepahead.nn import fleet
+from stepahead.nn.fleet import FleetTeam
 from stepahead.nn.heads import make_head
 from stepahead.nn.loop import Descent, Feed, Team, TorchLoop, TorchTeam
 from stepahead.nn.network import Network, Wrapped
@@ -53,13 +55,17 @@ def train(
     network: a user's own module to train in place of the recipe's; each job trains a copy of it.
     checkpoint: file that holds the run; an existing one of the same run is gone on with.
     Returns: Trained for each job, in order. Ctrl-C ends the training and keeps the best so far.
-    Raises: TrainingError when a loss is no longer a number; its `kept` holds the results with the last good weights.
+    Raises:
+        TrainingError: a loss is no longer a number; its `kept` holds the results with the last good weights.
+        ConfigError: a device that is not here, a network that is none, or the checkpoint of another run.
     """
+    check_device(device)
     with torch_seeded(jobs[0].seed):
         team = make_team(jobs, config, network, device)
         results = [Trained(weights=team.weights(m)) for m in range(len(jobs))]
         rates = learning_rates(config)
-        step = resume(checkpoint, jobs, config, team, results) if checkpoint and checkpoint.exists() else 0
+        run = fingerprint(jobs, config, team) if checkpoint else ""
+        step = resume(checkpoint, run, team, results) if checkpoint and checkpoint.exists() else 0
         if step == 0 and config.patience is not None:
             check(jobs, config, team, results, step)  # checkpoint zero: the networks before any step
         try:
@@ -71,10 +77,12 @@ def train(
                 ]
                 losses = team.run(blocks, rates[step:stop])  # [M, K], NaN for a network that stopped before
                 stop_at_nan(losses, step, results)
+                if config.patience is None:  # else the validation part tells whether the newest weights are good
+                    stop_at_nan(losses_now(team, blocks), stop, results)
                 check(jobs, config, team, results, stop, losses[:, -1])
                 step = stop
                 if checkpoint:
-                    write_checkpoint(checkpoint, jobs, config, team, results, step)
+                    write_checkpoint(checkpoint, run, team, results, step)
                 if progress:
                     windows = sum(len(batch) for block in blocks if block for batch in block)
                     progress(report(results, config, step, windows / (time.perf_counter() - started)))
@@ -87,18 +95,64 @@ def train(
 
 
 def make_team(jobs: Sequence[Job], config: Config, network: torch.nn.Module | None, device: str) -> Team:
-    """The networks of all jobs, each initialised by its seed and fed from its windows."""
+    """The networks of all jobs, each initialised by its seed and fed from its windows: a fleet where it can be."""
     head = make_head(config.head, config.quantiles)
     descent = Descent(config.weight_decay, config.gradient_clip)
-    loops = []
+    plain = network is None and device == "cpu" and fits_fleet(jobs, config)
+    modules = []
     for job in jobs:
         torch.manual_seed(job.seed)
-        if network is None:
-            module: torch.nn.Module = build(job.source, config, head.outputs)
-        else:
-            module = Wrapped(network, config.horizon, head.outputs)
-        loops.append(TorchLoop(module, head, feed_of(job.source), descent, device))
-    return TorchTeam(loops)
+        own = Wrapped(network, config.horizon, head.outputs) if network is not None else None
+        modules.append(own or build(job.source, config, head.outputs))
+    if plain:
+        return FleetTeam(
+            modules,
+            members(jobs),
+            cell=config.cell,
+            head=config.head,
+            quantiles=config.quantiles,
+            steps=jobs[0].source.steps,
+            descent=descent,
+        )
+    return TorchTeam(
+        [
+            TorchLoop(module, head, feed_of(job.source), descent, device, seed=job.seed)
+            for module, job in zip(modules, jobs, strict=True)
+        ]
+    )
+
+
+def fits_fleet(jobs: Sequence[Job], config: Config) -> bool:
+    """Whether the native trainer can do what is asked: the plain network on windows that are plain cuts of rows."""
+    return (
+        fleet.native is not None
+        and config.head in fleet.LOSSES
+        and config.num_layers == 1
+        and all(job.source.carried is None and job.source.covariates.width(config.horizon) == 0 for job in jobs)
+        and not (config.scaler == "window" and config.clip is not None)
+    )
+
+
+def members(jobs: Sequence[Job]) -> list[fleet.Member]:
+    """What each member of a fleet learns from; jobs on the same windows share the arrays."""
+    known: dict[int, fleet.Member] = {}
+    for job in jobs:
+        if id(job.source) not in known:
+            known[id(job.source)] = member(job)
+    return [known[id(job.source)] for job in jobs]
+
+
+def member(job: Job) -> fleet.Member:
+    """The rows of a job's windows, their targets, and each window's own measure where it has one."""
+    source, origins = job.source, np.sort(np.concatenate([job.train, job.valid]))
+    level, size, base, unit = source.measures(origins)
+    targets, weights = source.targets(origins, base, unit)
+    scales = None
+    if source.scale.kind == "window":
+        others = source.n_features - level.shape[1]  # inputs beside the past ones are not scaled by the window
+        shift, factor = np.pad(level, ((0, 0), (others, 0))), np.pad(1 / size, ((0, 0), (others, 0)), constant_values=1)
+        scales = np.stack([shift, factor], axis=1).astype(np.float32)
+    return fleet.Member(source.features.astype(np.float32, copy=False), origins, targets, weights, scales)
 
 
 def feed_of(source: WindowSource) -> Feed:
@@ -175,6 +229,14 @@ def check(
             result.stopped = "patience"
 
 
+def losses_now(team: Team, blocks: Sequence[Sequence[np.ndarray] | None]) -> np.ndarray:
+    """The loss of each network over its last batch with its newest weights: [M, 1], NaN for one that stopped before."""
+    last = {m: block[-1] for m, block in enumerate(blocks) if block is not None}
+    losses = np.full((len(blocks), 1), np.nan)
+    losses[list(last), 0] = team.losses(last)
+    return losses
+
+
 def stop_at_nan(losses: np.ndarray, step: int, results: Sequence[Trained]) -> None:
     """Raise TrainingError at the first loss of a network in training that is not a number: losses [M, K]."""
     going = [m for m, r in enumerate(results) if not r.stopped]
@@ -187,6 +249,17 @@ def stop_at_nan(losses: np.ndarray, step: int, results: Sequence[Trained]) -> No
         f"try a smaller learning_rate or gradient_clip=1",
         kept=results,
     )
+
+
+def check_device(device: str) -> None:
+    """Raise ConfigError unless torch can put a tensor there."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0].split(";")[0]
+        raise ConfigError(
+            f"device={device!r} cannot be used here ({reason}); pass 'cpu', or 'cuda' where torch finds a GPU"
+        ) from error
 
 
 def report(results: list[Trained], config: Config, step: int, speed: float) -> Report:

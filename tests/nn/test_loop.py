@@ -36,7 +36,9 @@ def feed(origins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 def made_loop(clip: float | None = None, decay: float = 0.0, **changes: float) -> TorchLoop:
-    return TorchLoop(made_network(**changes), make_head("mse", ()), feed, Descent(decay, clip))
+    return TorchLoop(
+        made_network(**changes), make_head("mse", ()), feed, Descent(decay, clip), seed=changes.get("seed", 0)
+    )
 
 
 @pytest.mark.parametrize(("clip", "decay"), [(None, 0.0), (0.05, 0.0), (None, 0.1), (0.05, 0.1)])

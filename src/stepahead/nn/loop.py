@@ -89,7 +89,9 @@ class TorchTeam:
 class TorchLoop:
     """One network with its optimizer. `run` takes steps, `loss` measures, `weights` and `state` give arrays out."""
 
-    def __init__(self, network: nn.Module, head: Head, feed: Feed, descent: Descent, device: str = "cpu") -> None:
+    def __init__(
+        self, network: nn.Module, head: Head, feed: Feed, descent: Descent, device: str = "cpu", *, seed: int = 0
+    ) -> None:
         self.network = network.to(device)
         self.head = head
         self.feed = feed
@@ -99,7 +101,8 @@ class TorchLoop:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=1e-3, weight_decay=descent.weight_decay, fused=device in ("cpu", "cuda")
         )
-        self.random = torch.get_rng_state()  # of its own: its dropout does not hang on who trains beside it
+        # Of its own: its dropout does not hang on who trains beside it.
+        self.random = torch.Generator().manual_seed(seed).get_state()
         self._kept: tuple[np.ndarray, list[tuple[Tensor, ...]]] | None = None
 
     def run(self, block: Sequence[np.ndarray], rates: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stepahead.errors import ConfigError
 from stepahead.nn.recurrent import GRU, LSTM, RNN
 
 
@@ -55,13 +56,25 @@ class Wrapped(nn.Module):
 
     def __init__(self, module: nn.Module, horizon: int, outputs: int) -> None:
         super().__init__()
+        if not isinstance(module, nn.Module):
+            raise ConfigError(f"network={module!r} must be a torch.nn.Module, from (N, window, inputs) to (N, horizon)")
         self.module = copy.deepcopy(module)  # fitting does not change the one that was given
         self.tail = nn.Parameter(torch.tensor(3.0))
         self.shape = (horizon, outputs)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
         """x [N, T, F] -> [N, H, O]; the context is not for a module that does not know of it."""
-        return self.module(x).reshape(len(x), *self.shape)
+        output = self.module(x)
+        horizon, numbers = self.shape
+        if (
+            not isinstance(output, Tensor)
+            or output.shape[:1] != x.shape[:1]
+            or output.numel() != x.shape[0] * horizon * numbers
+        ):
+            found = list(output.shape) if isinstance(output, Tensor) else f"a {type(output).__name__}"
+            each = f"{horizon}" if numbers == 1 else f"{horizon} * {numbers}"
+            raise ConfigError(f"network= gives {found} for windows {list(x.shape)}; it must give [N, {each}]")
+        return output.reshape(len(x), *self.shape)
 
 
 def make_cell(cell: str, n_features: int, hidden_size: int, num_layers: int, dropout: float) -> nn.RNNBase:
@@ -79,7 +92,7 @@ def call_wrapped(
     module: nn.Module, horizon: int, outputs: int
 ) -> Callable[[Mapping[str, np.ndarray], np.ndarray], np.ndarray]:
     """A user's module as a function: (weights by name, x [N, T, F]) -> [N, H, O], without gradients."""
-    wrapped = Wrapped(module, horizon, outputs).eval()
+    wrapped = Wrapped(module, horizon, outputs).cpu().eval()
 
     @torch.no_grad()
     def call(weights: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
