@@ -1,0 +1,350 @@
+"""The audit against planted defects, which it must find, and clean forecasts, where it must be silent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from evaluate_fakes import FakeModel
+
+import stepahead as sa
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError
+from stepahead.evaluate.audit import audit
+from stepahead.evaluate.baselines import BASELINES
+
+ROWS, H = 100, 2
+Values = np.ndarray
+Function = Callable[[Any, Any], Any]
+
+
+def table(season: bool = False) -> Panel:
+    """Two series of three inputs, all positive."""
+    rng = np.random.default_rng(5)
+    past = np.exp(0.1 * np.cumsum(rng.normal(size=(2 * ROWS, 3)), axis=0)) * [10.0, 1000.0, 50.0]
+    past[:, 2] += 20 * np.sin(2 * np.pi * np.arange(2 * ROWS) / 12) + 25 if season else 0
+    return Panel.from_arrays(past, ids=("a", "b"), offsets=[0, ROWS, 2 * ROWS], names=["open", "volume", "y"])
+
+
+PANEL = table()
+
+
+def on_each_series(rule: Callable[[Values, int], Any], steps: int = H, begin: int = 1) -> Function:
+    """forecast(table, cutoff) from a rule: (values [n, 3] of one series, place of the cutoff) -> its forecasts."""
+
+    def forecast(frame: pl.DataFrame, cutoff: int) -> pl.DataFrame:
+        parts = []
+        for (name,), part in frame.group_by(["unique_id"], maintain_order=True):
+            values = part.select("open", "volume", "y").to_numpy()
+            said = np.broadcast_to(rule(values, int(part["ds"].search_sorted(cutoff, "right")) - 1), (steps,))
+            ds = np.arange(cutoff + begin, cutoff + begin + steps)
+            parts.append(pl.DataFrame({"unique_id": [name] * steps, "ds": ds, "forecast": said.astype(float)}))
+        return pl.concat(parts)
+
+    return forecast
+
+
+def regression(x: Values, y: Values) -> Values:
+    return np.linalg.lstsq(np.column_stack([x, np.ones(len(x))]), y, rcond=None)[0]
+
+
+# Forecasts with a defect.  v: [n, 3] of one series, all rows, the target last; i: the row of the cutoff.
+
+
+def leaky_scaler(v: Values, i: int) -> float:
+    """The tutorial's: minimum and maximum of the whole column; the forecast is pulled to the middle of the range."""
+    low, high = v[:, 2].min(), v[:, 2].max()
+    return low + (0.9 * (v[i, 2] - low) / (high - low) + 0.05) * (high - low)
+
+
+def standardised_by_all(v: Values, i: int) -> float:
+    return v[i, 2] + 0.1 * (v[:, 2].mean() - v[i, 2])
+
+
+def shifted_target(v: Values, i: int) -> float:
+    return 0.5 * v[i, 2] + 0.5 * v[i + 1, 2]
+
+
+def shifted_input(v: Values, i: int) -> float:
+    """Tomorrow's volume, out of a join that is off by one."""
+    return v[i, 2] * (1 + 1e-6 * v[i + 1, 1])
+
+
+def centred_smoothing(v: Values, i: int) -> float:
+    return v[i - 2 : i + 3, 2].mean()
+
+
+def difference_fitted_on_all(v: Values, i: int) -> float:
+    """Detrended by a line through the whole series, tested rows included."""
+    slope, level = np.polyfit(np.arange(len(v)), v[:, 2], 1)
+    return level + slope * (i + 1) + 0.9 * (v[i, 2] - level - slope * i)
+
+
+def shuffled_split(v: Values, i: int) -> float:
+    """Trained on a random 70 % of all rows instead of the first 70 %."""
+    chosen = np.random.default_rng(0).permutation(len(v) - 1)[: int(0.7 * len(v))]
+    return float(regression(v[chosen], v[chosen + 1, 2]) @ [*v[i], 1])
+
+
+def filled_from_behind(v: Values, i: int) -> float:
+    y = v[:, 2]
+    following = np.flatnonzero(~np.isnan(y) & (np.arange(len(y)) >= i))
+    return float(y[following[0]])
+
+
+def interpolated_over_the_cutoff(v: Values, i: int) -> float:
+    y, rows = v[:, 2], np.arange(len(v))
+    known = ~np.isnan(y)
+    return float(np.interp(i, rows[known], y[known]))
+
+
+def dropped_newest_row(v: Values, i: int) -> float:
+    return v[i - 3 : i, 2].mean()
+
+
+def dropped_newest_row_in_training_too(v: Values, i: int) -> float:
+    """An autoregression whose window ends a row too early: the newest row acts through the fit alone."""
+    y = v[: i + 1, 2]
+    lags = np.column_stack([y[1:-2], y[:-3]])
+    return float(regression(lags, y[3:]) @ [y[-2], y[-3], 1])
+
+
+def direct_shift(v: Values, i: int) -> list[float]:
+    """Direct multi-step by shifting the inputs: the first of 12 forecasts knows nothing of the newest 11 rows."""
+    return [v[i - 11, 2] + 0.5 * (v[i - 12, 2] - v[i - 13, 2])] * H
+
+
+def constant(v: Values, i: int) -> float:
+    return 42.0
+
+
+def forgotten_column(v: Values, i: int) -> float:
+    return v[i, 2] + 0.3 * (v[i, 0] - v[i - 1, 0])
+
+
+def unseeded(v: Values, i: int) -> float:
+    return v[i, 2] + np.random.default_rng().normal()
+
+
+def the_last_row_of_the_table(v: Values, i: int) -> float:
+    """The cutoff forgotten: the forecast goes on from the end of the table."""
+    return float(v[-1, 2])
+
+
+PLANTED: dict[str, tuple[Callable[[Values, int], Any], str, str]] = {
+    "leaky scaler": (leaky_scaler, "later rows", "a scaler or another statistic"),
+    "standardised by all rows": (standardised_by_all, "later rows", "a scaler or another statistic"),
+    "shifted target": (shifted_target, "later rows", "shifted the wrong way"),
+    "shifted input": (shifted_input, "later rows", "shifted the wrong way"),
+    "centred smoothing": (centred_smoothing, "later rows", "smoothing centred"),
+    "test-fitted differencing": (difference_fitted_on_all, "later rows", "fitted on the whole table"),
+    "shuffled time": (shuffled_split, "later rows", "a split that shuffles rows in time"),
+    "filled from behind": (filled_from_behind, "gaps", "filled backwards"),
+    "interpolated over the cutoff": (interpolated_over_the_cutoff, "gaps", "joined to values after the cutoff"),
+    "dropped newest row": (dropped_newest_row, "recency", "the newest rows dropped"),
+    "dropped newest row, trained": (dropped_newest_row_in_training_too, "recency", "the newest rows dropped"),
+    "direct multi-step shift": (direct_shift, "recency", "direct multi-step shift"),
+    "constant": (constant, "recency", "a constant forecast"),
+    "forgotten column": (forgotten_column, "columns", "an input dropped"),
+    "unseeded": (unseeded, "determinism", "without a fixed seed"),
+    "cutoff forgotten": (the_last_row_of_the_table, "later rows", "whole table"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PLANTED))
+def test_a_planted_defect_is_found_with_its_cause(name: str) -> None:
+    rule, check, cause = PLANTED[name]
+    found = audit(on_each_series(rule), PANEL, horizon=H)
+    assert not found.ok
+    checks = [f.check for f in found.findings]
+    if name == "cutoff forgotten":  # which also means that no known row counts
+        assert checks.pop() == "recency"
+    assert checks == [check], str(found)
+    assert cause in found.findings[0].cause, str(found)
+
+
+def test_forecasts_that_begin_a_row_late_are_found() -> None:
+    found = audit(on_each_series(lambda v, i: v[i, 2], begin=2), PANEL, horizon=H)
+    assert [f.check for f in found.findings] == ["times"]
+    assert "the first forecast of series 'a' after 76 is for 78, not 77" in found.findings[0].evidence
+
+
+class Module(torch.nn.Module):
+    """A window to H steps: a recurrent cell, a layer on its last output, and one more in between."""
+
+    def __init__(self, cell: str = "GRU", between: torch.nn.Module | None = None) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            self.cell = getattr(torch.nn, cell)(3, 8, batch_first=True)
+            self.between = between or torch.nn.Identity()
+            self.head = torch.nn.Linear(8, H)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.between(self.cell(x)[0][:, -1]))
+
+
+class Blind(Module):
+    """Loses the newest row, or a column, on the way in."""
+
+    def __init__(self, rows: slice = slice(None), columns: tuple[float, ...] = (1, 1, 1)) -> None:
+        super().__init__()
+        self.rows, self.columns = rows, torch.tensor(columns)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x[:, self.rows] * self.columns)
+
+
+class ScaledOverTheBatch(Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward((x - x.mean(dim=0)) / (x.std(dim=0) + 1))
+
+
+MODULES: dict[str, tuple[torch.nn.Module, str]] = {
+    "dropout left on": (Module(between=torch.nn.Dropout(0.5)).train(), "neighbours"),
+    "batch normalisation left on": (Module(between=torch.nn.BatchNorm1d(8)).train(), "neighbours"),
+    "newest row cut off": (Blind(rows=slice(0, -1)), "recency"),
+    "a column multiplied by nothing": (Blind(columns=(1, 0, 1)), "columns"),
+    "every input but the target lost": (Blind(columns=(0, 0, 1)), "columns"),
+    "scaled over the batch": (ScaledOverTheBatch(), "neighbours"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_defect_of_a_module_is_found(name: str) -> None:
+    module, check = MODULES[name]
+    found = audit(module, PANEL, window=10)
+    assert check in [f.check for f in found.findings], str(found)
+
+
+class Peeking(FakeModel):
+    """A model of the right surface whose forecast scales by the whole panel."""
+
+    def forecast(self, panel: Panel, origins: np.ndarray, *, level=()):
+        found = super().forecast(panel, origins, level=level)
+        found.mean[:] += 0.01 * panel.y.max()
+        return found
+
+
+def test_a_model_that_looks_at_the_whole_panel_is_found() -> None:
+    found = audit(Peeking(slope=0.3), PANEL)
+    assert [f.check for f in found.findings] == ["later rows"]
+    assert "a scaler or another statistic" in found.findings[0].cause
+
+
+# Clean ones.
+
+
+def of_baseline(name: str, season: int | None = None) -> Function:
+    def rule(v: Values, i: int) -> Values:
+        return BASELINES[name](Panel.from_arrays(v[: i + 1, 2]), np.array([i]), H, season)[0]
+
+    return on_each_series(rule)
+
+
+def autoregression(v: Values, i: int) -> list[float]:
+    y, said = v[: i + 1, 2], []
+    weights = regression(np.column_stack([y[1:-1], y[:-2]]), y[2:])
+    last, before = y[-1], y[-2]
+    for _ in range(H):
+        last, before = float(weights @ [last, before, 1]), last
+        said.append(last)
+    return said
+
+
+def vector_autoregression(v: Values, i: int) -> float:
+    known = v[: i + 1]
+    return float(regression(known[:-1], known[1:, 2]) @ [*known[-1], 1])
+
+
+def properly_scaled(v: Values, i: int) -> float:
+    known = v[: i + 1, 2]
+    low, high = known.min(), known.max()
+    return low + (0.9 * (v[i, 2] - low) / (high - low) + 0.05) * (high - low)
+
+
+def smoothed(v: Values, i: int) -> float:
+    weights = 0.6 ** np.arange(i + 1)
+    return float((v[i::-1, 2] * weights).sum() / weights.sum())
+
+
+def seeded_noise(v: Values, i: int) -> float:
+    return v[i, 2] + np.random.default_rng(3).normal()
+
+
+def seasonal_mean(v: Values, i: int) -> float:
+    return float(v[i - 11 :: -12, 2].mean())
+
+
+CLEAN: dict[str, Any] = {
+    "naive": of_baseline("naive"),
+    "drift": of_baseline("drift"),
+    "window mean": of_baseline("window_mean"),
+    "seasonal naive of 12": of_baseline("seasonal_naive", 12),
+    "seasonal naive of 7": of_baseline("seasonal_naive", 7),
+    "seasonal mean": on_each_series(seasonal_mean),
+    "mean of all": on_each_series(lambda v, i: v[: i + 1, 2].mean()),
+    "autoregression": on_each_series(autoregression),
+    "vector autoregression": on_each_series(vector_autoregression),
+    "scaled by the past": on_each_series(properly_scaled),
+    "exponential smoothing": on_each_series(smoothed),
+    "seeded noise": on_each_series(seeded_noise),
+    "median of a week": on_each_series(lambda v, i: float(np.median(v[i - 6 : i + 1, 2]))),
+    "module RNN": Module("RNN").eval(),
+    "module LSTM": Module("LSTM").eval(),
+    "module GRU": Module("GRU"),
+    "module with dropout, evaluated": Module(between=torch.nn.Dropout(0.5)).eval(),
+    "module with batch normalisation, evaluated": Module(between=torch.nn.BatchNorm1d(8)).eval(),
+    "module with a layer norm": Module(between=torch.nn.LayerNorm(8)),
+    "classic": sa.Forecaster(recipe="classic", max_steps=5),
+    "price": sa.Forecaster(recipe="price", max_steps=20, patience=2, check_every=10),
+    "panel": sa.Forecaster(recipe="panel", window=12, horizon=H, max_steps=5, hidden_size=4),
+    "mask": sa.Forecaster(recipe="classic", missing="mask", max_steps=3),
+    "quantile": sa.Forecaster(recipe="classic", head="quantile", max_steps=3, horizon=H),
+    "fitted before": sa.Forecaster(recipe="classic", max_steps=3, holdout=None),
+    "fake": FakeModel(slope=0.3, shift=True),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CLEAN))
+def test_nothing_is_found_in_a_clean_forecast(name: str) -> None:
+    panel = table(season="season" in name)
+    found = audit(CLEAN[name], panel, horizon=H, window=10 if isinstance(CLEAN[name], torch.nn.Module) else None)
+    assert found.ok, str(found)
+    assert set(found.measurements) == {"echo", "rmse_to_previous", "rmse_to_next"}
+    assert {"determinism", "later rows", "recency", "columns"} <= set(found.asked)
+
+
+def test_the_echo_is_measured_and_is_no_finding() -> None:
+    found = audit(of_baseline("naive"), PANEL, horizon=1)
+    assert found.ok
+    assert found.measurements["echo"] is True
+    assert found.measurements["rmse_to_previous"] == 0
+
+
+def test_what_cannot_be_audited_is_one_clear_line() -> None:
+    with pytest.raises(ConfigError, match="cannot forecast with a int"):
+        audit(3, PANEL)
+    with pytest.raises(ConfigError, match="a torch module needs window="):
+        audit(Module(), PANEL)
+    with pytest.raises(ConfigError, match="cutoff=100 has no rows before or after it"):
+        audit(of_baseline("naive"), PANEL, cutoff=100)
+
+
+def test_tables_of_pandas_with_other_names_are_handed_over_as_they_are() -> None:
+    import pandas as pd
+
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    frame = pd.DataFrame({"shop": "x", "day": days, "sold": np.arange(60.0) % 7 + np.arange(60) / 10})
+    panel = sa.read(frame, series="shop", time="day", target="sold")
+    seen: list[Any] = []
+
+    def forecast(given: pd.DataFrame, cutoff: Any) -> pd.DataFrame:
+        seen.append((list(given.columns), type(cutoff)))
+        last = given[given["day"] <= cutoff].groupby("shop").tail(1)
+        return pd.DataFrame({"shop": last["shop"], "day": last["day"] + pd.Timedelta(days=1), "forecast": last["sold"]})
+
+    assert audit(forecast, panel).ok
+    assert seen[0] == (["shop", "day", "sold"], pd.Timestamp)
