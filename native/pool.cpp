@@ -30,85 +30,95 @@ inline void relax() {
 #endif
 }
 
-// About 50 microseconds: longer than the gap between two calls of a training loop, shorter than anyone notices.
+// Some 50 microseconds: longer than the gap between two calls of a training loop, shorter than anyone notices.
 constexpr int spins = 1500;
 
 thread_local bool inside_task = false;
 
 class Pool {
 public:
-    void run(long count, int threads, Task task, void* context) {
+    void run(std::uint32_t count, int threads, Task task, void* context) {
         grow(threads - 1);
         task_ = task;
         context_ = context;
         count_ = count;
-        next_.store(0, std::memory_order_relaxed);
-        running_.store(threads - 1, std::memory_order_relaxed);
+        done_.store(0, std::memory_order_relaxed);
+        const Word round = (word_.load(std::memory_order_relaxed) >> 48) + 1;
         {
             // The lock orders the new round against a worker that is about to sleep.
             std::lock_guard<std::mutex> lock(mutex_);
-            const Round last = round_.load(std::memory_order_relaxed);
-            round_.store(((last >> 16) + 1) << 16 | static_cast<Round>(threads - 1), std::memory_order_release);
+            word_.store(round << 48 | static_cast<Word>(threads - 1) << 32 | count, std::memory_order_release);
         }
         if (sleeping_.load(std::memory_order_acquire) > 0) wake_.notify_all();
         work();
-        for (int i = 0; running_.load(std::memory_order_acquire) != 0; ++i)
-            if (i < spins * 20)
-                relax();
-            else
-                std::this_thread::yield();
+        // Tasks are waited for, not workers: one that the system never let run holds nobody up.
+        for (int i = 0; i < spins; ++i) {
+            if (done_.load(std::memory_order_acquire) == count) return;
+            relax();
+        }
+        std::unique_lock<std::mutex> lock(mutex_);
+        waiting_.store(true);
+        finished_.wait(lock, [&] { return done_.load() == count; });
+        waiting_.store(false);
     }
 
     std::mutex busy;
 
 private:
-    // A counter, and below it how many workers take part: read in one piece, so that a worker that comes late to a
-    // round without it cannot mistake itself for a helper of the next.
-    using Round = std::uint64_t;
+    // The round (16 bits), its helpers (16) and the tasks left to take (32), in one piece: whoever takes a task has the
+    // round that the task is of, and the round lasts until the task is done.
+    using Word = std::uint64_t;
 
     void grow(int helpers) {
-        while (workers_ < helpers) {
+        for (; workers_ < helpers; ++workers_)
             // Detached: at exit, or after a fork, nobody is left to join them.
-            std::thread(&Pool::loop, this, workers_, round_.load()).detach();
-            ++workers_;
-        }
+            std::thread(&Pool::loop, this, workers_, word_.load()).detach();
     }
 
-    void loop(int rank, Round seen) {
+    void loop(int rank, Word seen) {
         inside_task = true;
         for (;;) {
             seen = wait(seen);
-            if (rank >= static_cast<int>(seen & 0xFFFF)) continue;
-            work();
-            running_.fetch_sub(1, std::memory_order_release);
+            if (rank < static_cast<int>(seen >> 32 & 0xFFFF)) work();
         }
     }
 
-    Round wait(Round seen) {
+    Word wait(Word seen) {
+        const auto changed = [&] { return word_.load(std::memory_order_acquire) >> 48 != seen >> 48; };
         for (int i = 0; i < spins; ++i) {
-            const Round now = round_.load(std::memory_order_acquire);
-            if (now != seen) return now;
+            if (changed()) return word_.load(std::memory_order_acquire);
             relax();
         }
         std::unique_lock<std::mutex> lock(mutex_);
         sleeping_.fetch_add(1, std::memory_order_release);
-        wake_.wait(lock, [&] { return round_.load(std::memory_order_acquire) != seen; });
+        wake_.wait(lock, changed);
         sleeping_.fetch_sub(1, std::memory_order_release);
-        return round_.load(std::memory_order_acquire);
+        return word_.load(std::memory_order_acquire);
     }
 
     void work() {
-        for (long i = next_.fetch_add(1); i < count_; i = next_.fetch_add(1)) task_(context_, i);
+        Word word = word_.load(std::memory_order_acquire);
+        while ((word & 0xFFFFFFFF) != 0) {
+            if (!word_.compare_exchange_weak(word, word - 1, std::memory_order_acq_rel)) continue;
+            const std::uint32_t count = count_;
+            task_(context_, static_cast<long>(count) - static_cast<long>(word & 0xFFFFFFFF));
+            if (done_.fetch_add(1) + 1 == count && waiting_.load()) {
+                std::lock_guard<std::mutex> lock(mutex_);
+                finished_.notify_one();
+            }
+            word = word_.load(std::memory_order_acquire);
+        }
     }
 
     std::mutex mutex_;
-    std::condition_variable wake_;
-    std::atomic<Round> round_{0};
-    std::atomic<int> sleeping_{0}, running_{0};
-    std::atomic<long> next_{0};
+    std::condition_variable wake_, finished_;
+    std::atomic<Word> word_{0};
+    std::atomic<int> sleeping_{0};
+    std::atomic<bool> waiting_{false};
+    std::atomic<std::uint32_t> done_{0};
     Task task_ = nullptr;
     void* context_ = nullptr;
-    long count_ = 0;
+    std::uint32_t count_ = 0;
     int workers_ = 0;
 };
 
@@ -152,12 +162,13 @@ struct Block {
 void run_tasks(long count, int threads, Task task, void* context) {
     if (threads <= 0) threads = default_threads();
     if (threads > count) threads = static_cast<int>(count);
-    if (threads > 1 && !inside_task) {
+    if (threads > 1024) threads = 1024;
+    if (threads > 1 && count < (1L << 31) && !inside_task) {
         Pool& shared = pool();
         std::unique_lock<std::mutex> lock(shared.busy, std::try_to_lock);
         if (lock.owns_lock()) {
             inside_task = true;
-            shared.run(count, threads, task, context);
+            shared.run(static_cast<std::uint32_t>(count), threads, task, context);
             inside_task = false;
             return;
         }
