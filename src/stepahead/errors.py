@@ -60,5 +60,7 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError as error:
-        package = module.split(".")[0]
+        package = (error.name or module).split(".")[0]  # of stepahead.train it is torch that is absent
+        if package == "stepahead":
+            raise
         raise MissingExtraError(f"{purpose} needs {package}: pip install 'stepahead[{extra}]'") from error
