@@ -21,6 +21,7 @@ __all__ = ["LOSSES", "Fitted", "Fleet", "FleetTeam", "Member", "Shape", "Windows
 
 Array = np.ndarray
 
+ORDER_LIMIT = 1 << 22  # window numbers handed over in one call: memory must not grow with steps times windows
 NAMES = dict(
     zip(
         PARTS,
@@ -256,24 +257,26 @@ class FleetTeam:
 
     def run(self, blocks: Sequence[Sequence[Array] | None], rates: Array) -> Array:
         """K steps of each network: blocks M x K x [B] origins (None: not this one), rates [K] -> losses [M, K]."""
-        widest = max((len(batch) for block in blocks if block is not None for batch in block), default=0)
-        order = np.full((len(rates), len(blocks), widest), -1, np.int64)
-        for m, block in enumerate(blocks):
-            last: tuple[Array | None, Array] = (None, np.empty(0, np.int64))
-            for k, batch in enumerate(block or ()):
-                if batch is not last[0]:  # a full batch is the same array at every step
-                    last = (batch, self._windows(m, batch))
-                order[k, m, : len(batch)] = last[1]
-        going = np.array([block is not None for block in blocks])
-        losses = self.fleet.run(order, rates[:, None] * going)
-        return np.where(going, losses, np.nan).T.astype(np.float64)
+        losses = np.full((len(blocks), len(rates)), np.nan)
+        for group, size in by_size({m: len(block[0]) for m, block in enumerate(blocks) if block is not None}):
+            going = np.isin(np.arange(len(blocks)), group)
+            at_once = max(1, ORDER_LIMIT // (len(blocks) * size))
+            for first in range(0, len(rates), at_once):
+                part = slice(first, first + at_once)
+                order = np.full((len(rates[part]), len(blocks), size), -1, np.int64)
+                for m in group:
+                    order[:, m] = self._windows(m, (blocks[m] or ())[part])
+                losses[going, part] = self.fleet.run(order, rates[part, None] * going).T[going]
+        return losses
 
     def losses(self, origins: Mapping[int, Array]) -> list[float]:
         """The mean loss of these networks over some windows, without a step."""
-        order = np.full((len(self._rest), max(map(len, origins.values()), default=0)), -1, np.int64)
-        for m, wanted in origins.items():
-            order[m, : len(wanted)] = self._windows(m, wanted)
-        found = self.fleet.losses(order)
+        found = np.zeros(len(self._rest))
+        for group, size in by_size({m: len(wanted) for m, wanted in origins.items()}):
+            order = np.full((len(self._rest), size), -1, np.int64)
+            for m in group:
+                order[m] = self._windows(m, [origins[m]])[0]
+            found[group] = self.fleet.losses(order)[group]
         return [float(found[m]) for m in origins]
 
     def weights(self, m: int) -> Arrays:
@@ -294,9 +297,12 @@ class FleetTeam:
         """Put back what `state` gave."""
         self.fleet.moments[:, m], self.fleet.taken[m] = state["moments"], state["taken"][0]
 
-    def _windows(self, m: int, origins: Array) -> Array:
+    def _windows(self, m: int, batches: Sequence[Array]) -> Array:
+        """The numbers of a member's windows by their origins: K x [B] -> [K, B]."""
         known, first = self._places[m]
-        return first + np.searchsorted(known, origins)
+        if all(batch is batches[0] for batch in batches):  # a full batch is the same array at every step
+            return np.repeat(first + np.searchsorted(known, batches[0])[None], len(batches), axis=0)
+        return first + np.searchsorted(known, np.stack(batches))
 
 
 def join(members: Sequence[Member], steps: int) -> tuple[Windows, list[tuple[Array, int]]]:
@@ -312,6 +318,14 @@ def join(members: Sequence[Member], steps: int) -> tuple[Windows, list[tuple[Arr
     windows = Windows(rows, np.concatenate(starts), steps, targets, weights, scales)
     places = {id(m): (m.origins, int(first)) for m, first in zip(apart, first_window[:-1], strict=True)}
     return windows, [places[id(member)] for member in members]
+
+
+def by_size(sizes: Mapping[int, int]) -> list[tuple[list[int], int]]:
+    """Members with batches of one size together, and that size: a padded batch would differ in its last bits."""
+    found: dict[int, list[int]] = {}
+    for m, size in sizes.items():
+        found.setdefault(size, []).append(m)
+    return [(group, size) for size, group in found.items()]
 
 
 def start(shape: Shape, seeds: Sequence[int]) -> Array:
