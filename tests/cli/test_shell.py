@@ -166,6 +166,20 @@ def test_ctrl_c_ends_with_130_and_one_line(
     assert run(capsys, "fit", goog, "-o", "m.safetensors", status=130) == "stopped\n"
 
 
+def test_a_mistake_of_the_program_is_one_line_too(
+    goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_(*_: object, **__: object) -> None:
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr("stepahead.data.read.read", break_)
+    said = run(capsys, "fit", goog, "-o", "m.safetensors", status=1)
+    assert said == "error: a mistake of stepahead's own, RuntimeError: two lines (STEPAHEAD_TRACEBACK=1 says where)\n"
+    monkeypatch.setenv("STEPAHEAD_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="two"):
+        app(["fit", str(goog), "-o", "m.safetensors"])
+
+
 def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     code = "from stepahead.cli import main; main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]

@@ -1,5 +1,9 @@
-"""How every command ends.  Exit status 0; 2 with one line on stderr for what the user can mend; 130 when stopped."""
+"""How every command ends.  Exit status 0; 2 with one line on stderr for what the user can mend; 130 when stopped.
 
+A mistake of the program's own is one line too, with status 1; STEPAHEAD_TRACEBACK=1 shows where it is.
+"""
+
+import os
 import re
 import sys
 import warnings
@@ -36,6 +40,12 @@ class Shell(TyperGroup):
             fail(as_options(str(error), options_of(ctx)), 2)
         except KeyboardInterrupt:
             fail("stopped", 130)
+        except (typer.Exit, typer.Abort, UsageError, BrokenPipeError):
+            raise
+        except Exception as error:
+            if os.environ.get("STEPAHEAD_TRACEBACK"):
+                raise
+            fail(f"a mistake of stepahead's own, {type(error).__name__}: {error} (STEPAHEAD_TRACEBACK=1 says where)", 1)
 
 
 def fail(message: str, status: int) -> NoReturn:
