@@ -2,12 +2,13 @@
 
     python benchmarks/symbols.py DATA [--only names|shakespeare|helpdesk|hdfs|speed|generation] [--json FILE]
 
-DATA is a folder with names_*.txt, tinyshakespeare_*.txt, helpdesk_events.csv.gz and hdfs_sessions_*.txt.  Every model is
-SymbolModel() as it comes, but for `tokens`. Each line prints a bar and whether it was reached; the exit status is 1 if
-one was not.
+DATA is a folder with names_*.txt, tinyshakespeare_*.txt, helpdesk_events.csv.gz and hdfs_sessions_*.txt.  Every
+model is SymbolModel() as it comes, but for `tokens`. Each line prints a bar and whether it was reached; the exit status
+is 1 if one was not.
 """
 
 import argparse
+import itertools
 import json
 import platform
 import statistics
@@ -65,7 +66,9 @@ def main() -> int:
 def names(data: Path) -> Iterator[Line]:
     """A name a line, its end included; the validation file stops the training, the test file is scored."""
     train = read_corpus(data / "names_train.txt", lines=True)
-    valid, test = (read_corpus(data / f"names_{part}.txt", lines=True, vocabulary=train.vocabulary) for part in ("val", "test"))
+    valid, test = (
+        read_corpus(data / f"names_{part}.txt", lines=True, vocabulary=train.vocabulary) for part in ("val", "test")
+    )
     model, seconds = fitted(sa.SymbolModel(), train, valid)
     scores = model.evaluate(test)
     yield Line("names: test nats a symbol, end included", scores.nats, "<=", 2.00, str(scores.verdict))
@@ -90,17 +93,20 @@ def helpdesk(data: Path) -> Iterator[Line]:
     test = events.part(cut, events.n_sequences)
     scores = model.evaluate(test, skip=2, end=False)
     counted = next(iter(scores.baselines.values()))
-    note = f"given that the case goes on; {scores.verdict.baseline} {counted['top1']:.4f}, macro F1 {scores.macro_f1:.3f}"
-    yield Line("helpdesk: next activity, accuracy", scores.top1, ">=", 0.71, note)
     hits, told = end_may_be_said(model, test)
-    yield Line("helpdesk: the same, were END said too", hits, ">=", 0.71, f"n-gram {told:.4f}; LSTM with times, published, .712")
+    note = (
+        f"given that the case goes on; {scores.verdict.baseline} {counted['top1']:.4f}, macro F1 {scores.macro_f1:.3f}"
+    )
+    note += (
+        f"; were END an answer too: {hits:.4f}, {scores.verdict.baseline} {told:.4f} (published LSTM with times .712)"
+    )
+    yield Line("helpdesk: next activity, accuracy", scores.top1, ">=", 0.71, note)
 
 
 def end_may_be_said(model: sa.SymbolModel, test: Corpus) -> tuple[float, float]:
     """Accuracy of the network and of n-grams where END may be the (wrong) answer, as the literature counts."""
     from stepahead.runtime.symbols import tell
 
-    inputs, targets, offsets = test.steps()
     test = read_corpus(test, vocabulary=model.vocabulary_)
     inputs, targets, offsets = test.steps()
     place = np.arange(len(inputs)) - np.repeat(offsets[:-1], np.diff(offsets))
@@ -118,23 +124,33 @@ def hdfs(data: Path) -> Iterator[Line]:
     scores = model.evaluate(valid, skip=10, end=False)
     yield Line("hdfs: next key after ten, top-1", scores.top1, ">=", 0.915, described(model))
     f1, alarms = zip(*(planted(model, valid, seed) for seed in range(20)), strict=True)
-    note = f"20 draws of faults, {min(f1):.3f} to {max(f1):.3f}"
+    note = f"20 draws, {min(f1):.3f} to {max(f1):.3f}"
     yield Line("hdfs: planted faults, F1 at 2 % false alarms", float(np.mean(f1)), ">=", 0.9, note)
     off = abs(100 * float(np.mean(alarms)) - 2.0)
-    yield Line("hdfs: false alarms, points off the 2 % asked", off, "<=", 1.0, f"found {np.mean(alarms):.2%}")
+    note = f"found {np.mean(alarms):.2%}, {min(alarms):.2%} to {max(alarms):.2%}"
+    yield Line("hdfs: false alarms, points off the 2 % asked", off, "<=", 1.0, note)
 
 
 def planted(model: sa.SymbolModel, corpus: Corpus, seed: int) -> tuple[float, float]:
-    """F1 and the share of false alarms, where every second session got one fault."""
+    """F1 and the share of false alarms: half of the sessions calibrate; of the rest every second one got a fault."""
     rng = np.random.default_rng(seed)
-    sessions = [corpus.codes[a:b].tolist() for a, b in zip(corpus.offsets[:-1], corpus.offsets[1:], strict=True)]
+    sessions = [corpus.codes[a:b].tolist() for a, b in itertools.pairwise(corpus.offsets)]
     order = rng.permutation(len(sessions))
-    faulty = np.arange(len(sessions)) % 2 == 1
-    mixed = [fault(sessions[s], s % 3, rng, model) if bad else sessions[s] for s, bad in zip(order, faulty, strict=True)]
-    names = [[model.vocabulary_.name(code) for code in session] for session in mixed]
-    alarm = model.anomalies(names, false_alarms=0.02).alarm
+    clean, rest = order[: len(order) // 2], order[len(order) // 2 :]
+    faulty = np.arange(len(rest)) % 2 == 1
+    mixed = [
+        fault(sessions[s], i // 2 % 3, rng, model) if bad else sessions[s]
+        for i, (s, bad) in enumerate(zip(rest, faulty, strict=True))
+    ]
+    model.calibrate(named(model, [sessions[s] for s in clean]))
+    alarm = model.anomalies(named(model, mixed), false_alarms=0.02).alarm
     right = int((alarm & faulty).sum())
     return 2 * right / (int(alarm.sum()) + int(faulty.sum())), float(alarm[~faulty].mean())
+
+
+def named(model: sa.SymbolModel, sessions: list[list[int]]) -> Corpus:
+    lines = [model.vocabulary_.join(session) for session in sessions]
+    return read_corpus(lines, vocabulary=model.vocabulary_)
 
 
 def fault(session: list[int], kind: int, rng: np.random.Generator, model: sa.SymbolModel) -> list[int]:
@@ -197,17 +213,15 @@ def generation(data: Path) -> Iterator[Line]:
     for cell in ("gru", "lstm"):
         model = sa.SymbolModel(cell=cell, hidden_size=128, epochs=1).fit(text)
         network = SymbolNetwork(model.shape_)
-        network.cell = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell](
-            model.shape_.embedding, 128, batch_first=True
-        )
+        network.cell = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell](model.shape_.embedding, 128, batch_first=True)
         network.load_state_dict({name: torch.as_tensor(w) for name, w in model.weights_.items()})
         start = int(model.vocabulary_.encode("F")[0])
         theirs = [model.vocabulary_.name(code) for code in stepped(network, start, 300)]
         assert model.complete("F", 300) == "F" + "".join(theirs)
         ratios, rates = [], []
         for _ in range(5):
-            ours = clock(lambda: model.complete("F", 4000))
-            other = clock(lambda: stepped(network, start, 1000))
+            ours = clock(model.complete, "F", 4000)
+            other = clock(stepped, network, start, 1000)
             ratios.append((other / 1000) / (ours / 4000))
             rates.append(4000 / ours)
         note = f"{statistics.median(rates):,.0f} characters/s, least {min(ratios):.1f}x"
@@ -226,9 +240,9 @@ def stepped(network: SymbolNetwork, code: int, length: int) -> list[int]:
     return codes
 
 
-def clock(call: Callable[[], Any]) -> float:
+def clock(call: Callable[..., Any], *arguments: Any) -> float:
     start = time.perf_counter()
-    call()
+    call(*arguments)
     return time.perf_counter() - start
 
 

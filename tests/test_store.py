@@ -146,26 +146,20 @@ def test_an_absent_file_a_folder_and_a_pipe_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_huge_declared_size_costs_no_memory(tmp_path: Path) -> None:
-    header = (
-        b'{"__metadata__":{"program":"stepahead","format":"1","config":"{}","sha256":"' + b"0" * 64 + b'"},'
-    )
+    header = b'{"__metadata__":{"program":"stepahead","format":"1","config":"{}","sha256":"' + b"0" * 64 + b'"},'
     header += b'"w":{"dtype":"F64","shape":[1000000000000],"data_offsets":[0,8000000000000]}}'
     (tmp_path / "m").write_bytes(len(header).to_bytes(8, "little") + header)
     assert "header says" in refusal(tmp_path / "m")
 
 
 @pytest.mark.parametrize("config", [{"f": object()}, {"rate": float("nan")}, {1j: 2}])
-def test_a_configuration_that_json_cannot_hold_is_refused_before_writing(
-    tmp_path: Path, config: dict
-) -> None:
+def test_a_configuration_that_json_cannot_hold_is_refused_before_writing(tmp_path: Path, config: dict) -> None:
     with pytest.raises(ConfigError, match="JSON"):
         store.save(tmp_path / "m", {}, config)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "array", [np.array(["a"]), np.array([object()]), np.array([1j]), np.ones(2, np.float16)]
-)
+@pytest.mark.parametrize("array", [np.array(["a"]), np.array([object()]), np.array([1j]), np.ones(2, np.float16)])
 def test_a_dtype_that_the_file_cannot_hold_is_refused(tmp_path: Path, array: np.ndarray) -> None:
     with pytest.raises(ConfigError, match="tensor 'w'"):
         store.save(tmp_path / "m", {"w": array}, {})
@@ -292,9 +286,7 @@ for kill in range(200):
 
 
 def test_a_model_killed_two_hundred_times_while_being_overwritten_always_loads(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", SAVER + KILLER, str(tmp_path / "m")], capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", SAVER + KILLER, str(tmp_path / "m")], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     store.save(tmp_path / "m", {}, {})
     assert [file.name for file in tmp_path.iterdir()] == ["m"]

@@ -108,7 +108,8 @@ def judge_symbols(
     offsets: [S+1] starts of the sequences, which are resampled whole; one text is resampled in blocks of 500 steps.
     name: of the network, such as "GRU". order: of the n-grams.
     """
-    difference, counts = _by_unit(told.surprise - baseline.surprise, offsets, asked)
+    differences = np.where(asked, told.surprise, 0) - np.where(asked, baseline.surprise, 0)
+    difference, counts = _by_unit(differences, offsets, asked)
     p_value, interval = paired_bootstrap(difference, counts, seed=seed)
     ours, theirs = (float(one.surprise[asked].mean()) for one in (told, baseline))
     skill = 1 - ours / theirs if theirs > 0 else 0.0

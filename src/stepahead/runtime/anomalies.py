@@ -56,7 +56,9 @@ def sequence_scores(told: Told, offsets: Array) -> Array:
     What is out of place shows at once and again one symbol later; one surprise alone is often only rare.
     """
     parts = np.split(told.surprise / np.log(2), offsets[1:-1])
-    return np.array([float(np.partition(part, -2)[-2:].sum()) if len(part) > 1 else float(part.sum()) for part in parts])
+    return np.array(
+        [float(np.partition(part, -2)[-2:].sum()) if len(part) > 1 else float(part.sum()) for part in parts]
+    )
 
 
 def conformal_level(clean: Array, false_alarms: float) -> float:

@@ -1,0 +1,165 @@
+"""`stepahead symbols`: every command, standard input, and one clear line for bad input."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stepahead.cli import app
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in an empty folder -> exit status, stdout, stderr."""
+
+    def call(*words: Any, stdin: str | bytes = "") -> tuple[int, str, str]:
+        content = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), "utf-8"))
+        with pytest.raises(SystemExit) as ended:
+            app(["symbols", *map(str, words)], prog_name="stepahead")
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err  # type: ignore[return-value]
+
+    monkeypatch.chdir(tmp_path)
+    return call
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """word, lines and desk: a text, sequences and events."""
+    import stepahead as sa
+
+    folder = tmp_path_factory.mktemp("models")
+    sa.SymbolModel(cell="rnn", hidden_size=2).fit("hello").save(folder / "word")
+    names = ["anna", "hannah", "ann", "nan", "hanna"] * 24
+    sa.SymbolModel(hidden_size=12, epochs=8).fit(names).save(folder / "lines")
+    sa.SymbolModel(hidden_size=6).fit([["take in", "solve"], ["take in", "wait", "solve"]] * 8).save(folder / "desk")
+    return folder
+
+
+def test_the_word_from_the_shell(run: Run) -> None:
+    status, out, _ = run("fit", "--text", "hello", "--cell", "rnn", "--hidden-size", 2, "-o", "word")
+    assert status == 0
+    assert "RNN of 2 units, 4 different symbols in 5 -> word" in out
+    assert run("complete", "word", "h", "--length", 4) == (0, "hello\n", "")
+    assert run("next", "word", "hell", "-q") == (0, "o\n", "")
+    status, out, _ = run("next", "word", "hell", "--json", "-k", 2)
+    first = json.loads(out)["next"][0]
+    assert first["symbol"] == "o"
+    assert first["probability"] > 0.8
+
+
+def test_standard_input_is_read_where_a_dash_stands(run: Run, models: Path) -> None:
+    assert run("next", models / "word", "-", "-q", stdin="hell")[1] == "o\n"
+    assert run("next", models / "word", "-", "-q", stdin="hell\n")[1] == "o\n"
+    status, out, _ = run("fit", "-", "--lines", "-o", "m", "--epochs", 2, "--json", stdin="ab\nabb\n" * 60)
+    assert status == 0
+    assert json.loads(out)["symbols"] == 2
+    status, out, _ = run("score", models / "lines", "-", "--json", stdin="anna\nxyz\n")
+    scored = json.loads(out)["sequences"]
+    assert [one["sequence"] for one in scored] == ["anna", "<unseen><unseen><unseen>"]
+    assert len(scored[0]["bits"]) == 5
+    assert scored[0]["total"] < scored[1]["total"]
+
+
+def test_lines_and_words_are_learned_from_files(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("open read close\nopen close\n" * 40)
+    status, out, _ = run("fit", "log.txt", "--lines", "--tokens", "words", "-o", "log", "--epochs", 20)
+    assert status == 0
+    assert "3 different symbols" in out
+    assert run("complete", "log", "open", "read", "--length", 5)[1] == "open read close\n"
+    status, out, _ = run("evaluate", "log", "log.txt", "--json")
+    assert json.loads(out)["top3"] > 0.9
+
+
+def test_an_event_table_is_learned_and_asked(run: Run, models: Path, tmp_path: Path) -> None:
+    rows = [f"{case},{step},{what}" for case in range(30) for step, what in enumerate(["take in", "solve"])]
+    (tmp_path / "events.csv").write_text("\n".join(["case,at,what", *rows, "z,1,solve", "z,0,burn"]))
+    events = ("--case", "case", "--time", "at", "--activity", "what")
+    assert run("fit", "events.csv", *events, "-o", "m", "--epochs", 2)[0] == 0
+    assert run("next", models / "desk", "take in", "wait", "-q")[1] == "solve\n"
+    status, out, _ = run("anomalies", models / "desk", "events.csv", *events, "--top-g", 3, "--json")
+    found = json.loads(out)["sequences"]
+    assert [one["sequence"] for one in found if one["alarm"]] == ["z"]
+    assert (found[-1]["step"], found[-1]["symbol"]) == (1, "<unseen>")
+
+
+def test_anomalies_are_found_at_the_rate_asked_for(run: Run, models: Path, tmp_path: Path) -> None:
+    (tmp_path / "clean.txt").write_text("anna\nhannah\nann\nnan\nhanna\n" * 40)
+    (tmp_path / "today.txt").write_text("anna\nhaaah\nnan\n")
+    command = ("anomalies", models / "lines", "today.txt", "--calibrate", "clean.txt", "--false-alarms", 0.05)
+    status, out, _ = run(*command)
+    assert status == 0
+    assert "haaah" in out
+    assert "1 of 3 sequences above" in out
+
+
+def test_looking_inside_prints_units_and_draws_them(run: Run, models: Path, tmp_path: Path) -> None:
+    status, out, _ = run("look", models / "word", "hello", "-o", "hello.png", "--units", 1)
+    assert status == 0
+    assert out.splitlines()[0].split() == ["symbol", "expected", "next", "unit", out.splitlines()[0].split()[-1]]
+    assert "l  " in out
+    assert (tmp_path / "hello.png").read_bytes()[:4] == b"\x89PNG"
+    status, out, _ = run("look", models / "word", "hello", "--json")
+    seen = json.loads(out)
+    assert len(seen["hidden"]) == 5
+    assert seen["next"][0][0]["symbol"] == "e"
+
+
+def test_every_command_teaches_by_example(run: Run) -> None:
+    for command in ("fit", "evaluate", "next", "complete", "score", "anomalies", "look"):
+        status, out, _ = run(command, "--help")
+        assert status == 0
+        assert f"stepahead symbols {command} " in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("fit",), "give SOURCE"),
+        (("fit", "t.txt", "--text", "x"), "one of the two"),
+        (("fit", "absent.txt", "-o", "m"), "absent.txt: cannot be read"),
+        (("fit", "--text", "", "-o", "m"), "is empty"),
+        (("fit", "--text", "a", "-o", "m"), "too few to learn from"),
+        (("fit", "--text", "hello", "--cell", "cnn", "-o", "m"), "--cell 'cnn': must be one of"),
+        (("fit", "--text", "hello", "-o", "no/m"), "create it first"),
+        (("fit", "--text", "hello", "--tokens", "bytes", "-o", "m"), "must be one of chars, words, items"),
+        (("fit", "t.csv", "--case", "c", "-o", "m"), "needs both"),
+        (("fit", "-", "--case", "c", "--activity", "a", "-o", "m"), "read from a file"),
+        (("fit", "t.csv", "--case", "c", "--activity", "a", "-o", "m"), "no column 'c'"),
+        (("next", "absent", "h"), "absent: cannot be read"),
+        (("next", "t.csv", "h"), "not a safetensors file"),
+        (("next", "{word}"), "give at least one symbol"),
+        (("next", "{word}", "h", "-k", "0"), "must be at least 1"),
+        (("complete", "{word}", "h", "--top-p", "2"), "must lie in (0, 1]"),
+        (("complete", "{word}", "h", "--length", "-1"), "must lie between 0"),
+        (("anomalies", "{lines}", "t.csv", "--top-g", "1", "--level", "2"), "two rules"),
+        (("anomalies", "{lines}", "t.csv", "--false-alarms", "1e-9"), "clean sequences to calibrate"),
+        (("evaluate", "{desk}", "t.csv"), "pass --case and --activity"),
+        (("look", "{word}", "hello", "-o", "x.gif"), "must end in .png or .svg"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    run: Run, models: Path, tmp_path: Path, words: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "t.txt").write_text("hello")
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n")
+    before = sorted(tmp_path.iterdir())
+    places = {name: models / name for name in ("word", "lines", "desk")}
+    status, out, err = run(*(word.format(**places) for word in words))
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_text_that_is_not_utf8_is_refused(run: Run) -> None:
+    status, _, err = run("fit", "-", "-o", "m", stdin=b"ab\xff")
+    assert (status, err) == (2, "error: standard input: is not UTF-8 text at byte 2; convert it first\n")
