@@ -21,6 +21,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, pack, unpack
 from stepahead.forecast import Forecast
+from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
 from stepahead.recipe import Config, check_count, resolve
 
 HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
@@ -49,7 +50,7 @@ class Forecaster:
         ensemble, combine: networks that differ by seed, and how they become one: "mean" | "median".
         zero_head, shrink: start at "no change"; scale the forecast change by what the validation part supports.
         missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
-        season_length: rows of a season, None for none; "auto" looks for one.
+        season_length: rows of a season, or several, [24, 168]; None for none; "auto" looks for one.
         holdout: what `fit` holds out at the end of each series for the verdict and the intervals: a share in (0, 1), a
             number of rows, or None to skip both.
         seed: the same seed gives the same bits on a CPU.
@@ -98,7 +99,7 @@ class Forecaster:
         zero_head: bool | str = "auto",
         shrink: bool | str = "auto",
         missing: str = "error",
-        season_length: int | str | None = "auto",
+        season_length: int | Sequence[int] | str | None = "auto",
         holdout: float | str | None = "auto",
         seed: int = 0,
         device: str = "cpu",
@@ -248,7 +249,8 @@ class Forecaster:
 
         A model of your own `network=` keeps its weights; give the module again to `stepahead.load`.
         """
-        tensors, config = pack(self._need_fit())
+        fitted = self._need_fit()
+        tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
         last = self.panel_.tail(rows_to_remember(self.panel_, self.config_))
         tensors |= {
             "last.offsets": last.offsets,
@@ -405,7 +407,7 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
         from stepahead.learn import own_network
 
         own = own_network(network, Config.from_json(saved["config"]))
-    model.fitted_ = unpack(tensors, saved, own)
+    model.fitted_ = unpack_panel(tensors, saved) if "kinds" in saved else unpack(tensors, saved, own)
     schema = model.fitted_.schema
     times = tensors["last.times"]
     model.panel_ = Panel(

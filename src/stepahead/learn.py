@@ -18,6 +18,7 @@ from stepahead.data.scale import fit_scale
 from stepahead.data.windows import WindowSource, window_source
 from stepahead.errors import DataError, TrainingError, require
 from stepahead.fitted import Fitted
+from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config
 from stepahead.runtime.network import NOT_CALIBRATED, Calibration, Reading, calibrate, movement
 
@@ -48,6 +49,10 @@ def learn(panel: Panel, config: Config, training: Training) -> tuple[Fitted, lis
 
 def learn_together(panels: Sequence[Panel], config: Config, training: Training) -> list[tuple[Fitted, list[Trained]]]:
     """Train one forecaster on each panel, all members of all of them side by side; each as if it were alone."""
+    if config.backbone == "panel":
+        from stepahead.panels.learn import learn_panel
+
+        return [learn_panel(panel, config, training) for panel in panels]
     train = require("stepahead.train", extra="train", purpose="fit")
     teams = [make_jobs(prepare(panel, config), config) for panel in panels]
     jobs = [job for team in teams for job in team]
@@ -167,6 +172,8 @@ def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> 
 
 def calibration_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) -> Calibration:
     """Errors of a model at origins that it never saw -> how wide its intervals must be."""
+    if isinstance(fitted, PanelFitted):
+        return fitted.calibration_at(source, origins)
     if fitted.reading.has_quantiles or len(origins) == 0:
         return NOT_CALIBRATED
     batch = source.batch(origins)

@@ -4,7 +4,8 @@ Every parameter of a Forecaster defaults to "auto", which the recipe fills in; a
 
 classic  what the tutorials do: min-max scaling, LSTM of 10, mean squared error, 500 full-batch steps of Adam at 0.01
 price    for series that look like a random walk: log-returns, a head that starts at "no change", a shrunk forecast
-panel    for many series, long horizons and seasons: one global GRU on windows measured by their own level
+panel    for many series, long horizons and seasons: one global GRU beside a linear skip, on windows measured by their
+         own level (stepahead.panels)
 """
 
 from collections.abc import Mapping
@@ -15,11 +16,11 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
-from stepahead.data.season import find_season
 from stepahead.errors import ConfigError
+from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
 
 CELLS = ("rnn", "rnn_relu", "lstm", "gru")
-HEADS = ("mse", "mae", "huber", "quantile", "student_t")
+HEADS = ("mse", "mae", "huber", "quantile", "student_t", "relative")
 QUANTILES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 
 
@@ -33,6 +34,8 @@ class Config:
     decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
     forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
     shrink: the change that is forecast is scaled by what the validation part supports.
+    backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in patches of
+    so many rows. seasons: all season lengths, the leading one is season_length.
     """
 
     recipe: str
@@ -63,6 +66,9 @@ class Config:
     shrink: bool
     missing: str
     seed: int
+    backbone: str = "plain"
+    patch: int = 1
+    seasons: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -134,18 +140,30 @@ RECIPES: dict[str, dict[str, Any]] = {
     | {
         "cell": "gru",
         "hidden_size": 64,
+        "dropout": 0.1,
         "scaler": "window",
         "difference": False,
-        "head": "mae",
+        "head": "relative",
         "learning_rate": 3e-3,
         "schedule": "one_cycle",
         "weight_decay": 1e-4,
-        "max_steps": 1500,
-        "batch_size": 128,
+        "batch_size": 256,
         "gradient_clip": 1.0,
-        "patience": 100,
+        "ensemble": 4,
         "zero_head": True,
+        "backbone": "panel",
     },
+}
+
+PLAIN_PANEL: dict[str, Any] = {
+    # What is asked for may be nothing that the panel network can do: then a plain cell takes its place.
+    "dropout": 0.0,
+    "head": "mae",
+    "max_steps": 1500,
+    "batch_size": 128,
+    "patience": 100,
+    "ensemble": 1,
+    "backbone": "plain",
 }
 
 
@@ -160,18 +178,47 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     if "quantiles" in values:
         values["quantiles"] = tuple(map(float, values["quantiles"]))
     horizon = values.setdefault("horizon", 1)
-    season = values["season_length"] if "season_length" in values else find_season(panel)
-    values["season_length"] = season
-    recipe = values.setdefault("recipe", "price" if horizon == 1 and season is None else "panel")
+    seasons = seasons_of(asked.get("season_length", "auto"), panel)
+    values |= {"season_length": seasons[0] if seasons else None, "seasons": seasons}
+    recipe = values.setdefault("recipe", "panel" if horizon > 1 or seasons else "price")
     defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
     if recipe == "panel":
-        defaults |= {"window": max(3 * max(season or 1, horizon), 20)}
+        defaults |= PLAIN_PANEL if wants_plain(values) else {}
+        defaults |= sizes_of(values, seasons, horizon, panel)
     known = {f.name for f in fields(Config)}
     config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
     if "shrink" not in values and why_no_shrinkage(config):
         config = replace(config, shrink=False)  # what was asked for goes before what the recipe would like
     check_together(config)
     return config
+
+
+def wants_plain(values: Mapping[str, Any]) -> bool:
+    """Whether something was asked for that the panel network cannot do."""
+    able = {
+        "network": (None,),
+        "scaler": ("window",),
+        "difference": (False,),
+        "clip": (None,),
+        "head": ("relative",),
+        "num_layers": (1,),
+        "patience": (None,),
+        "zero_head": (True,),
+    }
+    return any(values[name] not in allowed for name, allowed in able.items() if name in values)
+
+
+def sizes_of(values: Mapping[str, Any], seasons: tuple[int, ...], horizon: int, panel: Panel) -> dict[str, Any]:
+    """The panel recipe's window, patch and number of steps, which follow from the panel."""
+    if "window" in values:
+        window, patch = values["window"], patch_of(values["window"])
+    else:
+        window, patch = window_and_patch(seasons, horizon)
+    steps = int(np.clip(2 * panel.n_rows // 256, *STEPS))
+    return {"window": window, "patch": patch} | ({} if wants_plain(values) else {"max_steps": steps})
+
+
+STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 
 
 def is_auto(value: Any) -> bool:
@@ -182,7 +229,6 @@ def check_values(values: Mapping[str, Any]) -> None:
     """Check each parameter by itself."""
     for name in ("window", "horizon", "hidden_size", "num_layers", "max_steps", "ensemble", "check_every"):
         check_count(values, name, least=1)
-    check_count(values, "season_length", least=2, optional=True)
     check_count(values, "batch_size", least=1, optional=True)
     check_count(values, "patience", least=1, optional=True)
     check_count(values, "seed", least=0)
@@ -253,6 +299,8 @@ def check_quantiles(quantiles: Any) -> None:
 
 def check_together(config: Config) -> None:
     """Check parameters against one another."""
+    if config.head == "relative" and config.backbone != "panel":
+        raise ConfigError("head='relative' is the panel recipe's own; pass head='mae', or leave other parameters to it")
     if config.difference and config.window < 2:
         raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
     if config.shrink and why_no_shrinkage(config):

@@ -7,7 +7,7 @@ Legend: M members, N windows of a batch, L rows of a window, p rows of a patch, 
 C context, H horizon.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stepahead.errors import TrainingError
 from stepahead.nn import ops  # noqa: F401 (registers torch.ops.stepahead)
 from stepahead.nn.stack import _native
 
@@ -155,59 +154,74 @@ def relative_loss(said: Tensor, feed: Feed, percent: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Descent:
-    """How steps are taken. rates: [steps]. clip: largest gradient norm of a member, or None. average: of weights."""
+    """How steps are taken. weight_decay: decoupled. clip: largest gradient norm of a member, or None.
 
-    rates: np.ndarray
+    logs: how many members, the last, speak in logarithms. percent: see relative_loss. average: of the weights.
+    """
+
     weight_decay: float
     clip: float | None
+    logs: int
+    percent: float
     average: float = 0.99
 
 
-def train_members(
-    shape: Shape,
-    start: Start,
-    feeds: Iterator[Mapping[str, np.ndarray]],
-    descent: Descent,
-    *,
-    logs: int,
-    percent: float,
-    seed: int,
-    watch: Callable[[int, float], None] | None = None,
-    device: str = "cpu",
-) -> tuple[list[Arrays], np.ndarray]:
-    """Train all members at once.
+class Members:
+    """All members in training: `step` takes one, `weights` gives the averaged weights, `state` all that a resume needs."""
 
-    start: of the linear parts. feeds: a batch for each step. logs: how many members, the last, speak in
-    logarithms. percent: see relative_loss. watch: called with step and mean loss.
-    Returns: averaged weights of each member, and the losses [steps, M].
-    Raises: TrainingError at the first loss that is not a number; its `kept` holds the weights before it.
-    """
-    with torch.random.fork_rng(devices=[]):
+    def __init__(self, shape: Shape, start: Start, descent: Descent, *, seed: int, device: str = "cpu") -> None:
         torch.manual_seed(seed)
-        network = PanelNetwork(shape, start).to(device).train()
-        parameters = list(network.parameters())
-        averaged = [p.detach().clone() for p in parameters]
-        optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=descent.weight_decay, fused=True)
-        losses: list[np.ndarray] = []
-        for step, rate in enumerate(descent.rates):
-            feed = Feed(**{name: torch.as_tensor(array).to(device) for name, array in next(feeds).items()})
-            optimizer.param_groups[0]["lr"] = float(rate)
-            optimizer.zero_grad()
-            loss = relative_loss(in_scale(network(feed), feed, logs), feed, percent)
-            loss.sum().backward()
-            clip_members(parameters, descent.clip)
-            optimizer.step()
-            values = loss.detach().cpu().numpy()
-            if not np.isfinite(values).all():
-                raise TrainingError(
-                    f"the loss is not a number at step {step + 1}; try a smaller learning_rate or gradient_clip=1",
-                    kept=members_of(network, averaged),
-                )
-            torch._foreach_lerp_(averaged, [p.detach() for p in parameters], 1 - descent.average)
-            losses.append(values)
-            if watch is not None:
-                watch(step + 1, float(values.mean()))
-        return members_of(network, averaged), np.stack(losses)
+        self.network = PanelNetwork(shape, start).to(device).train()
+        self.parameters = [p for p in self.network.parameters() if p.numel()]
+        self.averaged = [p.detach().clone() for p in self.parameters]
+        self.names = [name for name, p in self.network.named_parameters() if p.numel()]
+        self.descent = descent
+        self.device = device
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3, weight_decay=descent.weight_decay, fused=True)
+
+    def step(self, batch: Mapping[str, np.ndarray], rate: float) -> np.ndarray:
+        """One step on a batch, the arrays of Feed: the losses before it [M]."""
+        feed = Feed(**{name: torch.as_tensor(array).to(self.device) for name, array in batch.items()})
+        self.optimizer.param_groups[0]["lr"] = rate
+        self.optimizer.zero_grad()
+        said = in_scale(self.network(feed), feed, self.descent.logs)
+        loss = relative_loss(said, feed, self.descent.percent)
+        loss.sum().backward()
+        clip_members(self.parameters, self.descent.clip)
+        self.optimizer.step()
+        torch._foreach_lerp_(self.averaged, [p.detach() for p in self.parameters], 1 - self.descent.average)
+        return loss.detach().cpu().numpy()
+
+    def weights(self) -> list[Arrays]:
+        """A copy of the averaged weights of each member, by name."""
+        arrays = {name: value.cpu().numpy() for name, value in zip(self.names, self.averaged, strict=True)}
+        empty = {name: p.detach().cpu().numpy() for name, p in self.network.named_parameters() if not p.numel()}
+        return [
+            {name: array[m].copy() for name, array in (arrays | empty).items()}
+            for m in range(self.network.shape.members)
+        ]
+
+    def state(self) -> Arrays:
+        """Weights, their averages, the optimizer's moments and torch's random state."""
+        arrays = {"random": torch.get_rng_state().numpy()}
+        for name, p, averaged in zip(self.names, self.parameters, self.averaged, strict=True):
+            moments = self.optimizer.state[p]
+            parts = {"now": p.detach(), "averaged": averaged} | {key: moments[key] for key in MOMENTS}
+            arrays |= {f"{name}.{part}": value.cpu().numpy().copy() for part, value in parts.items()}
+        return arrays
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> None:
+        """Put back what `state` gave, for a run that goes on in the same bits."""
+        torch.set_rng_state(torch.as_tensor(state["random"].copy()))
+        for name, p, averaged in zip(self.names, self.parameters, self.averaged, strict=True):
+            p.data.copy_(torch.as_tensor(state[f"{name}.now"]))
+            averaged.copy_(torch.as_tensor(state[f"{name}.averaged"]))
+            self.optimizer.state[p] = {
+                key: torch.as_tensor(state[f"{name}.{key}"].copy()).to(p.device) for key in MOMENTS
+            }
+
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def clip_members(parameters: list[Any], limit: float | None) -> None:
@@ -219,10 +233,3 @@ def clip_members(parameters: list[Any], limit: float | None) -> None:
     factor = (limit / (norm + 1e-6)).clamp_max(1.0)
     for grad in grads:
         grad.mul_(factor.view(-1, *[1] * (grad.dim() - 1)))
-
-
-def members_of(network: PanelNetwork, values: list[Tensor]) -> list[Arrays]:
-    """Weights by name for each member."""
-    names = [name for name, _ in network.named_parameters()]
-    arrays = dict(zip(names, (v.cpu().numpy() for v in values), strict=True))
-    return [{name: array[m].copy() for name, array in arrays.items()} for m in range(network.shape.members)]

@@ -4,7 +4,6 @@ Legend: M members, N windows, L rows of a window, p rows of a patch, T = L / p, 
 K inputs known ahead, C context numbers.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,16 +96,20 @@ class Source:
         return {name: np.stack([part[name] for part in parts]).astype(np.float32, copy=False) for name in parts[0]}
 
 
-def feeds(source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int) -> Iterator[Arrays]:
-    """Endless batches: the n-th linear and the n-th log member share their windows. kinds: of the M members, in order."""
-    rng = np.random.default_rng(seed)
+def batch_of_step(
+    source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int
+) -> Arrays:
+    """The batch of a step, a function of seed and step alone: [M, N, ...] each.
+
+    kinds: of the M members, the linear ones first. The n-th linear and the n-th log member share their windows.
+    """
+    rng = np.random.default_rng([seed, 1, step])
     n_linear, n_log = kinds.count("linear"), kinds.count("log")
-    while True:
-        groups = []
-        for k in range(max(n_linear, n_log)):
-            pair = ("linear",) * (k < n_linear) + ("log",) * (k < n_log)
-            groups.append((pair, source.batch(origins.draw(rng, size), pair)))
-        yield joined(groups)
+    groups = []
+    for k in range(max(n_linear, n_log)):
+        pair = ("linear",) * (k < n_linear) + ("log",) * (k < n_log)
+        groups.append((pair, source.batch(origins.draw(rng, size), pair)))
+    return joined(groups)
 
 
 def joined(groups: list[tuple[tuple[str, ...], Arrays]]) -> Arrays:

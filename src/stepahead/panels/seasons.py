@@ -26,7 +26,7 @@ def seasons_of(asked: Any, panel: Panel) -> tuple[int, ...]:
         return found_seasons(panel)
     if asked is None:
         return ()
-    given = tuple(asked) if isinstance(asked, Sequence | np.ndarray) else (asked,)
+    given = tuple(asked) if isinstance(asked, Sequence | np.ndarray) and not isinstance(asked, str) else (asked,)
     for season in given:
         if isinstance(season, bool) or not hasattr(season, "__index__") or season < 2:
             raise ConfigError(f"season_length={asked!r} must be whole numbers of at least 2, 'auto' or None")
@@ -52,6 +52,11 @@ def window_and_patch(seasons: Sequence[int], horizon: int) -> tuple[int, int]:
     window = max(REACH * max([*seasons, horizon]), LEAST)
     patch = nearest_patch(seasons[0] if seasons else 1, window / PATCHES)
     return -(-window // patch) * patch, patch
+
+
+def patch_of(window: int) -> int:
+    """The divisor of a given window that is nearest to a twelfth of it, in ratio."""
+    return nearest_patch(window, window / PATCHES)
 
 
 def nearest_patch(season: int, wanted: float) -> int:

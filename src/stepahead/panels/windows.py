@@ -50,6 +50,18 @@ class Rows:
         """Whether no target is missing."""
         return bool(self.observed[self.window :].all())
 
+    def origins(self) -> np.ndarray:
+        """All rows whose window holds a value: [N] int64."""
+        rows = np.arange(self.panel.n_rows)
+        newest = np.maximum.accumulate(np.where(self.observed[self.window :], rows, -1))
+        return rows[newest >= np.maximum(self.starts, rows - self.window + 1)]
+
+    def training_origins(self) -> np.ndarray:
+        """Those with the whole horizon ahead, one target of it observed at least."""
+        origins = self.origins()
+        origins = origins[self.ahead(origins)[1][:, -1]]
+        return origins[self.targets(origins)[1].any(axis=1)]
+
     def windows(self, origins: np.ndarray) -> "Windows":
         """Copy the windows that end at these rows: origins [N]."""
         x = sliding_window_view(self.values, self.window)[origins + 1]

@@ -1,0 +1,206 @@
+"""From a panel and a Config to a PanelFitted.  Everything here sees the training part alone.
+
+seasons, window (recipe) -> baseline -> yardsticks -> linear starts -> members, trained together -> PanelFitted.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stepahead import store
+from stepahead.checkpoint import Trained
+from stepahead.data.covariates import fit_covariates
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError, DataError, TrainingError, require
+from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of
+from stepahead.panels.feed import Source, batch_of_step, context_width
+from stepahead.panels.fitted import PanelFitted, rows_of
+from stepahead.panels.start import fit_lines
+from stepahead.recipe import Config
+from stepahead.runtime.network import NOT_CALIBRATED
+
+SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by
+WHOLE = 4096  # windows of a batch where all were asked for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the members learn from and how they see it. kinds: "linear" | "log", the linear ones first."""
+
+    config: Config
+    source: Source
+    origins: Origins
+    kinds: tuple[str, ...]
+
+    def fitted(self, members: list[dict[str, np.ndarray]]) -> PanelFitted:
+        """Trained weights and what was learned around them, as one value."""
+        panel = self.source.rows.panel
+        return PanelFitted(
+            config=self.config,
+            schema=panel.schema,
+            frequency=panel.frequency,
+            covariates=self.source.covariates,
+            members=tuple(members),
+            kinds=self.kinds,
+            back=self.source.rows.back,
+            calibration=NOT_CALIBRATED,
+        )
+
+
+def learn_panel(panel: Panel, config: Config, training: Any) -> tuple[PanelFitted, list[Trained]]:
+    """Train the panel recipe on all rows of a panel.
+
+    training: a stepahead.learn.Training, how to train beside what the Config says.
+    Returns: the fitted model, and how each member's training went. Ctrl-C ends it early and keeps the weights so far.
+    Raises: DataError where there is too little to learn from; TrainingError where the loss is no longer a number, with
+    the last good weights.
+    """
+    loop = require("stepahead.train", extra="train", purpose="fit")
+    rng = np.random.default_rng([config.seed, 0])
+    plan = make_plan(panel, config, rng)
+    with loop.torch_seeded(config.seed):
+        team = make_team(plan, rng, training.device)
+        results = descend(plan, team, loop, training)
+    loop.warn_interrupted(results)
+    return plan.fitted([r.weights for r in results]), results
+
+
+def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
+    """Choose the baseline and the yardsticks of a training part, and how the members see it.
+
+    Raises: DataError when no series has two rows.
+    """
+    covariates = fit_covariates(panel)
+    rows = rows_of(panel, config, covariates, back=1)
+    if panel.lengths.max(initial=0) < 2 or not rows.true.any():
+        raise DataError(f"{panel.schema.source}: no series has two rows to learn from; give more history")
+    origins = origins_of(rows)
+    sample = origins.draw(rng, SAMPLE, ahead=config.horizon)
+    rows = rows_of(panel, config, covariates, back=choose_baseline(rows, sample, config.seasons))
+    source = Source(rows, covariates, measure(rows, sample), config.patch)
+    return Plan(config, source, origins, kinds_of(panel, config.ensemble))
+
+
+def kinds_of(panel: Panel, members: int) -> tuple[str, ...]:
+    """Half of the members read their windows as they are, half in logarithms; all as they are where values are negative."""
+    negative = bool((panel.y < 0).any())
+    logs = 0 if negative else members // 2
+    return ("linear",) * (members - logs) + ("log",) * logs
+
+
+def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
+    """The members before their first step: nn/panel.py's Members."""
+    net = require("stepahead.nn.panel", extra="train", purpose="fit")
+    config, source = plan.config, plan.source
+    lines = fit_lines(source, plan.origins, plan.kinds, rng)
+    shape = net.Shape(
+        members=len(plan.kinds),
+        window=config.window,
+        patch=config.patch,
+        horizon=config.horizon,
+        context=context_width(source.covariates, config.horizon),
+        hidden=config.hidden_size,
+        cell=config.cell,
+        dropout=config.dropout,
+        extras=source.rows.others.shape[1] + source.rows.known.shape[1],
+        ahead=len(source.covariates.center),
+    )
+    start = net.Start(np.stack([line.skip for line in lines]), np.stack([line.effect for line in lines]))
+    descent = net.Descent(
+        config.weight_decay, config.gradient_clip, plan.kinds.count("log"), source.yardsticks.percent
+    )
+    return net.Members(shape, start, descent, seed=config.seed, device=device)
+
+
+def descend(plan: Plan, team: Any, loop: Any, training: Any) -> list[Trained]:
+    """The training loop: steps in blocks; after a block a note, the checkpoint, the progress."""
+    config = plan.config
+    results = [Trained(weights) for weights in team.weights()]
+    rates = loop.learning_rates(config)
+    step = resume(training.checkpoint, plan, team, results)
+    try:
+        while step < config.max_steps:
+            stop, started = min(step + config.check_every, config.max_steps), time.perf_counter()
+            losses = np.stack([one_step(plan, team, n, float(rates[n]), results) for n in range(step, stop)])
+            step = stop
+            note(results, team, step, losses[-1])
+            if training.checkpoint is not None:
+                keep(training.checkpoint, plan, team, results, step)
+            if training.progress is not None:
+                seen = len(losses) * len(results) * batch_size(config) / (time.perf_counter() - started)
+                training.progress(loop.Report(step, config.max_steps, float(losses[-1].mean()), None, seen))
+    except KeyboardInterrupt:
+        note(results, team, step, np.full(len(results), np.nan))
+        for result in results:
+            result.stopped = "interrupted"
+    for result in results:
+        result.stopped = result.stopped or "max_steps"
+    return results
+
+
+def one_step(plan: Plan, team: Any, step: int, rate: float, results: list[Trained]) -> np.ndarray:
+    """Draw the batch of a step and take it: the losses of the members [M].
+
+    Raises: TrainingError at the first loss that is not a number.
+    """
+    config = plan.config
+    batch = batch_of_step(plan.source, plan.origins, plan.kinds, batch_size(config), config.seed, step)
+    losses = team.step(batch, rate)
+    if not np.isfinite(losses).all():
+        raise TrainingError(
+            f"the loss is not a number at step {step + 1}; the weights of step {results[0].steps} are kept; "
+            f"try a smaller learning_rate or gradient_clip=1",
+            kept=plan.fitted([r.weights for r in results]),
+        )
+    return losses
+
+
+def batch_size(config: Config) -> int:
+    """Windows of a batch; windows are drawn at random, so that "all" is a large number of them."""
+    return config.batch_size or WHOLE
+
+
+def note(results: list[Trained], team: Any, step: int, losses: np.ndarray) -> None:
+    """Write down where each member stands."""
+    for result, weights, loss in zip(results, team.weights(), losses, strict=True):
+        result.weights, result.steps = weights, step
+        result.history.append((step, float(loss), float("nan")))
+
+
+def keep(path: Path, plan: Plan, team: Any, results: list[Trained], step: int) -> None:
+    """Write where the run stands after `step` steps, replacing an older checkpoint in one step."""
+    tensors = {f"state.{name}": array for name, array in team.state().items()}
+    history = np.asarray([r.history for r in results], dtype=np.float64)
+    saved = {"kind": "checkpoint", "run": fingerprint(plan), "step": step}
+    store.save(path, tensors | {"history": history}, saved)
+
+
+def resume(path: Path | None, plan: Plan, team: Any, results: list[Trained]) -> int:
+    """Put a run back where its checkpoint stands; returns the step.
+
+    Raises: ConfigError when the checkpoint is of another run; ModelFileError when the file is damaged.
+    """
+    if path is None or not path.exists():
+        return 0
+    tensors, saved = store.load(path)
+    if saved.get("kind") != "checkpoint" or saved["run"] != fingerprint(plan):
+        raise ConfigError(f"{path}: is the checkpoint of another run; delete it, or give another checkpoint=")
+    team.load_state({n.removeprefix("state."): a for n, a in tensors.items() if n.startswith("state.")})
+    for result, weights, history in zip(results, team.weights(), tensors["history"], strict=True):
+        result.weights, result.steps = weights, saved["step"]
+        result.history = [(int(s), float(l), float(v)) for s, l, v in history]
+    return saved["step"]
+
+
+def fingerprint(plan: Plan) -> str:
+    """A digest of all that decides how a run goes: parameters and rows."""
+    rows = plan.source.rows
+    digest = hashlib.sha256(json.dumps(plan.config.to_json(), sort_keys=True).encode())
+    for array in (rows.values, rows.true, rows.panel.offsets, rows.others, rows.known):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
