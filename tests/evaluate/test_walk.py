@@ -1,5 +1,6 @@
 """Walk-forward: where it fits, where it forecasts, and that a killed walk goes on to the same bits."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,44 @@ def test_a_checkpoint_of_another_backtest_is_refused(tmp_path: Path, change: str
             level=[90] if change == "level" else (),
             checkpoint=path,
         )
+
+
+class Together(FakeModel):
+    """Fits several at once."""
+
+    fleets: list[int]
+
+    def fit_each(self, panels, **_):
+        Together.fleets.append(len(panels))
+        return [self.clone().fit(panel) for panel in panels]
+
+
+def test_a_model_that_can_fits_many_folds_together_and_answers_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stepahead.evaluate.walk.FLEET_ROWS", 120)
+    Together.fleets = []
+    options = {"n_windows": 7, "step_size": 2}
+    together = backtest(Together(slope=0.3, shift=True), PANEL, **options)
+    alone = backtest(FakeModel(slope=0.3, shift=True), PANEL, **options)
+    assert together.to_json() == alone.to_json()
+    assert Together.fleets == [2, 2, 2]  # 47 to 59 rows each, so two at a time; the last one fits by itself
+
+
+class Interrupted(FakeModel):
+    """Ctrl-C ends a training, and what it has so far is kept with a warning, as the Forecaster does."""
+
+    def fit(self, panel: Panel, **options):
+        if len(self.fits) == 1:
+            warnings.warn("interrupted after 3 steps: the best weights so far are kept", stacklevel=1)
+        return super().fit(panel, **options)
+
+
+def test_half_a_training_is_never_scored(tmp_path: Path) -> None:
+    path = tmp_path / "walk.safetensors"
+    with pytest.raises(KeyboardInterrupt):
+        backtest(Interrupted(), PANEL, n_windows=3, checkpoint=path)
+    again = FakeModel()
+    backtest(again, PANEL, n_windows=3, checkpoint=path)
+    assert len(again.fits) == 2
 
 
 class Choosy(FakeModel):

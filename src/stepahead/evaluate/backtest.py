@@ -56,7 +56,7 @@ def backtest(
         level: interval coverages in percent.
         checkpoint: file that holds the folds done; a backtest that was killed goes on from it, to the same bits.
         seed: of the bootstrap in the verdict.
-        progress: handed to `model.fit` where there is one fit, else called with `walk.Walked` after each.
+        progress: called with `walk.Walked`: fits done and time left; handed to `model.fit` where there is one fit.
 
     Returns:
         Backtest. Where a model answers more steps than there are rows left, those with a truth are scored.

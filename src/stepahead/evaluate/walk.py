@@ -5,7 +5,9 @@ Legend: N origins, H steps ahead, L levels, S series.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -19,6 +21,8 @@ from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.folds import Fold, training
 
+FLEET = 64  # fits that train together at most
+FLEET_ROWS = 1 << 18  # training rows of those together, so that memory does not grow with the number of fits
 SAVING = 0.1  # the share of the time that writing the checkpoint may take
 ARRAYS = ("origins", "starts", "stops", "mean", "lo", "hi")
 
@@ -39,7 +43,8 @@ class Forecasts(Protocol):
 class Model(Protocol):
     """What a backtest asks of a model; `stepahead.Forecaster` is one.
 
-    A model may also have `ready_at(panel, origins) -> [N] bool`, where it can answer; without it, it can everywhere.
+    A model may also have `ready_at(panel, origins) -> [N] bool`, where it can answer (without it: everywhere), and
+    `fit_each(panels, progress=) -> models`, which trains one for each panel side by side.
     """
 
     @property
@@ -94,31 +99,81 @@ def walk(
     """Fit on each fold's training part and forecast at its origins.
 
     model: unfitted; each fold fits a clone. checkpoint: file that holds the folds done so far; a walk that was killed
-    goes on from it and ends in the same bits. progress: called with Walked after each of several fits; handed to
-    `model.fit` where there is one fit only.
+    goes on from it and ends in the same bits. progress: called with Walked; where there is one fit only,
+    handed to `model.fit`.
     Returns: the Answers of all folds, by series and by time.
     Raises: ConfigError where the checkpoint is of another walk; what `fit` raises; TrainingError where a forecast is
     not a number.
     """
     saved = Saved(checkpoint, fingerprint(model, panel, folds, level) if checkpoint else "")
     parts = saved.load()
-    left, started = folds[len(parts) :], time.perf_counter()
-    inner, outer = (progress, None) if len(folds) == 1 else (None, progress)
-    fits = fit_many(model, (training(panel, fold) for fold in left), inner)
-    for done, (fitted, fold) in enumerate(zip(fits, left, strict=True), start=1):
-        parts.append(answer(fitted, panel, fold, level))
-        saved.save(parts, last=done == len(left))
-        if outer:
-            seconds = time.perf_counter() - started
-            outer(Walked(len(parts), len(folds), seconds, seconds / done * (len(left) - done)))
+    clock = Clock(progress, len(folds), len(parts))
+    together = hasattr(model, "fit_each") and model.get_params().get("holdout") is None
+    for fleet in fleets(folds[len(parts) :], FLEET_ROWS if together else 0):
+        with interrupt_ends_it():
+            fitted = fit_many(model, [training(panel, fold) for fold in fleet], clock.within(len(parts), len(fleet)))
+        for one, fold in zip(fitted, fleet, strict=True):
+            parts.append(answer(one, panel, fold, level))
+            saved.save(parts, last=len(parts) == len(folds))
+        clock.tell(len(parts))
     return join(parts)
 
 
-def fit_many(model: Model, panels: Iterable[Panel], progress: Callable[[Any], None] | None = None) -> Iterator[Model]:
-    """Fit one clone of the model to each panel, in turn."""
+def fleets(folds: Sequence[Fold], most_rows: int) -> Iterator[list[Fold]]:
+    """Neighbouring folds that train together: as many as have no more rows than that, one at least."""
+    fleet: list[Fold] = []
+    rows = 0
+    for fold in folds:
+        size = int((fold.stops - fold.starts).sum())
+        if fleet and (rows + size > most_rows or len(fleet) == FLEET):
+            yield fleet
+            fleet, rows = [], 0
+        fleet, rows = [*fleet, fold], rows + size
+    if fleet:
+        yield fleet
+
+
+def fit_many(model: Model, panels: Sequence[Panel], progress: Callable[[Any], None] | None = None) -> Sequence[Model]:
+    """One clone of the model fitted to each panel: together where the model can, which gives the same bits."""
     watching: dict[str, Any] = {} if progress is None else {"progress": progress}
-    for panel in panels:
-        yield model.clone().fit(panel, **watching)
+    if len(panels) > 1:
+        return model.fit_each(panels, **watching)  # type: ignore[attr-defined]  # several only where it has one
+    return [model.clone().fit(panel, **watching) for panel in panels]
+
+
+@contextmanager
+def interrupt_ends_it() -> Iterator[None]:
+    """Ctrl-C ends a backtest.  `fit` alone keeps what it has so far, with a warning; scores of that would mislead."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="interrupted after")
+        try:
+            yield
+        except UserWarning as stopped:
+            if not str(stopped).startswith("interrupted after"):
+                raise
+            raise KeyboardInterrupt from stopped
+
+
+class Clock:
+    """Tells how far a walk has come.  With a single fit the training's own reports are handed on as they are."""
+
+    def __init__(self, progress: Callable[[Any], None] | None, total: int, done: int) -> None:
+        self.progress, self.total, self.begun_with = progress, total, done
+        self.started = time.perf_counter()
+
+    def within(self, done: int, fits: int) -> Callable[[Any], None] | None:
+        """What the training of so many fits reports to."""
+        if self.progress is None or self.total == 1:
+            return self.progress
+        return lambda report: self.tell(done, fits * report.step / report.max_steps)
+
+    def tell(self, done: int, share: float = 0.0) -> None:
+        """So many fits are done, and a share of the next ones."""
+        if self.progress is None or self.total == 1:
+            return
+        seconds, reached = time.perf_counter() - self.started, done + share
+        left = seconds * (self.total - reached) / max(reached - self.begun_with, 1e-9)
+        self.progress(Walked(done, self.total, seconds, left))
 
 
 def answer(fitted: Model, panel: Panel, fold: Fold, level: Sequence[float]) -> Answers:
