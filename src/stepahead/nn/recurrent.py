@@ -103,7 +103,7 @@ def kernel_is_faster(cell: str, steps: int, rows: int, hidden: int) -> bool:
 
 def plain(module: Any, kind: type) -> Any:
     """torch's own module with this module's parameters: what TorchScript compiles."""
-    twin = kind.__new__(kind)
+    twin: Any = object.__new__(kind)
     twin.__dict__.update(module.__dict__)
     return twin
 

@@ -7,7 +7,7 @@ x is [T, B, D] or, batch first, [B, T, D]; h0 and c0 are [L, B, H] or None for z
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor
 
 from stepahead.nn import reference
 
+_native: Any
 try:
     from stepahead import _native
 except ImportError:  # neither a wheel nor a compiler
-    _native = None  # type: ignore[assignment]
+    _native = None
 
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3}  # the kernel's numbers
 LSTM = CODES["lstm"]
@@ -40,12 +41,12 @@ class Plan:
     batch_first: bool
     dropout: float
 
-    @cached_property
+    @property
     def code(self) -> int:
         """The kernel's number of the cell."""
         return CODES[self.cell]
 
-    @cached_property
+    @property
     def per_pass(self) -> int:
         """Weights of one layer in one direction."""
         return 4 if self.bias else 2
@@ -128,14 +129,14 @@ class Single(torch.autograd.Function):
         plan, lengths, wanted = ctx.plan, ctx.lengths, ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():
             inputs = [x, h0, c0, weight_ih, weight_hh, *ctx.biases][: len(wanted)]
-            grads = (grad_outputs, grad_h, grad_c)[: 2 + (plan.code == LSTM)]
-            return None, None, *differentiable_backward(plan, lengths, inputs, (), grads, wanted)
+            given = (grad_outputs, grad_h, grad_c)[: 3 if plan.code == LSTM else 2]
+            return None, None, *differentiable_backward(plan, lengths, inputs, (), given, wanted)
         rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
         stride_b, stride_t, stride_d = _row_step(grad_outputs, plan.batch_first)
-        inputs, biases, double = x.shape[2], ctx.biases, x.dtype is torch.float64
-        _, threads = _sizes(plan.cell, steps, rows, inputs, plan.hidden, double)
+        features, biases, double = x.shape[2], ctx.biases, x.dtype is torch.float64
+        _, threads = _sizes(plan.cell, steps, rows, features, plan.hidden, double)
         grad_x = torch.empty(x.shape, dtype=x.dtype) if wanted[0] else None
-        x_b, x_t = (steps * inputs, inputs) if plan.batch_first else (inputs, rows * inputs)
+        x_b, x_t = (steps * features, features) if plan.batch_first else (features, rows * features)
         grad_h0 = torch.empty_like(h0) if wanted[1] else None
         grad_c0 = torch.empty_like(c0) if wanted[2] else None
         grads: list[Maybe] = [None] * 4
@@ -144,7 +145,7 @@ class Single(torch.autograd.Function):
         grad_h = grad_h if grad_h is None else grad_h.contiguous()
         grad_c = grad_c if grad_c is None else grad_c.contiguous()
         _native.scan_backward_at(
-            plan.code, double, 1, steps, rows, inputs, plan.hidden, False, threads or torch.get_num_threads(),
+            plan.code, double, 1, steps, rows, features, plan.hidden, False, threads or torch.get_num_threads(),
             weight_ih.data_ptr(), weight_hh.data_ptr(), 0 if lengths is None else lengths.data_ptr(), saved.data_ptr(),
             0 if grad_outputs is None else grad_outputs.data_ptr(), 0, stride_t, stride_b, stride_d,
             0 if grad_h is None else grad_h.data_ptr(), 0 if grad_c is None else grad_c.data_ptr(),
@@ -208,7 +209,7 @@ def forward(
 def backward(
     plan: Plan,
     lengths: Maybe,
-    inputs: Sequence[Maybe],
+    inputs: Sequence[Any],
     saved: Sequence[Tensor],
     masks: Sequence[Tensor],
     grads: Sequence[Maybe],
@@ -216,7 +217,6 @@ def backward(
 ) -> list[Maybe]:
     """Gradients of x, h0, c0 and the weights, None where not wanted."""
     x, h0, c0, *weights = inputs
-    assert x is not None
     grad_outputs, grad_h, grad_c = (*grads, None)[:3]
     code, hidden, directions, per_pass = plan.code, plan.hidden, plan.directions, plan.per_pass
     rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
@@ -271,7 +271,7 @@ def backward(
 def differentiable_backward(
     plan: Plan,
     lengths: Maybe,
-    inputs: Sequence[Maybe],
+    inputs: Sequence[Any],
     masks: Sequence[Tensor],
     grads: Sequence[Maybe],
     wanted: Sequence[bool],
@@ -293,12 +293,9 @@ def differentiable_backward(
     return [next(found) if want else None for want in wanted]
 
 
-def by_reference(
-    plan: Plan, lengths: Maybe, inputs: Sequence[Maybe], masks: Sequence[Tensor] = ()
-) -> tuple[Tensor, ...]:
+def by_reference(plan: Plan, lengths: Maybe, inputs: Sequence[Any], masks: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
     """The stack in nn.reference's loops, with given dropout masks [T, B, directions*H]."""
     x, h0, c0, *weights = inputs
-    assert x is not None
     x = x.transpose(0, 1) if plan.batch_first else x
     zeros = x.new_zeros((plan.layers * plan.directions, x.shape[1], plan.hidden))
     starts = [zeros if part is None else part for part in ((h0, c0) if plan.cell == "lstm" else (h0,))]
@@ -315,7 +312,7 @@ def by_reference(
                 state,
                 *own,
                 lengths=lengths,
-                reverse=direction == 1,  # type: ignore[arg-type]
+                reverse=direction == 1,
             )
             parts.append(outputs)
             finals.append(final)
