@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
-# Benchmarks that measure without data; accuracy.py takes the folder.
-BENCHMARKS := $(filter-out benchmarks/accuracy.py benchmarks/timing.py,$(wildcard benchmarks/*.py))
+# Benchmarks that take the data folder, and those that need none; timing.py is what they share.
+WITH_DATA := benchmarks/accuracy.py benchmarks/symbols.py
+WITHOUT_DATA := $(filter-out $(WITH_DATA) benchmarks/timing.py,$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test check format bench soak sanitize clean
 .DEFAULT_GOAL := help
@@ -38,8 +39,8 @@ format: $(READY)
 
 bench: $(READY)
 	@test -n "$(DATA)" || { echo "make bench needs the data folder: make bench DATA=path/to/data"; exit 2; }
-	@for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
-	@echo "== benchmarks/accuracy.py"; $(BIN)/python benchmarks/accuracy.py "$(DATA)"
+	@for script in $(WITHOUT_DATA); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in $(WITH_DATA); do echo "== $$script"; $(BIN)/python $$script "$(DATA)" || exit 1; done
 
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak --timeout 0
@@ -56,6 +57,7 @@ $(READY): pyproject.toml constraints.txt $(NATIVE)
 	  { echo "stepahead needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "python3 -m venv failed; on Debian: apt install python3-venv"; rm -rf $(VENV); exit 2; }
-	$(BIN)/python -m pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	@echo "setting up $(VENV): some minutes the first time"
+	@$(BIN)/python -m pip install --quiet -c constraints.txt scikit-build-core nanobind cmake ninja
+	@$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
 	@touch $@
