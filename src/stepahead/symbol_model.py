@@ -18,7 +18,7 @@ from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedEr
 from stepahead.evaluate.ngrams import best_order, count_ngrams
 from stepahead.evaluate.symbols import SymbolScores, SymbolVerdict, judge_symbols, score_symbols
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, sequence_scores
-from stepahead.runtime.symbols import Engine, Shape, SymbolStream, Told, check_sampling, pick, tell
+from stepahead.runtime.symbols import Engine, Shape, SymbolStream, Told, check_sampling, generate, pick, tell
 from stepahead.symbol_recipe import is_word, resolve
 
 Array = NDArray[Any]
@@ -251,12 +251,16 @@ class SymbolModel:
         rng, stream = np.random.default_rng(seed), self.stream(prefix)
         if stream.log_probabilities is None and length:
             raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
+        end = self.vocabulary_.end_code if self.vocabulary_.end else -1
         added: list[int] = []
         while len(added) < length and stream.log_probabilities is not None:
             code = pick(stream.log_probabilities, rng, temperature=temperature, top_k=top_k, top_p=top_p)
-            if self.vocabulary_.end and code == self.vocabulary_.end_code:
+            if code == end:
                 break
             added.append(code)
+            if temperature == 0:
+                added += generate(self.engine_, stream.state, code, length - 1, end)
+                break
             if len(added) < length:
                 stream.push_code(code)
         start = self.vocabulary_.cut(prefix)

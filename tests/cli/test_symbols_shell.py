@@ -84,7 +84,7 @@ def test_an_event_table_is_learned_and_asked(run: Run, models: Path, tmp_path: P
     events = ("--case", "case", "--time", "at", "--activity", "what")
     assert run("fit", "events.csv", *events, "-o", "m", "--epochs", 2)[0] == 0
     assert run("next", models / "desk", "take in", "wait", "-q")[1] == "solve\n"
-    status, out, _ = run("anomalies", models / "desk", "events.csv", *events, "--top-g", 3, "--json")
+    _, out, _ = run("anomalies", models / "desk", "events.csv", *events, "--top-g", 3, "--json")
     found = json.loads(out)["sequences"]
     assert [one["sequence"] for one in found if one["alarm"]] == ["z"]
     assert (found[-1]["step"], found[-1]["symbol"]) == (1, "<unseen>")

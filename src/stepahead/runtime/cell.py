@@ -129,19 +129,22 @@ class Stepper:
 
         The state that was given stays as it is, and the results equal those of `scan` to the last bit.
         """
-        x = np.ascontiguousarray(x, np.float32)
         after = tuple(np.array(part, np.float32, order="C") for part in state)
+        self.advance(np.ascontiguousarray(x, np.float32), after)
+        return after[0][-1], after
+
+    def advance(self, x: Array, state: State) -> None:
+        """As `step`, but the state itself moves on, without a copy: x and state float32 and contiguous."""
         if self._kernel is not None:
-            self._kernel.step(x, after[0], after[1] if self.cell == "lstm" else None)
-            return after[0][-1], after
+            self._kernel.step(x, state[0], state[1] if self.cell == "lstm" else None)
+            return
         x = x[:, None]
         for i, layer in enumerate(self.layers):
             outputs = np.empty((len(x), 1, layer.weight_hh.shape[1]), np.float32)
-            final = _scan_numpy(self.cell, x, layer, tuple(part[i] for part in after), None, outputs)
-            for part, new in zip(after, final, strict=True):
+            final = _scan_numpy(self.cell, x, layer, tuple(part[i] for part in state), None, outputs)
+            for part, new in zip(state, final, strict=True):
                 part[i] = new
             x = outputs
-        return after[0][-1], after
 
 
 def zero_state(cell: str, weights: Weights, rows: int) -> State:

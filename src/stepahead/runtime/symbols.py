@@ -5,13 +5,14 @@ Legend: B rows, T steps, E inputs of the cell, D hidden, K classes, L layers.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
-from stepahead.runtime.cell import State, scan, zero_state
+from stepahead.runtime.cell import State, Stepper, scan
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
@@ -59,8 +60,13 @@ class Engine:
         head = weights["head.weight"] if not shape.tied else embedding[: shape.classes] @ weights["projection.weight"]
         return cls(shape, cell, embedding, np.ascontiguousarray(head), weights["head.bias"])
 
+    @cached_property
+    def stepper(self) -> Stepper:
+        """The cell, packed for going step by step."""
+        return Stepper(self.shape.cell, self.cell)
+
     def zero_state(self, rows: int = 1) -> State:
-        return zero_state(self.shape.cell, self.cell, rows)
+        return self.stepper.zero_state(rows)
 
     def run(self, codes: Array, state: State | None = None) -> tuple[Array, State]:
         """Read codes [B, T] -> hidden states of the last layer [B, T, D], and the state after them."""
@@ -157,9 +163,29 @@ class SymbolStream:
 
     def push_code(self, code: int) -> Array:
         """Read one symbol; log-probabilities [K] of the next."""
-        hidden, self.state = self.engine.run(np.array([[code]]), self.state)
-        self.log_probabilities = self.engine.log_probabilities(hidden[0, 0])
+        hidden, self.state = self.engine.stepper.step(self.engine.embedding[[code]], self.state)
+        self.log_probabilities = self.engine.log_probabilities(hidden[0])
         return self.log_probabilities
+
+
+def generate(engine: Engine, state: State, code: int, length: int, end: int) -> Iterator[int]:
+    """The likeliest codes after `code`, which the state has not read yet; stops before the class `end` (-1: none).
+
+    As pushing and picking at temperature 0, without the sums that only probabilities need.
+    """
+    state = tuple(part.copy() for part in state)
+    rows = [engine.embedding[[row]] for row in range(min(len(engine.embedding), 4096))]
+    hidden = state[0][-1, 0]  # [D], moves with the state
+    logits = np.empty(len(engine.bias), engine.bias.dtype)
+    advance, head, bias = engine.stepper.advance, engine.head, engine.bias
+    for _ in range(length):
+        advance(rows[code] if code < len(rows) else engine.embedding[[code]], state)
+        np.dot(head, hidden, out=logits)
+        np.add(logits, bias, out=logits)
+        code = int(logits.argmax())
+        if code == end:
+            return
+        yield code
 
 
 def pick(
