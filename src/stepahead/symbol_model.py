@@ -5,7 +5,7 @@ Training is PyTorch (`nn.symbols`); everything after it runs without (`runtime.s
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any, Self
 
@@ -16,40 +16,18 @@ from stepahead import store
 from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, Vocabulary, read_corpus
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, require
 from stepahead.evaluate.ngrams import best_order, count_ngrams
-from stepahead.evaluate.symbols import SymbolScores, SymbolVerdict, judge_symbols, score_symbols
+from stepahead.evaluate.symbols import SymbolScores, judge_symbols, score_symbols, scores_from_json
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, sequence_scores
-from stepahead.runtime.symbols import Engine, Shape, SymbolStream, Told, check_sampling, generate, pick, tell
+from stepahead.runtime.symbols import Engine, Shape, Told, check_sampling, generate, pick, tell
 from stepahead.symbol_recipe import is_word, resolve
+from stepahead.symbol_stream import Look, NamedStream, Surprise, top
 
 Array = NDArray[Any]
 Prefix = str | Sequence[Any]
 
 LONGEST = 1_000_000  # symbols that one call completes at most
-
-
-@dataclass(frozen=True)
-class Surprise:
-    """How surprising each symbol of a sequence was. symbols: [N], "<end>" last where there is one.
-
-    bits: [N], of each symbol, nan for the first of a single text, of which nothing foresees anything. total: their sum.
-    """
-
-    symbols: tuple[str, ...]
-    bits: Array
-    total: float
-
-
-@dataclass(frozen=True)
-class Look:
-    """The inside of a network while it reads. symbols: [T]. hidden: [T, D]; told: [D] units, the most telling first.
-
-    next: of each step, the likeliest next symbols with their probabilities.
-    """
-
-    symbols: tuple[str, ...]
-    hidden: Array
-    told: Array
-    next: tuple[tuple[tuple[str, float], ...], ...]
+HELD_BACK = 400_000  # symbols held back at most: more would not make the scores any surer
+COUNTED = 5_000_000  # symbols that n-grams are counted over at most, the last ones: their memory grows with each
 
 
 class SymbolModel:
@@ -63,8 +41,8 @@ class SymbolModel:
         tokens: "chars" or "words", how texts are cut; lists of symbols are taken as they are.
         max_symbols: so many of the most frequent symbols are kept, the rest counts as unseen.
         epochs, learning_rate, batch_size, window: of the training; "auto" fits them to the data.
-        holdout: fraction that is held back (of one text, its tail; of sequences, the last ones): one half stops the
-            training, the other is scored beside n-grams. None trains on all.
+        holdout: fraction that is held back (of one text, its tail; of sequences, the last ones; at most 400,000
+            symbols): one half stops the training, the other is scored beside n-grams. None trains on all.
         seed: the same seed gives the same model, bit for bit, on CPU.
 
     Attributes:
@@ -170,7 +148,7 @@ class SymbolModel:
         self.n_symbols_ = len(train.codes)
         self.history_, self.stopped_ = learned.history, learned.stopped
         self._settle(learned.weights)
-        self.ngrams_ = count_ngrams(train)
+        self.ngrams_ = count_ngrams(_last(train, COUNTED))
         self.clean_ = np.empty(0)
         self.scores_, self.verdict_ = None, None
         if stop is not None and rest is not None:
@@ -221,7 +199,7 @@ class SymbolModel:
         stream = self.stream(prefix)
         if stream.log_probabilities is None:
             raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
-        return _top(stream.log_probabilities, self.vocabulary_, k)
+        return top(stream.log_probabilities, self.vocabulary_, k)
 
     def complete(
         self,
@@ -282,7 +260,7 @@ class SymbolModel:
         told, offsets = self._told(sequences)
         return np.split(told.surprise / np.log(2), offsets[1:-1])
 
-    def stream(self, prefix: Prefix = "") -> "NamedStream":
+    def stream(self, prefix: Prefix = "") -> NamedStream:
         """A sequence that goes on: `push(symbol)` costs the same however much came before."""
         self._check_fitted()
         stream = NamedStream(self.engine_, self.vocabulary_, self._unseen)
@@ -312,7 +290,7 @@ class SymbolModel:
         state = engine.run(np.array([[vocabulary.end_code]]))[1] if vocabulary.end else None
         hidden = engine.run(codes[None], state)[0][0]
         telling = hidden.std(axis=0) * np.linalg.norm(engine.head, axis=0)
-        expected = tuple(tuple(_top(row, vocabulary, k)) for row in engine.log_probabilities(hidden))
+        expected = tuple(tuple(top(row, vocabulary, k)) for row in engine.log_probabilities(hidden))
         return Look(tuple(vocabulary.cut(sequence)), hidden, np.argsort(-telling, kind="stable"), expected)
 
     def calibrate(self, clean: Source) -> Self:
@@ -365,7 +343,8 @@ class SymbolModel:
             if self.holdout is not None and not 0 < self.holdout < 1:
                 raise ConfigError(f"holdout={self.holdout!r}: must lie in (0, 1), or be None")
             units = corpus.n_sequences if corpus.vocabulary.end else len(corpus.codes)
-            kept = units - round(units * (self.holdout or 0))
+            most = HELD_BACK * units / max(len(corpus.codes), 1)
+            kept = units - round(min(units * (self.holdout or 0), most))
             if self.holdout is None or is_word(corpus) or units - kept < 4:
                 return corpus, None, None
             # The vocabulary is the training part's own: what only the held-back part has is unseen.
@@ -399,38 +378,6 @@ class SymbolModel:
             raise NotFittedError("SymbolModel: not fitted yet; call fit() first, or load a saved model")
 
 
-class NamedStream(SymbolStream):
-    """A stream that speaks in symbols. state: a value to keep or copy; log_probabilities: [K], of what comes next."""
-
-    def __init__(self, engine: Engine, vocabulary: Vocabulary, unseen: float) -> None:
-        super().__init__(engine)
-        self.vocabulary = vocabulary
-        self.unseen = unseen
-
-    def push(self, symbol: Any) -> float:
-        """Read one symbol; how surprising it was, in bits (nan where nothing came before)."""
-        codes = self.vocabulary.encode(symbol if self.vocabulary.tokens == "chars" else [symbol])
-        if len(codes) != 1:
-            raise DataError(f"symbol {symbol!r:.40}: push takes one symbol at a time; found {len(codes)}")
-        code, before = int(codes[0]), self.log_probabilities
-        self.push_code(code)
-        if before is None:
-            return float("nan")
-        return float(-before[code] if code < len(before) else self.unseen) / float(np.log(2))
-
-    def next(self, k: int | None = None) -> list[tuple[str, float]]:
-        """The likeliest next symbols with their probabilities."""
-        if self.log_probabilities is None:
-            raise DataError("stream: nothing was read yet; push a symbol first")
-        return _top(self.log_probabilities, self.vocabulary, k)
-
-    def fork(self) -> "NamedStream":
-        """Another stream that stands where this one stands."""
-        other = NamedStream(self.engine, self.vocabulary, self.unseen)
-        other.state, other.log_probabilities = self.state, self.log_probabilities
-        return other
-
-
 def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> SymbolModel:
     """A model from what `store.load` read."""
     try:
@@ -439,29 +386,12 @@ def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> Sym
         model.vocabulary_ = Vocabulary(tuple(stored["symbols"]), stored["tokens"], stored["end"], stored["rare"])
         model.shape_ = Shape(**config["shape"])
         model.n_symbols_, model.stopped_ = config["n_symbols"], config["stopped"]
-        model.scores_, model.verdict_ = _scores(config["scores"])
+        model.scores_, model.verdict_ = scores_from_json(config["scores"])
         model.clean_ = tensors["calibration"]
         model._settle({name: array for name, array in tensors.items() if name != "calibration"})
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"model file: its configuration is not a SymbolModel's ({error}); train anew") from error
     return model
-
-
-def _scores(stored: Mapping[str, Any] | None) -> tuple[SymbolScores | None, SymbolVerdict | None]:
-    if stored is None:
-        return None, None
-    words = {name: stored[name] for name in ("beats", "skill", "p_value", "interval", "baseline")}
-    words["interval"] = tuple(words["interval"])
-    verdict = SymbolVerdict(sentence=stored["verdict"], **words)
-    rest = {name: value for name, value in stored.items() if name not in (*words, "verdict")}
-    return SymbolScores(**rest, verdict=verdict), verdict
-
-
-def _top(log_probabilities: Array, vocabulary: Vocabulary, k: int | None) -> list[tuple[str, float]]:
-    if k is not None and k < 1:
-        raise ConfigError(f"k={k}: must be at least 1")
-    order = np.argsort(-log_probabilities, kind="stable")[:k]
-    return [(vocabulary.name(int(code)), float(np.exp(log_probabilities[code]))) for code in order]
 
 
 def _own_vocabulary(part: Corpus, max_symbols: int) -> Corpus:
@@ -473,6 +403,16 @@ def _own_vocabulary(part: Corpus, max_symbols: int) -> Corpus:
         return part
     new = Vocabulary(tuple(old.symbols[code] for code in order), old.tokens, old.end, old.rare)
     return read_corpus(part, vocabulary=new)
+
+
+def _last(corpus: Corpus, most: int) -> Corpus:
+    """The last sequences, or the tail of one text, with about so many symbols."""
+    if len(corpus.codes) <= most:
+        return corpus
+    if not corpus.vocabulary.end:
+        return corpus.part(len(corpus.codes) - most, len(corpus.codes))
+    first = int(np.searchsorted(corpus.offsets, len(corpus.codes) - most))
+    return corpus.part(min(first, corpus.n_sequences - 1), corpus.n_sequences)
 
 
 def _both(first: Corpus, second: Corpus) -> Corpus:

@@ -286,7 +286,7 @@ def look(
         hidden = seen.hidden[:, chosen].tolist()
         output.print_json({"symbols": seen.symbols, "units": chosen.tolist(), "hidden": hidden, "next": expected})
         return
-    header = ["symbol", "expected next", *(f"unit {unit}" for unit in chosen)]
+    header = ["symbol", "expected next", *(f"unit {unit + 1}" for unit in chosen)]
     rows = [
         [_shown(symbol), " ".join(f"{_shown(s)} {p:.2f}" for s, p in step), *(f"{value:+.2f}" for value in hidden)]
         for symbol, step, hidden in zip(seen.symbols, seen.next, seen.hidden[:, chosen], strict=True)

@@ -71,6 +71,17 @@ class SymbolVerdict:
         return self.sentence
 
 
+def scores_from_json(stored: Mapping[str, Any] | None) -> tuple[SymbolScores | None, SymbolVerdict | None]:
+    """What `SymbolScores.to_json` gave, as it was."""
+    if stored is None:
+        return None, None
+    words = {name: stored[name] for name in ("beats", "skill", "p_value", "interval", "baseline")}
+    words["interval"] = tuple(words["interval"])
+    verdict = SymbolVerdict(sentence=stored["verdict"], **words)
+    rest = {name: value for name, value in stored.items() if name not in (*words, "verdict")}
+    return SymbolScores(**rest, verdict=verdict), verdict
+
+
 def score_symbols(told: Told, targets: Array, asked: Array) -> SymbolScores:
     """Scores over the steps that were asked for.
 

@@ -144,7 +144,7 @@ def learn_once(
     network = SymbolNetwork(shape)
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-    steps = plan.epochs * len(list(batches(corpus, plan, np.random.default_rng(0))))
+    steps = plan.epochs * sum(1 for _ in batches(corpus, plan, np.random.default_rng(0)))
     mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=_average(plan.average)) if plan.average else None
     learned, best, step, bad = Learned(arrays(network)), math.inf, 0, 0
     try:
@@ -217,10 +217,10 @@ def _streams(inputs: Any, targets: Any, plan: SymbolPlan, rng: np.random.Generat
     spare = len(inputs) - rows * length
     shift = int(rng.integers(spare + 1))
     first = int(rng.integers(plan.window)) if length > plan.window else 0
-    x, y = (_tensor(a[shift : shift + rows * length].reshape(rows, length)) for a in (inputs, targets))
+    x, y = (a[shift : shift + rows * length].reshape(rows, length) for a in (inputs, targets))
     cuts = [0, *range(first or plan.window, length, plan.window), length]
     for start, stop in itertools.pairwise(cuts):
-        yield x[:, start:stop], y[:, start:stop], start > 0
+        yield _tensor(x[:, start:stop]), _tensor(y[:, start:stop]), start > 0
 
 
 def _tensor(array: Any) -> Tensor:

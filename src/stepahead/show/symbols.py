@@ -7,7 +7,7 @@ from stepahead.errors import ConfigError
 from stepahead.show.plots import escaped, new_figure, save
 
 if TYPE_CHECKING:
-    from stepahead.symbol_model import Look
+    from stepahead.symbol_stream import Look
 
 MARKS = {"\n": "⏎", " ": "␣", "\t": "⇥"}
 LONGEST = 120  # symbols: more could not be told apart
@@ -37,7 +37,7 @@ def plot_look(look: "Look", path: str | Path | None = None, *, units: int = 8) -
         for symbol, expected in zip(look.symbols, look.next, strict=True)
     ]
     axes.set_xticks(range(len(labels)), labels, fontsize=8)
-    axes.set_yticks(range(len(chosen)), [f"unit {unit}" for unit in chosen], fontsize=8)
+    axes.set_yticks(range(len(chosen)), [f"unit {unit + 1}" for unit in chosen], fontsize=8)
     axes.set_xlabel("symbol read, and what was expected next")
     if values.size <= 150:
         for (row, step), value in _cells(values):
