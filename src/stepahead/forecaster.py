@@ -24,6 +24,7 @@ from stepahead.forecast import Forecast
 from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
 from stepahead.recipe import Config, check_count, resolve
 
+ENOUGH = 2000  # origins over all series that a verdict on a panel needs
 HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
 
 
@@ -275,6 +276,14 @@ class Forecaster:
     def season_length_(self) -> int | None:
         return self._need_fit().config.season_length
 
+    @property
+    def series_verdict_(self) -> Any:
+        """The verdict over the series, of the held-out rows: a SeriesVerdict, or None where nothing was held out."""
+        from stepahead.evaluate.over_series import over_series
+
+        self._need_fit()
+        return None if self.backtest_ is None else over_series(self.backtest_)
+
     def _need_fit(self) -> Fitted:
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
@@ -295,6 +304,10 @@ class Forecaster:
         if kept is None:
             return None
         probe = self.clone().set_params(holdout=None)
+        config = resolve(self.get_params(), panel)
+        if config.backbone == "panel":
+            probe.set_params(**lighter(config))
+            kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if self.holdout == "auto" else kept
         try:
             probe.fit(panel.head(kept), progress=progress)
         except DataError:
@@ -362,6 +375,19 @@ def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
     return np.maximum(panel.lengths - np.maximum(held, horizon), 0)
 
 
+def enough_rows(panel: Panel, config: Config) -> int:
+    """Rows to hold out of each series of a panel, so that there are some ENOUGH origins in all, a whole horizon at least."""
+    return max(config.horizon, -(-ENOUGH // panel.n_series))
+
+
+def lighter(config: Config) -> dict[str, Any]:
+    """What the panel recipe's probe is: half of the members and half of the steps, a quarter of the time.
+
+    Its verdict is a cautious one: the model that is trained on all rows is the better one.
+    """
+    return {"ensemble": -(-config.ensemble // 2), "max_steps": -(-config.max_steps // 2)}
+
+
 def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
     """Rows at the end of each series that its next forecast reads: [S] int64.
 
@@ -395,12 +421,14 @@ def plain(params: dict[str, Any]) -> dict[str, Any]:
 def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], network: Any, source: str) -> Forecaster:
     """A saved Forecaster from what the model file holds.
 
-    Raises: ModelFileError when it was trained on a module of the user's that is not given.
+    Raises: ModelFileError when it was trained on a module of the user's that is not given, or none belongs to it.
     """
     if saved["own"] and network is None:
         raise ModelFileError(
             f"{source}: holds the weights of your own network; give the module: load(path, network=...)"
         )
+    if network is not None and not saved["own"]:
+        raise ModelFileError(f"{source}: was not trained on a network of your own; leave network= out")
     model = Forecaster(**saved["params"], network=network)
     own = None
     if network is not None:

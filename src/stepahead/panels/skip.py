@@ -20,6 +20,9 @@ def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, held: np.nda
     Returns: [L, H] float32.
     Source: Hoerl and Kennard 1970; reweighting after Schlossmacher 1973.
     """
+    whole = (weight > 0).all(axis=1)
+    if whole.sum() >= len(z) / 2:  # enough is there; a missing truth would have to be guessed
+        z, target, weight, held = z[whole], target[whole], weight[whole], held[whole]
     learn = ~held
     best, penalty = search(z[learn], target[learn], weight[learn], z[held], target[held], weight[held])
     if penalty is None:

@@ -26,8 +26,7 @@ class Lines:
 
 def fit_lines(source: Source, origins: Origins, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Lines]:
     """The linear start of each member; members of a kind share it."""
-    ahead = max(1, source.rows.horizon // 2)
-    sample = origins.draw(rng, WINDOWS, ahead=ahead)
+    sample = origins.draw(rng, WINDOWS, ahead=source.rows.horizon)
     held = held_back(source, sample, rng)
     found = {kind: fit_kind(source, sample, kind, held) for kind in dict.fromkeys(kinds)}
     return [found[kind] for kind in kinds]
@@ -39,15 +38,11 @@ def fit_kind(source: Source, sample: np.ndarray, kind: str, held: np.ndarray) ->
     windows = rows.windows(sample)
     read = {name: array[0] for name, array in source.batch(sample, (kind,)).items()}
     seen = getattr(windows, kind)()
-    target = (seen.forward(windows_truth(read)) - seen.base).astype(np.float32)
+    target = (seen.forward(read["y"].astype(np.float64)) - seen.base).astype(np.float32)
     weight = cost_of_errors(source, read, windows.base / windows.scale[:, None], seen.logs)
     effect = fit_effects(read["shift"], target, weight)
     rest = target - read["shift"] @ effect[:, 0]
     return Lines(fit_skip(seen.z, rest.astype(np.float32), weight, held), effect)
-
-
-def windows_truth(read: dict[str, np.ndarray]) -> np.ndarray:
-    return read["y"].astype(np.float64)
 
 
 def cost_of_errors(source: Source, read: dict[str, np.ndarray], base: np.ndarray, logs: bool) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The panel recipe's network without torch.  Weights and what a member reads -> what it adds to its window's level.
 
-No forecast depends on the others that are made beside it: products are taken in blocks of one size.
+No forecast depends on the others that are made beside it: products are taken row by row.
 
 Legend: N windows, T patches, p rows of a patch, L rows of a window, E other inputs, D hidden, C context, H horizon,
 K inputs known ahead, M members.
@@ -14,7 +14,6 @@ from stepahead.runtime.cell import scan
 
 Arrays = Mapping[str, np.ndarray]
 
-BLOCK = 32  # rows of one product
 FAR = 6.0  # a logarithm that is forecast stays within this of the window's level
 
 
@@ -48,11 +47,8 @@ def in_scale(out: np.ndarray, read: Arrays, *, logs: bool) -> np.ndarray:
 
 def product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """x [N, I] times weight [I, O], each row as if it stood alone: [N, O] float32."""
-    # A product of another size may add its terms in another order; blocks of one size never do.
-    blocks = -(-len(x) // BLOCK)
-    padded = np.zeros((blocks * BLOCK, x.shape[1]), dtype=np.float32)
-    padded[: len(x)] = x
-    return np.matmul(padded.reshape(blocks, BLOCK, -1), weight).reshape(blocks * BLOCK, -1)[: len(x)]
+    # One product over all rows may add its terms in another order when there are more of them; rows of one never do.
+    return np.matmul(single(x)[:, None], weight)[:, 0]
 
 
 def single(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,41 @@
+"""Seasons, windows and patches."""
+
+import numpy as np
+import pytest
+
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError
+from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
+
+
+@pytest.mark.parametrize(
+    ("seasons", "horizon", "expected"),
+    [
+        ([24, 168], 48, (528, 48)),  # the recipe's own three, as its table says
+        ([12], 24, (72, 6)),
+        ([12], 12, (36, 3)),
+        ([48], 1, (144, 12)),
+        ([], 1, (20, 2)),
+    ],
+)
+def test_window_is_three_seasons_or_horizons_in_whole_patches(
+    seasons: list[int], horizon: int, expected: tuple[int, int]
+) -> None:
+    assert window_and_patch(seasons, horizon) == expected
+
+
+@pytest.mark.parametrize("window", [1, 7, 20, 36, 500])
+def test_patch_of_a_given_window_divides_it(window: int) -> None:
+    assert window % patch_of(window) == 0
+
+
+def test_hourly_stamps_suggest_the_day_and_the_week() -> None:
+    times = np.datetime64("2024-01-01T00", "us") + np.arange(1200) * np.timedelta64(1, "h")
+    y = np.sin(2 * np.pi * np.arange(1200) / 24) + 0.1 * np.random.default_rng(0).normal(size=1200)
+    assert seasons_of("auto", Panel.from_arrays(y, times=times)) == (24, 168)
+
+
+@pytest.mark.parametrize("asked", [1, [24, 1], "24", [2.5], True])
+def test_a_season_that_cannot_be_is_refused(asked: object) -> None:
+    with pytest.raises(ConfigError, match="season_length"):
+        seasons_of(asked, Panel.from_arrays(np.arange(10.0)))

@@ -1,0 +1,37 @@
+"""The linear skip's closed form."""
+
+import numpy as np
+
+from stepahead.panels.skip import fit_skip
+
+
+def sample(noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(600, 8)).astype(np.float32)
+    true = rng.normal(size=(8, 3))
+    target = z @ true + noise * rng.standard_t(df=2, size=(600, 3))
+    return z, target.astype(np.float32), true
+
+
+def test_recovers_a_linear_rule_despite_heavy_tails() -> None:
+    z, target, true = sample(noise=0.3)
+    weight = np.ones_like(target)
+    found = fit_skip(z, target, weight, np.arange(600) % 5 == 0)
+    squares = np.linalg.lstsq(z, target, rcond=None)[0]
+    assert np.abs(found - true).mean() < 0.8 * np.abs(squares - true).mean()
+
+
+def test_is_zero_where_nothing_can_be_learned() -> None:
+    z, _, _ = sample(noise=0.0)
+    target = np.random.default_rng(1).normal(size=(600, 3)).astype(np.float32)
+    found = fit_skip(z, target, np.ones_like(target), np.arange(600) % 2 == 0)
+    assert np.abs(found).max() < 0.1
+
+
+def test_missing_truth_pulls_nowhere() -> None:
+    z, target, true = sample(noise=0.01)
+    weight = np.ones_like(target)
+    weight[::3, 1] = 0.0
+    target[::3, 1] = 1e3
+    found = fit_skip(z, target, weight, np.arange(600) % 5 == 0)
+    np.testing.assert_allclose(found, true, atol=0.05)

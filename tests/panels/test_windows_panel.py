@@ -1,0 +1,78 @@
+"""Windows of a panel by their own level, against naive loops."""
+
+import numpy as np
+import pytest
+
+from stepahead.data.panel import Panel
+from stepahead.panels.windows import prepare_rows
+
+
+def holed(panel: Panel, seed: int = 1) -> Panel:
+    y = panel.past.copy()
+    y[np.random.default_rng(seed).random(len(y)) < 0.2] = np.nan
+    return panel.with_past(y)
+
+
+def test_windows_equal_a_naive_loop(panel: Panel) -> None:
+    table = holed(panel)
+    rows = prepare_rows(table, window=12, horizon=6, season=4, back=4)
+    origins = np.arange(table.n_rows)
+    windows = rows.windows(origins)
+    for s in range(table.n_series):
+        for r in range(table.offsets[s], table.offsets[s + 1]):
+            known = table.y[max(table.offsets[s], r - 11) : r + 1]
+            expected = np.concatenate([np.full(12 - len(known), np.nan), known])
+            np.testing.assert_array_equal(windows.mask[r], ~np.isnan(expected))
+            np.testing.assert_array_equal(windows.x[r], np.nan_to_num(expected))
+            if not np.isnan(known).all():
+                assert windows.scale[r] == pytest.approx(np.nanmean(np.abs(known)), rel=1e-12)
+                assert windows.last[r] == known[~np.isnan(known)][-1]
+
+
+def test_baseline_repeats_the_season_and_steps_back_over_holes() -> None:
+    y = np.array([1.0, 2, 3, 4, 5, 6, np.nan, 8])
+    rows = prepare_rows(Panel.from_arrays(y), window=8, horizon=6, season=4, back=4)
+    np.testing.assert_array_equal(rows.windows(np.array([7])).base[0], [5, 6, 3, 8, 5, 6])
+
+
+def test_baseline_of_a_series_shorter_than_a_season_is_its_last_value() -> None:
+    rows = prepare_rows(Panel.from_arrays(np.array([3.0, 5.0])), window=8, horizon=4, season=4, back=4)
+    np.testing.assert_array_equal(rows.windows(np.array([1])).base[0], [5, 5, 3, 5])
+    np.testing.assert_array_equal(rows.windows(np.array([0])).base[0], [3, 3, 3, 3])
+
+
+@pytest.mark.parametrize("kind", ["linear", "log"])
+def test_way_there_and_back_is_the_identity(panel: Panel, kind: str) -> None:
+    rows = prepare_rows(panel, window=12, horizon=3, season=4, back=4)
+    origins = rows.training_origins()
+    windows = rows.windows(origins)
+    seen = getattr(windows, kind)()
+    y = rows.targets(origins)[0] / windows.scale[:, None]
+    said = seen.forward(y) + seen.level[:, None]
+    back = np.exp(said) - seen.offset[:, None] if kind == "log" else said
+    np.testing.assert_allclose(back, y, rtol=1e-6)  # offsets are float32
+
+
+def test_targets_behind_the_end_of_a_series_are_not_there(panel: Panel) -> None:
+    rows = prepare_rows(panel, window=12, horizon=3, season=4)
+    y, there = rows.targets(panel.offsets[1:] - 2)
+    for s in range(panel.n_series):
+        if panel.lengths[s] >= 2:
+            np.testing.assert_array_equal(there[s], [True, False, False])
+            assert y[s, 0] == panel.y[panel.offsets[s + 1] - 1]
+
+
+@pytest.mark.parametrize("missing", ["mask", "ffill", "interpolate"])
+def test_rows_after_an_origin_change_no_bit_of_its_window(panel: Panel, missing: str) -> None:
+    table = holed(panel)
+    origin = int(table.offsets[2]) + 25
+    later = table.past.copy()
+    later[origin + 1 :] = np.where(np.isnan(later[origin + 1 :]), 7.0, np.nan)  # holes closed, values gone
+    later[origin + 3] = -99.0
+    answers = []
+    for past in (table.past, later):
+        rows = prepare_rows(table.with_past(past), window=12, horizon=3, season=4, back=4, missing=missing)
+        windows = rows.windows(np.array([origin]))
+        answers.append([windows.x, windows.mask, windows.base, windows.linear().z, windows.log().z])
+    for first, second in zip(*answers, strict=True):
+        np.testing.assert_array_equal(first, second)
