@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 import timing
 from kernel_train import RATE, Size, by_layers, draw
-
 from stepahead.nn.fleet import Fleet, Shape, Windows
 
 Losses = Callable[[int], np.ndarray]  # steps -> losses [S, M]
@@ -44,7 +44,7 @@ def main() -> None:
         [
             timing.machine(),
             "",
-            f"{options.models} x {options.cell}, N={n} T={t} D={d} H={h}, {steps} steps of each, {options.repeats} repeats:",
+            f"{options.models} x {options.cell}, N={n} T={t} D={d} H={h}, {options.repeats} x {steps} steps of each:",
             "",
             timing.report(found, reference="torch.nn, one after the other"),
             "",
