@@ -104,7 +104,7 @@ def test_numpy_s_numbers_are_as_good_as_python_s():
 
 
 COUNTS = ("window", "horizon", "hidden_size", "num_layers", "max_steps", "ensemble", "check_every")
-OPTIONAL = ("batch_size", "patience", "season_length")
+OPTIONAL = ("batch_size", "patience")
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -117,8 +117,14 @@ def test_what_is_no_count_is_refused_by_name(name, value):
 @pytest.mark.parametrize("name", OPTIONAL)
 @pytest.mark.parametrize("value", [0, -3, 2.5, "7", True], ids=repr)
 def test_what_is_neither_count_nor_none_is_refused_by_name(name, value):
-    with pytest.raises(ConfigError, match=rf"^{name}=.* must be a whole number of at least [12] or None$"):
+    with pytest.raises(ConfigError, match=rf"^{name}=.* must be a whole number of at least 1 or None$"):
         resolve({name: value}, WALK)
+
+
+@pytest.mark.parametrize("value", [0, 1, -3, 2.5, "7", True, [7, 1]], ids=repr)
+def test_what_is_no_season_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^season_length=.* must be whole numbers of at least 2, 'auto' or None$"):
+        resolve({"season_length": value}, WALK)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +166,7 @@ def test_zero_is_allowed_where_it_means_none(name, value):
         ("cell", "'rnn', 'rnn_relu', 'lstm', 'gru'"),
         ("scaler", "'minmax', 'standard', 'robust', 'window', None"),
         ("difference", "False, True, 'log'"),
-        ("head", "'mse', 'mae', 'huber', 'quantile', 'student_t'"),
+        ("head", "'mse', 'mae', 'huber', 'quantile', 'student_t', 'relative'"),
         ("schedule", "'constant', 'one_cycle'"),
         ("combine", "'mean', 'median'"),
         ("missing", "'error', 'ffill', 'interpolate', 'mask'"),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, ModelFileError
 from stepahead.nn.recurrent import GRU, LSTM, RNN
 
 
@@ -96,7 +96,12 @@ def call_wrapped(
 
     @torch.no_grad()
     def call(weights: Mapping[str, np.ndarray], x: np.ndarray) -> np.ndarray:
-        wrapped.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
+        try:
+            wrapped.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()})
+        except RuntimeError as error:
+            raise ModelFileError(
+                "the weights do not fit the module given as network=; give the one of the fit"
+            ) from error
         return wrapped(torch.as_tensor(x), torch.zeros(len(x), 0)).numpy()
 
     return call

@@ -1,0 +1,460 @@
+"""The Forecaster as its user meets it."""
+
+import inspect
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.base import clone
+
+import stepahead as sa
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
+from stepahead.forecaster import Forecaster, rows_to_keep, rows_to_remember
+from stepahead.recipe import resolve
+
+TINY: dict[str, Any] = {"recipe": "classic", "window": 4, "hidden_size": 3, "max_steps": 10, "check_every": 5}
+QUICK: dict[str, Any] = TINY | {"holdout": None}
+
+
+def made_wave(n: int = 80, seed: int = 0) -> Panel:
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(n)
+    return Panel.from_arrays(np.sin(np.arange(n) / 4) + 2 + noise)
+
+
+def last(frame: Any, column: str = "LSTM") -> np.ndarray:
+    return np.asarray(frame[column])
+
+
+# --- the constructor, as scikit-learn would have it
+
+
+def test_the_constructor_only_stores():
+    odd = {"recipe": object(), "window": [], "quantiles": {}, "network": "x"}
+    model = Forecaster(**odd)
+    assert all(getattr(model, name) is value for name, value in odd.items())
+
+
+def test_parameters_are_got_set_and_cloned_as_scikit_learn_does():
+    model = Forecaster("classic", window=9, quantiles=(0.1, 0.5), network=torch.nn.Linear(1, 1))
+    names = list(inspect.signature(Forecaster.__init__).parameters)[1:]
+    assert list(model.get_params()) == names
+    assert model.get_params()["window"] == 9
+    assert model.set_params(window=5, cell="gru") is model
+    assert (model.window, model.cell) == (5, "gru")
+    copy = clone(model)
+    assert copy is not model
+    assert {k: v for k, v in copy.get_params().items() if k != "network"} == {
+        k: v for k, v in model.get_params().items() if k != "network"
+    }
+    assert isinstance(copy.network, torch.nn.Linear)
+
+
+def test_clones_are_unfitted():
+    model = Forecaster(**QUICK).fit(made_wave())
+    for copy in (clone(model), model.clone()):
+        assert copy.get_params() == model.get_params()
+        with pytest.raises(NotFittedError, match="call fit"):
+            copy.predict()
+
+
+def test_an_unknown_parameter_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="Forecaster has no parameter 'windows'; there are recipe, cell, window"):
+        Forecaster().set_params(windows=3)
+
+
+def test_the_repr_shows_what_was_changed():
+    assert repr(Forecaster()) == "Forecaster()"
+    assert repr(Forecaster("price", window=9, clip=None)) == "Forecaster(recipe='price', window=9, clip=None)"
+
+
+@pytest.mark.parametrize("ask", [lambda m: m.predict(), lambda m: m.name, lambda m: m.config_, lambda m: m.save("x")])
+def test_an_unfitted_forecaster_says_so(ask):
+    with pytest.raises(NotFittedError, match=r"call fit\(panel\) first"):
+        ask(Forecaster())
+
+
+def test_fit_takes_a_panel_and_says_how_to_get_one():
+    with pytest.raises(
+        ConfigError, match=r"fit takes a Panel, not a DataFrame: stepahead.read\(table, ...\) makes one"
+    ):
+        Forecaster(**QUICK).fit(pd.DataFrame({"y": [1.0]}))
+
+
+# --- seeds
+
+
+def test_a_fit_repeats_bit_for_bit_and_touches_no_global_random_state():
+    panel = made_wave()
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = Forecaster(**TINY).fit(panel)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    torch.manual_seed(2)
+    second = Forecaster(**TINY).fit(panel)
+    assert last(first.predict(level=[80])) == last(second.predict(level=[80]))
+    assert last(Forecaster(**TINY, seed=1).fit(panel).predict()) != last(first.predict())
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_layers": 2, "dropout": 0.5}])
+def test_fit_each_equals_fitting_alone_to_the_last_bit(changes):
+    panels = [made_wave(seed=s) for s in range(3)]
+    together = Forecaster(**QUICK | changes).fit_each(panels)
+    for panel, model in zip(panels, together, strict=True):
+        assert last(model.predict()) == last(Forecaster(**QUICK | changes).fit(panel).predict())
+
+
+# --- what is held out
+
+
+@pytest.mark.parametrize(
+    ("lengths", "holdout", "horizon", "kept"),
+    [
+        ([100], "auto", 1, [80]),
+        ([100, 10], 0.3, 1, [70, 7]),
+        ([100, 10], 5, 1, [95, 5]),
+        ([100, 3], 5, 1, [95, 0]),
+        ([100], 0.01, 12, [88]),  # never less than one whole horizon
+        ([4], "auto", 1, [3]),
+        ([1], "auto", 1, [0]),
+        ([10], np.float64(0.5), 1, [5]),
+    ],
+)
+def test_the_holdout_is_a_share_or_a_number_of_rows(lengths, holdout, horizon, kept):
+    panel = Panel.from_arrays(np.ones(sum(lengths)), ids=[str(n) for n in lengths], offsets=[0, *np.cumsum(lengths)])
+    assert rows_to_keep(panel, holdout, horizon).tolist() == kept
+    assert rows_to_keep(panel, None, horizon) is None
+
+
+@pytest.mark.parametrize("holdout", [0, -1, "none", True, float("nan"), float("inf"), [0.2]])
+def test_a_holdout_that_cannot_be_is_refused(holdout):
+    with pytest.raises(
+        ConfigError, match=r"^holdout=.* must be a share in \(0, 1\), a number of rows, 'auto' or None$"
+    ):
+        Forecaster(**TINY, holdout=holdout).fit(made_wave())
+
+
+def test_the_verdict_s_model_never_saw_the_held_out_rows():
+    panel = made_wave()
+    model = Forecaster(**TINY, holdout=10).fit(panel)
+    probe = Forecaster(**QUICK).fit(panel.head(70))
+    expected = probe.forecast(panel, np.arange(69, 79)).mean[:, 0]
+    assert np.array_equal(model.backtest_.mean[:, 0], expected)
+    assert model.verdict_ is model.backtest_.verdict
+
+
+def test_the_model_itself_learns_from_all_rows():
+    panel = made_wave()
+    assert last(Forecaster(**TINY).fit(panel).predict()) == last(Forecaster(**QUICK).fit(panel).predict())
+
+
+def test_without_a_holdout_there_is_no_verdict_and_no_interval_of_a_point():
+    model = Forecaster(**QUICK).fit(made_wave())
+    assert model.verdict_ is None
+    assert model.backtest_ is None
+    with pytest.raises(
+        ConfigError, match="intervals need held-out errors: fit with holdout='auto', or head='quantile'"
+    ):
+        model.predict(level=[80])
+
+
+@pytest.mark.parametrize("n", [5, 6, 7, 8])
+def test_a_tiny_series_is_learned_without_a_verdict_or_with_one(n):
+    model = Forecaster(**TINY).fit(Panel.from_arrays(np.arange(n) % 3 + 1.0))
+    assert np.isfinite(last(model.predict())).all()
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_series_shorter_than_a_window_and_a_target_says_what_it_needs(n):
+    with pytest.raises(DataError, match=f"the longest series has {n} rows; window 4 and horizon 1 need 5"):
+        Forecaster(**TINY).fit(Panel.from_arrays(np.arange(float(n))))
+
+
+@pytest.mark.parametrize("recipe", ["auto", "classic", "price"])
+def test_default_parameters_on_one_and_two_rows_raise_a_data_error(recipe):
+    for n in (1, 2):
+        with pytest.raises(DataError, match=f"the longest series has {n} rows"):
+            Forecaster(recipe).fit(Panel.from_arrays(np.arange(float(n))))
+
+
+def test_a_holdout_that_was_asked_for_and_cannot_be_is_an_error():
+    with pytest.raises(DataError):
+        Forecaster(**TINY, holdout=5).fit(Panel.from_arrays(np.arange(6.0)))
+
+
+@pytest.mark.parametrize("recipe", ["classic", "price"])
+@pytest.mark.parametrize("value", [0.0, 5.0, -3.0])
+def test_a_constant_series_is_forecast_as_itself(recipe, value):
+    model = Forecaster(recipe, max_steps=60, window=4).fit(Panel.from_arrays(np.full(60, value)))
+    assert abs(last(model.predict(), model.name)[0] - value) < 0.1 * max(1, abs(value))
+    assert not model.verdict_.beats
+
+
+# --- training that goes wrong
+
+
+def test_a_loss_that_is_no_number_keeps_a_model_that_predicts():
+    for holdout in ("auto", None):
+        model = Forecaster(**TINY | {"learning_rate": 1e38, "cell": "rnn_relu", "holdout": holdout})
+        with pytest.raises(TrainingError, match="not a number at step"):
+            model.fit(made_wave())
+        assert np.isfinite(last(model.predict(), "RNN")).all()
+        assert list(model.predict()["ds"]) == [81]
+
+
+def test_ctrl_c_gives_a_model_and_says_so():
+    def press(report: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted after 5 steps"):
+        model = Forecaster(**QUICK).fit(made_wave(), progress=press)
+    assert last(model.predict()) == last(Forecaster(**QUICK | {"max_steps": 5}).fit(made_wave()).predict())
+
+
+# --- predict
+
+
+def test_predict_goes_on_from_the_rows_it_learned_or_from_others():
+    panel = made_wave()
+    model = Forecaster(**QUICK | {"horizon": 3}).fit(panel.head(60))
+    frame = model.predict()
+    assert frame.columns == ["unique_id", "ds", "LSTM"]
+    assert frame["ds"].to_list() == [61, 62, 63]
+    later = model.predict(panel)
+    assert later["ds"].to_list() == [81, 82, 83]
+    assert np.array_equal(last(later), model.forecast(panel, np.array([79])).mean[0])
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_a_frame_comes_back_as_the_kind_that_came_in(kind):
+    table = pd.DataFrame(
+        {
+            "shop": ["007"] * 30 + ["NA"] * 30,
+            "day": [*pd.date_range("2021-01-01", periods=30)] * 2,
+            "sales": np.sin(np.arange(60.0)) + 2,
+        }
+    )
+    given: Any = {
+        "pandas": lambda: table,
+        "polars": lambda: pl.from_pandas(table),
+        "pyarrow": lambda: pl.from_pandas(table).to_arrow(),
+    }[kind]()
+    panel = sa.read(given, series="shop", time="day", target="sales")
+    frame = Forecaster(**TINY).fit(panel).predict(given, level=[80])
+    assert type(frame) is type(given)
+    names = frame.column_names if kind == "pyarrow" else list(frame.columns)
+    assert names == ["shop", "day", "LSTM", "LSTM-lo-80", "LSTM-hi-80"]
+    ids = frame["shop"].to_pylist() if kind == "pyarrow" else list(frame["shop"])
+    assert ids == ["007", "NA"]
+
+
+def test_only_the_series_asked_for_are_forecast():
+    panel = Panel.from_arrays(np.sin(np.arange(90.0)), ids=("a", "b", "c"), offsets=[0, 30, 60, 90])
+    model = Forecaster(**QUICK).fit(panel)
+    whole = model.predict()
+    assert model.predict(ids=["c", "a"])["unique_id"].to_list() == ["c", "a"]
+    assert np.allclose(last(model.predict(ids=["c", "a"])), last(whole)[[2, 0]], atol=1e-6)
+    with pytest.raises(DataError, match="no series 'd'"):
+        model.predict(ids=["d"])
+
+
+@pytest.mark.parametrize("horizon", [1, 4])
+@pytest.mark.parametrize("head", ["mse", "quantile", "student_t"])
+def test_intervals_hold_the_forecast_at_every_step(head, horizon):
+    model = Forecaster(**TINY | {"head": head, "horizon": horizon, "quantiles": (0.05, 0.1, 0.5, 0.9, 0.95)}).fit(
+        made_wave()
+    )
+    frame = model.predict(level=[80, 90])
+    assert frame.columns[2:] == ["LSTM", "LSTM-lo-90", "LSTM-lo-80", "LSTM-hi-80", "LSTM-hi-90"]
+    values = frame.select("LSTM-lo-90", "LSTM-lo-80", "LSTM", "LSTM-hi-80", "LSTM-hi-90").to_numpy()
+    assert (np.diff(values, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize("head", ["mse", "quantile", "student_t"])
+def test_intervals_cover_about_as_often_as_they_say(head):
+    """White noise about a level: conformal, quantile and Student-t intervals of 80 % on rows that were never seen."""
+    y = 10 + np.random.default_rng(0).standard_normal(1500)
+    panel = Panel.from_arrays(y)
+    options = TINY | {"head": head, "max_steps": 250, "learning_rate": 0.02, "scaler": "standard", "holdout": 300}
+    model = Forecaster(**options).fit(panel.head(1000))
+    found = model.forecast(panel, np.arange(999, 1499), level=[80])
+    covered = ((found.lo[:, 0, 0] <= y[1000:]) & (y[1000:] <= found.hi[:, 0, 0])).mean()
+    # Binomial: three standard errors of 500 rows are 5 points; the model's own error of fit comes on top.
+    assert 0.72 < covered < 0.88, covered
+
+
+# --- inputs beside the past
+
+
+def with_inputs(panel: Panel, *, future: np.ndarray | None = None, static: np.ndarray | None = None) -> Panel:
+    if future is not None:
+        panel = replace(panel, future=future, schema=replace(panel.schema, future=("promo",)))
+    if static is not None:
+        panel = replace(panel, static=static, schema=replace(panel.schema, static=("kind",)))
+    return panel
+
+
+def error_of(model: Forecaster, panel: Panel, origins: np.ndarray) -> float:
+    found = model.forecast(panel, origins)
+    truth = panel.y[origins[:, None] + np.arange(1, found.mean.shape[1] + 1)]
+    return float(np.sqrt(np.square(found.mean - truth).mean()))
+
+
+def test_an_input_known_ahead_helps_where_it_decides():
+    promo = np.random.default_rng(0).integers(0, 2, 300).astype(float)
+    y = 5 + 3 * promo + 0.1 * np.random.default_rng(1).standard_normal(300)
+    panel = Panel.from_arrays(y)
+    options = QUICK | {"max_steps": 200, "learning_rate": 0.03, "scaler": "standard", "horizon": 2}
+    origins = np.arange(240, 297)
+    told, untold = with_inputs(panel, future=promo[:, None]), panel
+    knows = error_of(Forecaster(**options).fit(told.head(240)), told, origins)
+    guesses = error_of(Forecaster(**options).fit(untold.head(240)), untold, origins)
+    assert knows < 0.4  # the noise is 0.1, a guess cannot be better than 1.5
+    assert guesses > 1.2
+
+
+def test_a_static_input_helps_where_it_decides():
+    """Two levels under so much noise that two rows hardly tell them apart; the kind does."""
+    n, kinds = 300, np.array([["up"], ["down"]], dtype=object)
+    level = np.repeat([1.0, -1.0], n)
+    panel = Panel.from_arrays(
+        level + 2 * np.random.default_rng(0).standard_normal(2 * n), ids=("a", "b"), offsets=[0, n, 2 * n]
+    )
+    options = QUICK | {"max_steps": 100, "learning_rate": 0.03, "scaler": "standard", "window": 2}
+    origins = np.concatenate([np.arange(249, 299), n + np.arange(249, 299)])
+    told, untold = with_inputs(panel, static=kinds), panel
+    found = [Forecaster(**options).fit(p.head(250)).forecast(p, origins).mean[:, 0] for p in (told, untold)]
+    knows, guesses = (float(np.sqrt(np.square(mean - level[origins]).mean())) for mean in found)
+    assert knows < 0.5
+    assert guesses > 0.7
+
+
+def test_predict_asks_for_the_inputs_known_ahead_and_uses_them():
+    promo = np.tile([0.0, 1.0, 1.0], 40)
+    panel = with_inputs(Panel.from_arrays(5 + 3 * promo), future=promo[:, None])
+    model = Forecaster(**QUICK | {"max_steps": 100}).fit(panel)
+    with pytest.raises(DataError, match="the model needs 'promo' for the next 1 rows of each series; pass future="):
+        model.predict()
+    quiet, loud = (last(model.predict(future=pl.DataFrame({"ds": [121], "promo": [p]})))[0] for p in (0.0, 1.0))
+    assert loud - quiet > 1
+    with pytest.raises(ConfigError, match="trained without inputs known ahead"):
+        Forecaster(**QUICK).fit(made_wave()).predict(future=pl.DataFrame({"ds": [81], "promo": [1.0]}))
+
+
+@pytest.mark.parametrize("missing", ["ffill", "interpolate", "mask"])
+def test_missing_values_at_both_ends_and_inside_are_taken(missing):
+    panel = made_wave()
+    panel.past[[0, 1, 30, 31, 50, 78, 79]] = np.nan
+    model = Forecaster(**TINY, missing=missing).fit(panel)
+    assert np.isfinite(last(model.predict(level=[80]))).all()
+    with pytest.raises(DataError, match="pass missing='ffill', 'interpolate' or 'mask'"):
+        Forecaster(**TINY).fit(panel)
+
+
+def test_a_series_that_holds_nothing_is_an_error_and_not_a_forecast():
+    panel = Panel.from_arrays(np.full(50, np.nan))
+    with pytest.raises(DataError):
+        Forecaster(**TINY, missing="ffill").fit(panel)
+
+
+# --- a module of the user's
+
+
+class Own(torch.nn.Module):
+    """A linear autoregression."""
+
+    def __init__(self, window: int = 4, inputs: int = 1, horizon: int = 1) -> None:
+        super().__init__()
+        self.line = torch.nn.Linear(window * inputs, horizon)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.line(x.flatten(1))
+
+
+def test_a_module_of_the_user_s_is_trained_as_a_copy_and_called_as_it_is():
+    torch.manual_seed(0)
+    panel, own = made_wave(), Own(horizon=2)
+    before = own.line.weight.clone()
+    model = Forecaster(**QUICK | {"horizon": 2, "scaler": None}, network=own).fit(panel)
+    assert torch.equal(own.line.weight, before)
+    trained = Own(horizon=2)
+    weights = {
+        n.removeprefix("module."): torch.as_tensor(v) for n, v in model.fitted_.members[0].items() if n != "tail"
+    }
+    trained.load_state_dict(weights)
+    assert not torch.equal(trained.line.weight, before)
+    with torch.no_grad():
+        by_hand = trained(torch.tensor(panel.past[None, -4:], dtype=torch.float32))[0].numpy()
+    assert np.array_equal(last(model.predict()), by_hand.astype(np.float64))
+
+
+def test_a_module_of_the_user_s_learns_by_the_recipe_s_loop():
+    panel = made_wave()
+    torch.manual_seed(0)
+    own = Own()
+    model = Forecaster(**QUICK, network=own).fit(panel)
+    scaled = ((panel.y - panel.y.min()) / np.ptp(panel.y)).astype(np.float32)
+    x = torch.tensor(np.stack([scaled[i : i + 4] for i in range(76)])[..., None])
+    y = torch.tensor(scaled[4:, None])
+    optimizer = torch.optim.Adam(own.parameters(), lr=0.01)
+    for _ in range(10):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(own(x), y).backward()
+        optimizer.step()
+    found = model.fitted_.members[0]["module.line.weight"]
+    assert np.abs(found - own.line.weight.detach().numpy()).max() < 1e-5  # float32
+
+
+# --- the price recipe
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_price_recipe_can_hardly_be_worse_than_the_last_value_on_a_random_walk(seed):
+    y = 100 * np.exp(0.01 * np.random.default_rng(seed).standard_normal(400).cumsum())
+    panel = Panel.from_arrays(y)
+    model = Forecaster("price", max_steps=200, hidden_size=8, holdout=None).fit(panel.head(280))
+    origins = np.arange(279, 399)
+    ours, naive = error_of(model, panel, origins), float(np.sqrt(np.square(np.diff(y)[279:]).mean()))
+    assert ours <= 1.02 * naive, (ours, naive)
+
+
+def test_the_price_recipe_takes_values_that_are_not_positive():
+    y = np.random.default_rng(0).standard_normal(150).cumsum()
+    model = Forecaster("price", max_steps=50).fit(Panel.from_arrays(y))
+    assert model.config_.difference == "log"
+    assert not model.fitted_.scale.log_target
+    assert np.isfinite(last(model.predict(level=[80]), "GRU")).all()
+
+
+# --- saving what is needed
+
+
+def test_what_a_window_carries_is_remembered():
+    panel = Panel.from_arrays(np.ones((12, 2)), ids=("a", "b"), offsets=[0, 6, 12])
+    config = resolve(QUICK | {"window": 3, "missing": "ffill"}, panel)
+    assert rows_to_remember(panel, config).tolist() == [3, 3]
+    panel.past[[2, 3], 0] = np.nan  # the window of "a" begins in row 3, the value it carries is of row 1
+    assert rows_to_remember(panel, config).tolist() == [5, 3]
+    panel.past[6:10, 1] = np.nan  # "b" has not seen its target when its window begins
+    assert rows_to_remember(panel, config).tolist() == [5, 3]
+
+
+def test_fit_is_quiet():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Forecaster(**TINY).fit(made_wave()).predict(level=[80])
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU")
+def test_a_gpu_trains_a_model_that_a_cpu_forecasts_with():
+    panel = made_wave()
+    mine, other = (Forecaster(**QUICK, device=device).fit(panel) for device in ("cuda", "cpu"))
+    assert np.abs(last(mine.predict()) - last(other.predict())).max() < 1e-2
