@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
 # Benchmarks that take the data folder, and those that need none; timing.py is what they share.
-WITH_DATA := benchmarks/accuracy.py benchmarks/symbols.py
+WITH_DATA := benchmarks/accuracy.py benchmarks/panels.py benchmarks/symbols.py
 WITHOUT_DATA := $(filter-out $(WITH_DATA) benchmarks/timing.py,$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test check format bench soak sanitize clean
