@@ -12,6 +12,7 @@ import numpy as np
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
+from stepahead.evaluate.peers import DartsSubject, NeuralForecastSubject
 from stepahead.evaluate.subjects import Subject, last_rows
 
 
@@ -85,4 +86,10 @@ def adapt(x: Any, panel: Panel, *, learned_until: Any, horizon: int | None, wind
         if window is None:
             raise ConfigError("audit: a torch module needs window=, the rows that it takes")
         return ModuleSubject(x, panel, learned_until, window)
+    package = type(x).__module__.split(".")[0]
+    if package == "neuralforecast":
+        return NeuralForecastSubject(x, panel, learned_until)
+    if package == "darts":
+        steps = horizon or int(getattr(x, "output_chunk_length", None) or 1)
+        return DartsSubject(x, panel, learned_until, steps)
     return None

@@ -3,8 +3,8 @@
 Legend: S series, H steps, K rows back from the cutoff.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -87,8 +87,26 @@ def determinism(case: Case) -> list[Finding]:
     return [Finding("determinism", f"trained twice on the same rows, {difference}", cause)] if difference else []
 
 
+class OwnBacktest:
+    """A model of another package through that package's own backtest, which is handed later rows too."""
+
+    retrains, takes_columns = True, False
+
+    def __init__(self, subject: Any) -> None:
+        self.forecast = subject.backtest
+
+    def together(self, panel: Panel, cutoffs: Sequence[Any]) -> None:
+        return None
+
+
 def later_rows(case: Case) -> list[Finding]:
     """Whatever stands behind the cutoff, the forecast must be the same to the last bit."""
+    if hasattr(case.subject, "backtest"):
+        case = replace(case, subject=OwnBacktest(case.subject))
+        if repeated := case.difference(case.ask(case.panel)):
+            return [
+                Finding("determinism", f"in its own backtest, twice: {repeated}", "a training without a fixed seed")
+            ]
     panel, behind = case.panel, after(case.panel, case.cutoff)
     rewrites = {
         "were replaced by others": other_values(panel, behind, case.rng()),
