@@ -102,7 +102,8 @@ class PanelFitted:
             in_scale(member_output(self.config.cell, weights, read[kind]), read[kind], logs=kind == "log")
             for weights, kind in zip(self.members, self.kinds, strict=True)
         ]
-        return combine_members(said, self.config.combine) * windows.scale[:, None]
+        size = np.where(windows.x.any(axis=1), windows.scale, 0.0)  # where all is zero, zero goes on
+        return combine_members(said, self.config.combine) * size[:, None]
 
     def calibration_at(self, source: Rows, origins: np.ndarray) -> Calibration:
         """Errors at origins that the model never saw -> how wide its intervals must be."""
