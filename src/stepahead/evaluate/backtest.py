@@ -5,6 +5,7 @@ rows of its series up to it.  `backtest` clones the unfitted model, so whatever 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -85,7 +86,7 @@ def backtest(
         count = windows_in(panel, test_size, n_windows, steps, step)
         folds = walk_forward(panel, steps, n_windows=count, step_size=step, refit=refit, train_rows=train_rows)
     answers = walk(asked, panel, folds, level=level, checkpoint=checkpoint, progress=progress)
-    return assess(
+    found = assess(
         panel,
         answers,
         baselines=WALKING if walking else STANDARD,
@@ -94,6 +95,9 @@ def backtest(
         n_asked=sum(len(fold.origins) for fold in folds),
         seed=seed,
     )
+    plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
+    plan |= {"refit": refit, "train_rows": train_rows, "level": tuple(level), "seed": seed}
+    return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
 
 
 def windows_in(panel: Panel, test_size: float | None, n_windows: int | None, horizon: int, step_size: int) -> int:

@@ -1,10 +1,10 @@
 """What a backtest found.  Forecasts beside their truth -> scores, verdict, frames, curves, JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.compare import Comparison, against_each, at_each_step
 from stepahead.evaluate.metrics import Actual, average, covered, score, width
 from stepahead.evaluate.verdict import Verdict
+
+if TYPE_CHECKING:
+    from stepahead.show.report_data import WindowCurve
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Backtest:
     baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}. baselines: the same for each baseline.
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
-    enough rows behind them for this model.
+    enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a report
+    can say how to repeat it.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Backtest:
     step_size: int = 1
     n_fits: int = 1
     n_skipped: int = 0
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def skill(self) -> float:
@@ -173,6 +178,18 @@ class Backtest:
         from stepahead.show.plots import plot  # late: importing a result must not import matplotlib
 
         return plot(self, path, **options)
+
+    def report(
+        self, path: str | Path, *, window_curve: "WindowCurve | None" = None, command: str | None = None
+    ) -> None:
+        """Write everything that this result says as one HTML page that works offline.
+
+        window_curve: what a window search found. command: the line to repeat it with; the Python call by default.
+        Raises: ConfigError where the file cannot be written.
+        """
+        from stepahead.show.report import report  # late: a result does not need its report
+
+        report(self, path, window_curve=window_curve, command=command)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for `json.dumps`: scores, baselines, skill, p_value, echo, beats, verdict, what was tested."""

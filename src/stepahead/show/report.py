@@ -1,0 +1,355 @@
+"""One page that says everything a backtest found.  Backtest -> a self-contained HTML file that works offline.
+
+The words and tables are written here, the curves are drawn in the page by uPlot, which travels inside the file. Whatever
+comes from the data is escaped: as text by `escape`, as JSON by `as_json`; and the page's policy lets no other script run.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import platform
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from html import escape
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stepahead.errors import ConfigError
+from stepahead.evaluate.verdict import p_words
+from stepahead.evaluate.verdict import percent as finite_percent
+from stepahead.show import report_data as found
+from stepahead.show.sections import figure, html_list, section, skill_chart, table
+
+if TYPE_CHECKING:
+    from stepahead.evaluate.result import Backtest
+
+SUFFIXES = (".html", ".htm")
+OUTCOMES = {  # word beside the sign, for those who see no colour
+    "beats": ("✓", "Beats the best baseline"),
+    "unproven": ("≈", "Not proven to beat the best baseline"),
+    "tie": ("✗", "Does not beat the best baseline"),
+    "same": ("=", "Makes no difference to the best baseline"),
+    "worse": ("✗", "Worse than the best baseline"),
+}
+LIBRARIES = ("stepahead", "numpy", "polars", "torch")
+
+
+def report(
+    result: "Backtest",
+    path: str | Path,
+    *,
+    window_curve: found.WindowCurve | None = None,
+    command: str | None = None,
+) -> None:
+    """Write the report of a backtest.
+
+    Args:
+        result: of a backtest.
+        path: file to write, ending in .html; written whole or not at all.
+        window_curve: what a window search found, to be shown beside it.
+        command: the line that repeats the backtest; the Python call by default.
+
+    Raises:
+        ConfigError: another ending, or a file that cannot be written.
+
+    Example:
+        report(backtest(model, panel, level=[80, 95]), "goog.html")
+    """
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"report: '{path}' must end in {' or '.join(SUFFIXES)}")
+    page = render(result, window_curve=window_curve, command=command)
+    temporary = target.with_name(f".stepahead-{secrets.token_hex(6)}.html")
+    try:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+        os.replace(temporary, target)
+    except OSError as error:
+        raise ConfigError(f"report: '{path}' cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None, command: str | None = None) -> str:
+    """The page as text; the same result gives the same text."""
+    charts = {
+        "pictures": found.pictures(result),
+        "steps": found.by_step(result),
+        "skill": found.skill_by_step(result),
+        "calibration": found.calibration(result),
+        "windows": found.window_curve(window_curve),
+        "residuals": found.residuals(result),
+        "correlation": found.autocorrelation(result),
+    }
+    charts |= {"names": names(result), "time": dated(result)}
+    parts = [
+        forecasts_section(result, charts),
+        steps_section(result, charts),
+        skill_section(result, charts),
+        calibration_section(charts),
+        windows_section(charts),
+        residuals_section(charts),
+        worst_section(result),
+        scores_section(result),
+        reproduce_section(result, command),
+    ]
+    parts = [part for part in parts if part]
+    styles = asset("vendor/uPlot.min.css") + asset("page/report.css")
+    script = f"/*\n{asset('vendor/uPlot.LICENSE')}*/\n{asset('vendor/uPlot.iife.min.js')}\n{asset('page/report.js')}"
+    return Template(asset("page/report.html")).substitute(
+        title=escape(title(result)),
+        policy=policy(styles, script),
+        styles=styles,
+        verdict=verdict_section(result),
+        links=html_list([f'<a href="#{name}">{escape(words)}</a>' for name, words, _ in parts]),
+        sections="\n".join(body for _, _, body in parts),
+        data=as_json(charts),
+        script=script,
+        version=escape(installed("stepahead")),
+    )
+
+
+Part = tuple[str, str, str]  # anchor, heading, HTML
+
+
+def title(result: "Backtest") -> str:
+    return f"{result.name} on {source(result)}: {result.panel.schema.target}"
+
+
+def source(result: "Backtest") -> str:
+    """The table's file name; where it lay is nobody's business."""
+    return result.panel.schema.source.replace("\\", "/").rstrip("/").split("/")[-1]
+
+
+def dated(result: "Backtest") -> bool:
+    return bool(np.issubdtype(result.panel.times.dtype, np.datetime64))
+
+
+def names(result: "Backtest") -> dict[str, Any]:
+    """What the curves are called."""
+    return {
+        "model": result.name,
+        "target": result.panel.schema.target,
+        "best": result.verdict.baseline,
+        "baselines": list(result.baseline_means),
+    }
+
+
+def percent(fraction: float) -> str:
+    """A fraction in percent, a dash where there is none."""
+    return "–" if np.isnan(fraction) else finite_percent(fraction)
+
+
+def worded(baseline: str) -> str:
+    return baseline.replace("_", " ")
+
+
+def verdict_section(result: "Backtest") -> str:
+    """The sentence, then the numbers behind it."""
+    verdict = result.verdict
+    sign, words = OUTCOMES[verdict.outcome]
+    low, high = (percent(value) for value in verdict.interval)
+    facts = {
+        "Skill": f"{percent(verdict.skill)} against {worded(verdict.baseline)}",
+        "95 % interval of the skill": f"{low} to {high}",
+        "Diebold-Mariano": p_words(verdict.p_value),
+        "Tested": f"{int((~np.isnan(result.actual.y)).sum()):,} forecasts, {tested_series(result):,} series, "
+        f"{result.horizon} {'step' if result.horizon == 1 else 'steps'} ahead",
+    }
+    rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
+    return (
+        f'<p class="outcome {verdict.outcome}"><span aria-hidden="true">{sign}</span> {escape(words)}</p>'
+        f'<p class="sentence">{escape(verdict.sentence)}</p><dl class="facts">{rows}</dl>'
+    )
+
+
+def tested_series(result: "Backtest") -> int:
+    return len(np.unique(result.actual.series))
+
+
+def forecasts_section(result: "Backtest", charts: Mapping[str, Any]) -> Part:
+    drawn, tested = len(charts["pictures"]["series"]), tested_series(result)
+    words = f"{result.panel.schema.target}: the truth, the forecast and the best baseline"
+    notes = [words + (", with intervals." if result.level else ".")]
+    if drawn < tested:
+        notes.append(f"{drawn} of {tested:,} series: the {found.SERIES // 3} worst, and others from worst to best.")
+    pictures = charts["pictures"]["series"]
+    if any(len(view["x"]) < view["rows"] for one in pictures for view in one["views"]):
+        notes.append("Long series are thinned: of each stretch the lowest, the highest and the worst forecast row stay.")
+    body = f"<p>{escape(' '.join(notes))}</p>" + figure("forecasts", "Truth and forecast through time", tools=True)
+    return section("forecasts", "Truth and forecast", body)
+
+
+def steps_section(result: "Backtest", charts: Mapping[str, Any]) -> Part | None:
+    steps = charts["steps"]
+    if not steps:
+        return None
+    header = ["steps ahead", *map(worded, steps["rmse"])]
+    rows = [[x, *values] for x, *values in zip(steps["x"], *steps["rmse"].values(), strict=True)]
+    body = figure("steps", "RMSE at each step ahead, of the model and of each baseline")
+    body += details(table("RMSE by step ahead", header, rows))
+    return section("steps", "Errors by step ahead", body)
+
+
+def skill_section(result: "Backtest", charts: Mapping[str, Any]) -> Part:
+    comparisons = result.comparisons()
+    rows = [
+        [worded(c.baseline), c.baseline_rmse, f"{percent(c.skill)} ({percent(c.low)} to {percent(c.high)})", c.p_holm]
+        for c in comparisons
+    ]
+    text = (
+        "Skill is 1 - RMSE / RMSE of the baseline: above 0 the model is better. The line is its 95 % interval by block "
+        "bootstrap; p is Diebold-Mariano's, corrected for the number of comparisons."
+    )
+    body = f"<p>{escape(text)}</p>{skill_chart(comparisons)}"
+    body += table("Skill against each baseline", ["baseline", "its RMSE", "skill (95 % interval)", "p"], rows)
+    if charts["skill"]:
+        best = worded(result.verdict.baseline)
+        body += f"<h3>By step ahead, against {escape(best)}</h3>"
+        body += figure("skill", f"Skill in percent against {best} at each step ahead, with its 95 % interval")
+    return section("skill-section", "Skill against each baseline", body)
+
+
+def calibration_section(charts: Mapping[str, Any]) -> Part | None:
+    data = charts["calibration"]
+    if not data:
+        return None
+    rows = list(zip(data["x"], data["reached"], data["noise"], data["width"], strict=True))
+    text = "How often the truth fell inside the interval, beside how often it should. On the diagonal is right."
+    body = f"<p>{text}</p>" + figure("calibration", "Coverage reached against coverage asked for, in percent")
+    header = ["asked for, %", "reached, %", "luck alone, ± %", "mean width"]
+    return section("calibration-section", "Calibration", body + table("Coverage of the intervals", header, rows))
+
+
+def windows_section(charts: Mapping[str, Any]) -> Part | None:
+    data = charts["windows"]
+    if not data:
+        return None
+    rows = list(zip(data["x"], data["error"], data["low"], data["high"], strict=True))
+    body = f"<p>{escape(data['sentence'])}</p>" + figure("windows", "Error by window length, with its noise band")
+    body += details(table("Error by window length", ["window, rows", "error", "low", "high"], rows))
+    return section("windows-section", "How long a window", body)
+
+
+def residuals_section(charts: Mapping[str, Any]) -> Part:
+    data = charts["correlation"]
+    text = "Truth less the forecast one step ahead, at each cutoff."
+    if charts["residuals"]["scaled"]:
+        text += (
+            " Of several series: the median, with the 10th and 90th percentile, in units of each series' own naive error."
+        )
+    body = f"<p>{text}</p>" + figure("residuals", "Residuals through time", tools=True)
+    body += "<h3>Autocorrelation of the residuals</h3>"
+    if not data:
+        return section("residuals-section", "Residuals", body + "<p>Too few forecasts to tell.</p>")
+    words = (
+        f"{data['outside']} of {len(data['x'])} lie outside the band that noise stays within 95 % of the time; an error "
+        "that follows from the one before could have been foreseen."
+    )
+    body += f"<p>{words}</p>" + figure("correlation", "Autocorrelation of the residuals by lag, with the band of noise")
+    body += details(table("Autocorrelation", ["lag", "correlation"], zip(data["x"], data["r"], strict=True)))
+    return section("residuals-section", "Residuals", body)
+
+
+def worst_section(result: "Backtest") -> Part:
+    moments = found.worst_moments(result)
+    header = ["series", result.panel.schema.time, "steps ahead", "truth", "forecast", "truth - forecast"]
+    body = ""
+    if tested_series(result) > 1:
+        columns = ["series", "RMSE", f"RMSE of {worded(result.verdict.baseline)}", "skill, %", "forecasts"]
+        body = table("The worst series, by error in units of their own naive error", columns, found.worst_series(result))
+        return section("worst", "Worst series and moments", body + table("The worst moments", header, moments))
+    return section("worst", "Worst moments", table("The worst moments", header[1:], [row[1:] for row in moments]))
+
+
+def scores_section(result: "Backtest") -> Part:
+    everyone = {**result.scores, **result.baselines}
+    metrics = [name for name in next(iter(everyone.values())) if not name.startswith(("coverage-", "width-"))]
+    rows = [[worded(name), *(scores[metric] for metric in metrics)] for name, scores in everyone.items()]
+    caption = "All steps and series; the mean over the series of each one's score"
+    return section("scores", "Scores", table(caption, ["model", *metrics], rows))
+
+
+def reproduce_section(result: "Backtest", command: str | None) -> Part:
+    """What somebody else needs to see the same numbers."""
+    schema, asked = result.panel.schema, result.asked
+    line = command or python_call(asked)
+    code = f'<pre tabindex="0"><code>{escape(line)}</code></pre>' if line else ""
+    facts: dict[str, Any] = {
+        "table": f"{source(result)}: {result.panel.n_rows:,} rows, {result.panel.n_series:,} series",
+        "times": f"{found.stamp(result.panel.times.min())} to {found.stamp(result.panel.times.max())}",
+        "target": schema.target,
+        "inputs": ", ".join((*schema.past[:-1], *schema.future, *schema.static)) or "the target alone",
+        "data hash (SHA-256 of the rows as read)": found.digest(result),
+        "fits": result.n_fits,
+        "rows from one cutoff to the next": result.step_size,
+        "cutoffs left out for want of rows": result.n_skipped,
+        "season length": result.season_length,
+        "versions": ", ".join(f"{name} {installed(name)}" for name in LIBRARIES if installed(name)),
+        "Python, system": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
+    }
+    body = code + table("What was tested, and with what", ["", ""], [[k, plain_text(v)] for k, v in facts.items()])
+    for name, words in {"params": "Parameters of the model", "backtest": "Parameters of the backtest"}.items():
+        if asked.get(name):
+            rows = [[key, plain_text(value)] for key, value in asked[name].items()]
+            body += details(table(words, ["parameter", "value"], rows), summary=words)
+    return section("reproduce", "How to repeat it", body)
+
+
+def python_call(asked: Mapping[str, Any]) -> str:
+    """The call in Python, without what is left to the recipe; the panel is whatever the table was read into."""
+    if not asked:
+        return ""
+    given = {key: value for key, value in asked["params"].items() if not (isinstance(value, str) and value == "auto")}
+    plan = {key: value for key, value in asked["backtest"].items() if value not in (None, ())}
+    model = ", ".join(f"{key}={plain_text(value)}" for key, value in given.items())
+    rest = "".join(f", {key}={plain_text(value)}" for key, value in plan.items())
+    return f"stepahead.backtest({asked['model']}({model}), panel{rest})"
+
+
+def plain_text(value: Any) -> str:
+    """A value as Python writes it; of an object of one's own only its kind, its address would tell nobody anything."""
+    if isinstance(value, str):
+        return repr(value) if len(value) < 40 and " " not in value else value
+    if value is None or isinstance(value, bool | int | float | list | tuple | np.number):
+        return repr(value.item() if isinstance(value, np.number) else value)
+    return type(value).__name__
+
+
+def details(body: str, *, summary: str = "As a table") -> str:
+    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
+
+
+def installed(name: str) -> str:
+    """The version of a package, empty where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def asset(name: str) -> str:
+    return files("stepahead.show").joinpath(name).read_text(encoding="utf-8")
+
+
+def as_json(value: Any) -> str:
+    """JSON that can stand inside a script element: no character of it can end the element."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def policy(styles: str, script: str) -> str:
+    """The page's content security policy: its own style and script, no request to anywhere."""
+    return f"default-src 'none'; style-src {sha256(styles)}; script-src {sha256(script)}; base-uri 'none'"
+
+
+def sha256(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
