@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "cell": CELLS,
     "scaler": SCALERS,
     "difference": (False, True, "log"),
-    "head": HEADS,
+    "head": tuple(head for head in HEADS if head != "relative"),  # the panel recipe's own, tested below
     "missing": MISSING,
     "refit": (True, False, 2),
     "train_rows": (None, 40),
@@ -67,7 +67,7 @@ def check(choice: dict[str, Any], window: int, seed: int, **more: Any) -> None:
 
 
 @given(choice=st.sampled_from(ALL), window=st.integers(0, WINDOWS - 1), seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 def test_rewriting_rows_after_a_cutoff_changes_no_bit(choice: dict[str, Any], window: int, seed: int) -> None:
     check(choice, window, seed)
 
