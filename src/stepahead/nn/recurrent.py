@@ -15,11 +15,12 @@ from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
 from stepahead.nn.ops import Scan, scan
-from stepahead.nn.stack import Plan, Single, Stack, _native, forward
+from stepahead.nn.stack import Plan, Stack, _native, apply_single, forward
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 DTYPES = (torch.float32, torch.float64)
-PLAIN = (Tensor, torch.nn.Parameter)  # subclasses have a mind of their own
+STRIDED = torch.strided
+PLAIN = (torch.nn.Parameter, Tensor)  # subclasses have a mind of their own
 
 
 class RNN(torch.nn.RNN):
@@ -120,9 +121,9 @@ def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tens
     if states:
         h0, c0 = (*map(_dense, states), None)[:2]
     weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (*weights, x, *states)):
-        node = Single if plan.layers == plan.directions == 1 else Stack
-        results = node.apply(plan, lengths, x, h0, c0, *weights)
+    if torch.is_grad_enabled() and (weights[0].requires_grad or any(t.requires_grad for t in (*weights, x, *states))):
+        apply = apply_single if plan.layers == plan.directions == 1 else Stack.apply
+        results = apply(plan, lengths, x, h0, c0, *weights)
     else:
         results = forward(plan, lengths, x, h0, c0, weights)
     return _shaped(results)
@@ -212,19 +213,19 @@ def _traced() -> bool:
 
 def _fits(module: Any, x: Tensor, states: tuple[Tensor, ...], weights: list[Tensor], batch_first: bool) -> bool:
     """Whether the kernel can read these where they lie; it checks nothing itself."""
-    if x.dim() != 3 or x.shape[2] != module.input_size or x.dtype not in DTYPES or 0 in x.shape:
+    shape, dtype, hidden = x.shape, x.dtype, module.hidden_size
+    if len(shape) != 3 or shape[2] != module.input_size or dtype not in DTYPES or 0 in shape:
         return False
-    rows = x.shape[0 if batch_first else 1]
-    shape = (module.num_layers * (2 if module.bidirectional else 1), rows, module.hidden_size)
-    if states and len(states) != (2 if module.mode == "LSTM" else 1):
+    if states:
+        state_shape = (module.num_layers * (2 if module.bidirectional else 1), shape[0 if batch_first else 1], hidden)
+        if len(states) != (2 if module.mode == "LSTM" else 1) or any(state.shape != state_shape for state in states):
+            return False
+    if [w.shape for w in weights] != _weight_shapes(module):
         return False
-    if any(state.shape != shape for state in states) or [w.shape for w in weights] != _weight_shapes(module):
-        return False
-    dtype = x.dtype
-    return all(
-        type(t) in PLAIN and t.dtype is dtype and t.is_cpu and t.layout is torch.strided and not t.is_neg()
-        for t in (x, *states, *weights)
-    )
+    for t in (x, *weights, *states):  # no generator: this runs at every call
+        if type(t) not in PLAIN or t.dtype is not dtype or not t.is_cpu or t.layout is not STRIDED or t.is_neg():
+            return False
+    return True
 
 
 def _check(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> None:

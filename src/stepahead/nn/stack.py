@@ -156,6 +156,10 @@ class Single(torch.autograd.Function):
         return (None, None, grad_x, grad_h0, grad_c0, *grads)[: 2 + len(wanted)]
 
 
+# Function.apply less its care for torch.func, which never comes here (recurrent.py sends it to the operators): 3 us.
+apply_single = super(torch.autograd.Function, Single).apply
+
+
 def forward(
     plan: Plan,
     lengths: Maybe,
