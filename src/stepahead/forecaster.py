@@ -52,7 +52,6 @@ class Forecaster:
         zero_head, shrink: start at "no change"; scale the forecast change by what the validation part supports.
         missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
         season_length: rows of a season, or several, [24, 168]; None for none; "auto" looks for one.
-        calendar: True for inputs from the stamps (hour, weekday, month), or the dates of holidays to know these too.
         holdout: what `fit` holds out at the end of each series for the verdict and the intervals: a share in (0, 1), a
             number of rows, or None to skip both.
         seed: the same seed gives the same bits on a CPU.
@@ -102,7 +101,6 @@ class Forecaster:
         shrink: bool | str = "auto",
         missing: str = "error",
         season_length: int | Sequence[int] | str | None = "auto",
-        calendar: bool | Sequence[Any] = False,
         holdout: float | str | None = "auto",
         seed: int = 0,
         device: str = "cpu",
@@ -227,7 +225,7 @@ class Forecaster:
         if ids is not None:
             given = given.select(ids)
         ahead = None
-        if fitted.schema.future:
+        if len(fitted.covariates.center):
             ahead = read_future(future, given, fitted.frequency, fitted.config.horizon)
         elif future is not None:
             raise ConfigError("future= was given, but the model was trained without inputs known ahead")
@@ -286,7 +284,7 @@ class Forecaster:
         self._need_fit()
         return None if self.backtest_ is None else over_series(self.backtest_)
 
-    def _need_fit(self) -> Fitted:
+    def _need_fit(self) -> Fitted | PanelFitted:
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
         return self.fitted_
@@ -403,7 +401,7 @@ def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
     return panel.offsets[1:] - first
 
 
-def calibrated(fitted: Fitted, panel: Panel, origins: np.ndarray) -> Any:
+def calibrated(fitted: Any, panel: Panel, origins: np.ndarray) -> Any:
     """The calibration that the held-out origins give: those whose whole horizon is there."""
     from stepahead.learn import calibration_of
 
