@@ -284,7 +284,7 @@ class Forecaster:
         self._need_fit()
         return None if self.backtest_ is None else over_series(self.backtest_)
 
-    def _need_fit(self) -> Fitted | PanelFitted:
+    def _need_fit(self) -> Any:  # Fitted or PanelFitted: each takes the source that it made
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
         return self.fitted_
