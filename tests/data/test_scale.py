@@ -137,6 +137,12 @@ def test_a_constant_column_stays_finite_and_inverts(kind, difference, constant):
     assert_inverts(kind, difference, values, 2)
 
 
+@pytest.mark.parametrize("kind", SKLEARN)
+def test_a_spread_far_below_the_column_s_largest_value_is_none(kind):
+    values = np.array([[0.0], [0.0], [1e-310], [2e-310], [3e-310], [1e6]])
+    assert np.isfinite(fit_scale(values, np.array([0]), kind=kind, difference=False).features(values, [0])).all()
+
+
 @pytest.mark.parametrize("kind", [k for k in SCALERS if k != "window"])
 def test_clip_holds_features_and_leaves_the_target_alone(kind):
     values = made_values()

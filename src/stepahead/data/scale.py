@@ -159,5 +159,5 @@ def measure_columns(values: np.ndarray, kind: str | None) -> tuple[np.ndarray, n
         low, center, high = np.quantile(values, [0.25, 0.5, 0.75], axis=0)
         spread = high - low
     # Rounding leaves a constant column a spread of some 1e-17 of its level: that is no spread.
-    constant = spread <= 1e-12 * np.maximum(np.abs(center), np.finfo(float).tiny)
+    constant = spread <= 1e-12 * np.maximum(np.abs(values).max(axis=0), np.finfo(float).tiny)
     return center, np.where(constant, 1.0, spread)
