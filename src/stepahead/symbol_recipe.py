@@ -64,7 +64,7 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, Symbo
             "hidden_size": 64 if steps < 30_000 else 128 if steps < 100_000 else 256,
             "embedding": 32 if vocabulary.unseen < 200 else 64 if vocabulary.unseen < 5000 else 128,
             "dropout": 0.2 if steps < 1_000_000 else 0.1,
-            "epochs": int(min(40, max(3, (3_400_000 if vocabulary.end else 20_000_000) // steps))),
+            "epochs": int(min(40, max(3, (3_400_000 if vocabulary.end else 14_000_000) // steps))),
             "learning_rate": 5e-3,
         }
     )
