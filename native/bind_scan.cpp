@@ -140,7 +140,7 @@ void backward(const Door& door, const BackwardArrays& a, bool reverse, int threa
     f.grad_weight_hh = contiguous<T>(a.grad_weight_hh, "grad_weight_hh", door.weight(z.hidden));
     f.grad_bias_ih = contiguous<T>(a.grad_bias_ih, "grad_bias_ih", door.bias());
     f.grad_bias_hh = contiguous<T>(a.grad_bias_hh, "grad_bias_hh", door.bias());
-    if ((f.grad_weight_ih == nullptr) != (f.grad_weight_hh == nullptr))
+    if (a.grad_weight_ih.has_value() != a.grad_weight_hh.has_value())
         refuse("grad_weight_ih, grad_weight_hh: expected both or neither");
     f.grad_h0 = contiguous<T>(a.grad_h0, "grad_h0", door.state());
     f.grad_c0 = contiguous<T>(a.grad_c0, "grad_c0", door.state());

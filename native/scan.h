@@ -190,7 +190,7 @@ void backward(const Backward<T>& f) {
     const Cut cut = cut_rows<T>(z);
     const Packed p = packed_layout(z.cell, z.inputs, z.hidden, true);
     const Index size = gradient_size(z.cell, z.inputs, z.hidden), rows = gates_of(z.cell) * z.hidden;
-    const bool learns = f.grad_weight_ih != nullptr;
+    const bool learns = f.grad_weight_hh != nullptr;  // weight_ih may be empty, and an empty array have no address
     T* packed = static_cast<T*>(
         scratch(Slot::shared, sizeof(T) * z.models * (p.total + (learns ? cut.parts * size : 0))));
     T* partial = learns ? packed + z.models * p.total : nullptr;
