@@ -52,6 +52,7 @@ class Forecaster:
         zero_head, shrink: start at "no change"; scale the forecast change by what the validation part supports.
         missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
         season_length: rows of a season, or several, [24, 168]; None for none; "auto" looks for one.
+        calendar: True for inputs from the stamps (hour, weekday, month), or the dates of holidays to know these too.
         holdout: what `fit` holds out at the end of each series for the verdict and the intervals: a share in (0, 1), a
             number of rows, or None to skip both.
         seed: the same seed gives the same bits on a CPU.
@@ -101,6 +102,7 @@ class Forecaster:
         shrink: bool | str = "auto",
         missing: str = "error",
         season_length: int | Sequence[int] | str | None = "auto",
+        calendar: bool | Sequence[Any] = False,
         holdout: float | str | None = "auto",
         seed: int = 0,
         device: str = "cpu",
@@ -133,6 +135,7 @@ class Forecaster:
         self.shrink = shrink
         self.missing = missing
         self.season_length = season_length
+        self.calendar = calendar
         self.holdout = holdout
         self.seed = seed
         self.device = device
@@ -225,7 +228,7 @@ class Forecaster:
         if ids is not None:
             given = given.select(ids)
         ahead = None
-        if len(fitted.covariates.center):
+        if fitted.schema.future:
             ahead = read_future(future, given, fitted.frequency, fitted.config.horizon)
         elif future is not None:
             raise ConfigError("future= was given, but the model was trained without inputs known ahead")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from stepahead.data.clock import checked_holidays, clock_names
 from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
 from stepahead.errors import ConfigError
@@ -35,7 +36,8 @@ class Config:
     forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
     shrink: the change that is forecast is scaled by what the validation part supports.
     backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in patches of
-    so many rows. seasons: all season lengths, the leading one is season_length.
+    so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that are
+    inputs known ahead; holidays: ISO dates.
     """
 
     recipe: str
@@ -69,6 +71,8 @@ class Config:
     backbone: str = "plain"
     patch: int = 1
     seasons: tuple[int, ...] = ()
+    calendar: tuple[str, ...] = ()
+    holidays: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -185,6 +189,7 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     if recipe == "panel":
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
         defaults |= sizes_of(values, seasons, horizon, panel)
+    values |= calendar_of(values.pop("calendar", False), panel, defaults)
     known = {f.name for f in fields(Config)}
     config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
     if "shrink" not in values and why_no_shrinkage(config):
@@ -216,6 +221,16 @@ def sizes_of(values: Mapping[str, Any], seasons: tuple[int, ...], horizon: int, 
         window, patch = window_and_patch(seasons, horizon)
     steps = int(np.clip(2 * panel.n_rows // 256, *STEPS))
     return {"window": window, "patch": patch} | ({} if wants_plain(values) else {"max_steps": steps})
+
+
+def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The features of the stamps and the holidays. Raises: ConfigError where there can be none."""
+    if asked is False or asked is None:
+        return {}
+    if defaults.get("backbone") != "panel":
+        raise ConfigError("calendar= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
+    holidays = checked_holidays(asked)
+    return {"calendar": clock_names(panel.frequency, panel.schema, holidays), "holidays": holidays}
 
 
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe

@@ -177,3 +177,30 @@ def test_what_was_asked_for_wins() -> None:
     assert model.name == "LSTM"
     assert len(model.fitted_.members) == 3
     assert small(scaler="standard").fit(seasonal([40, 40])).config_.backbone == "plain"
+
+
+def weekly(days: int, holidays: np.ndarray) -> pl.DataFrame:
+    """Daily sales that are low on Sundays and nothing on holidays."""
+    ds = np.datetime64("2023-01-02") + np.arange(days)
+    rng = np.random.default_rng(0)
+    y = 100 * np.where(np.arange(days) % 7 == 6, 0.3, 1.0) * np.where(np.isin(ds, holidays), 0.1, 1.0)
+    return pl.DataFrame({"ds": ds, "y": y * np.exp(rng.normal(scale=0.03, size=days))})
+
+
+def test_holidays_given_by_the_user_are_foreseen() -> None:
+    # Every 23rd day is a holiday, among them the second day ahead.
+    days = 300
+    holidays = np.datetime64("2023-01-02") + np.arange(days + 1, 0, -23)
+    panel = sa.read(weekly(days, holidays))
+    plain, knowing = (
+        small(season_length=7, max_steps=150, calendar=kind).fit(panel).predict()["GRU"].to_numpy()
+        for kind in (False, [str(day) for day in holidays])
+    )
+    assert plain[1] > 50
+    assert knowing[1] < 35
+    np.testing.assert_allclose(knowing[[0, 2]], plain[[0, 2]], rtol=0.25)
+
+
+def test_calendar_needs_stamps() -> None:
+    with pytest.raises(ConfigError, match="counts steps"):
+        small(calendar=True).fit(seasonal([40, 40]))

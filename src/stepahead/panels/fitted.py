@@ -6,12 +6,13 @@ Legend: N origins, H horizon, L levels, M members.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from stepahead.data.calendar import Frequency
+from stepahead.data.clock import clock_values
 from stepahead.data.covariates import Covariates, check_known
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.errors import ConfigError, DataError
@@ -50,6 +51,7 @@ class PanelFitted:
         """
         check_inputs(panel.schema, self.schema)
         check_known(panel)
+        panel = with_clock(panel, self.config)
         return rows_of(panel, self.config, self.covariates, self.back)
 
     def forecast(
@@ -68,6 +70,9 @@ class PanelFitted:
         """
         panel, levels = source.panel, checked_levels(level)
         check_rows(source, origins, future)
+        cutoffs = panel.times[origins]
+        times = self.frequency.after(cutoffs, self.config.horizon)
+        future = self._with_clock_ahead(source, origins, times, future)
         mean = np.empty((len(origins), self.config.horizon))
         bounds = np.empty((2, *mean.shape, len(levels)))
         for start in range(0, len(origins), CHUNK):
@@ -79,18 +84,30 @@ class PanelFitted:
             if levels:
                 reach = self.calibration.radius(levels, movement(windows))
                 bounds[:, part] = [not_below(windows, said[..., None] + sign * reach) for sign in (-1, 1)]
-        cutoffs = panel.times[origins]
         return Forecast(
             name=self.config.name,
             ids=np.asarray(panel.ids, dtype=object)[source.series(origins)],
             cutoffs=cutoffs,
-            times=self.frequency.after(cutoffs, self.config.horizon),
+            times=times,
             mean=mean,
             level=levels,
             lo=bounds[0],
             hi=bounds[1],
             schema=panel.schema,
         )
+
+    def _with_clock_ahead(
+        self, source: Rows, origins: np.ndarray, times: np.ndarray, future: np.ndarray | None
+    ) -> np.ndarray | None:
+        """The user's inputs known ahead and the calendar's: [N, H, K]; what was given where there is no calendar."""
+        config, n_given = self.config, len(self.schema.future)
+        if not config.calendar:
+            return future
+        if future is None:
+            rows, inside = source.ahead(origins)
+            future = np.where(inside[..., None], source.panel.future[rows][..., :n_given], 0.0)
+        clock = clock_values(times, config.calendar, self.schema.time_zone, config.holidays)
+        return np.concatenate([future, clock], axis=2)
 
     def means(
         self, source: Rows, windows: Windows, origins: np.ndarray, future: np.ndarray | None = None
@@ -125,6 +142,14 @@ def rows_of(panel: Panel, config: Config, covariates: Covariates, back: int) -> 
         missing=config.missing,
         known=covariates.row_features(panel),
     )
+
+
+def with_clock(panel: Panel, config: Config) -> Panel:
+    """The panel with the calendar's features behind its inputs known ahead; the schema keeps to the user's."""
+    if not config.calendar:
+        return panel
+    clock = clock_values(panel.times, config.calendar, panel.schema.time_zone, config.holidays)
+    return replace(panel, future=np.concatenate([panel.future, clock], axis=1))
 
 
 def leading_season(config: Config) -> int:

@@ -19,7 +19,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError, require
 from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of
 from stepahead.panels.feed import Source, batch_of_step, context_width
-from stepahead.panels.fitted import PanelFitted, rows_of
+from stepahead.panels.fitted import PanelFitted, rows_of, with_clock
 from stepahead.panels.start import fit_lines
 from stepahead.recipe import Config
 from stepahead.runtime.network import NOT_CALIBRATED
@@ -75,6 +75,7 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
 
     Raises: DataError when no series has two rows.
     """
+    panel = with_clock(panel, config)
     covariates = fit_covariates(panel)
     rows = rows_of(panel, config, covariates, back=1)
     if panel.lengths.max(initial=0) < 2 or not rows.true.any():

@@ -1,0 +1,95 @@
+"""What the calendar says of a stamp: hour, weekday, month, holiday.  Stamps -> numbers known ahead, as the clocks there show.
+
+Legend: K features.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+from stepahead.data.calendar import DAY, HOUR, Frequency
+from stepahead.data.panel import Schema
+from stepahead.data.zones import offset_minutes
+from stepahead.errors import ConfigError
+
+WAVES = (1, 2)  # harmonics of a cycle
+
+
+def clock_names(frequency: Frequency, schema: Schema, holidays: Sequence[str]) -> tuple[str, ...]:
+    """The features that this frequency can tell apart, "hour.sin1" say.
+
+    Raises: ConfigError where time is counted in bare steps.
+    """
+    if schema.time_kind == "integer":
+        raise ConfigError(f"calendar= needs dates or timestamps; column '{schema.time}' counts steps")
+    names: list[str] = []
+    if frequency.unit == "us" and frequency.count < DAY:
+        names += cycle("hour")
+    if frequency.unit == "business" or (frequency.unit == "us" and frequency.count <= DAY):
+        names += [f"weekday.{day}" for day in range(5 if frequency.unit == "business" else 7)]
+    names += cycle("month")
+    return (*names, "holiday") if holidays else tuple(names)
+
+
+def cycle(name: str) -> list[str]:
+    return [f"{name}.{kind}{wave}" for wave in WAVES for kind in ("sin", "cos")]
+
+
+def clock_values(times: np.ndarray, names: Sequence[str], zone: str | None, holidays: Sequence[str]) -> np.ndarray:
+    """The features of stamps: times [...] datetime64[us], UTC where there is a zone -> [..., K] float64.
+
+    holidays: ISO dates, in local time.
+    """
+    local = local_times(times, zone)
+    days = local.astype("datetime64[D]")
+    free = np.asarray(holidays, dtype="datetime64[D]")
+    hour = (local - days).astype(np.int64) / HOUR
+    weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday
+    year = days.astype("datetime64[Y]")
+    season = (days - year).astype(np.int64) / 365.25
+    columns = []
+    for name in names:
+        kind, _, part = name.partition(".")
+        if kind == "holiday":
+            columns.append(np.isin(days, free).astype(np.float64))
+        elif kind == "weekday":
+            columns.append((weekday == int(part)).astype(np.float64))
+        else:
+            angle = 2 * np.pi * int(part[-1]) * (hour / 24 if kind == "hour" else season)
+            columns.append(np.sin(angle) if part.startswith("sin") else np.cos(angle))
+    return np.stack(columns, axis=-1)
+
+
+def local_times(times: np.ndarray, zone: str | None) -> np.ndarray:
+    """What the clocks of a zone show: UTC stamps -> local ones, daylight saving included."""
+    if zone is None:
+        return times
+    try:
+        region = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return times + np.timedelta64(offset_minutes(zone), "m")
+    hours, where = np.unique(times.astype("datetime64[h]"), return_inverse=True)
+    shifts = [shift_of(region, int(hour)) for hour in hours.astype(np.int64)]
+    return times + np.asarray(shifts, dtype="timedelta64[s]")[where].reshape(times.shape)
+
+
+def shift_of(region: ZoneInfo, hour: int) -> int:
+    """Seconds that the clocks are ahead of UTC, in the hour of this number since 1970."""
+    offset = datetime.fromtimestamp(hour * 3600, UTC).astimezone(region).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
+
+
+def checked_holidays(calendar: object) -> tuple[str, ...]:
+    """The holidays in what was given as calendar=: True, False, or dates.
+
+    Raises: ConfigError for something that is no date.
+    """
+    if isinstance(calendar, bool):
+        return ()
+    try:
+        days = np.unique(np.asarray(list(calendar), dtype="datetime64[D]"))  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"calendar={calendar!r} must be True, False or the dates of holidays") from error
+    return tuple(str(day) for day in days)
