@@ -346,7 +346,7 @@ class Forecaster:
 
         return Training(self.device, self.network, None if checkpoint is None else Path(checkpoint), progress)
 
-    def _keep(self, fitted: Fitted, results: Sequence[Any]) -> None:
+    def _keep(self, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:
         self.fitted_ = fitted
         self.history_ = [result.history for result in results]
 
@@ -379,7 +379,9 @@ def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
 
 
 def enough_rows(panel: Panel, config: Config) -> int:
-    """Rows to hold out of each series of a panel, so that there are some ENOUGH origins in all, a whole horizon at least."""
+    """Rows to hold out of each series of a panel, so that there are some ENOUGH origins in all, a whole horizon at
+    least.
+    """
     return max(config.horizon, -(-ENOUGH // panel.n_series))
 
 

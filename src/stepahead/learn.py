@@ -38,7 +38,7 @@ class Training:
     progress: "Callable[[Report], None] | None" = None
 
 
-def learn(panel: Panel, config: Config, training: Training) -> tuple[Fitted, list[Trained]]:
+def learn(panel: Panel, config: Config, training: Training) -> tuple[Fitted | PanelFitted, list[Trained]]:
     """Train a forecaster on all rows of a panel.
 
     Returns: the fitted model, and how each member's training went.
@@ -47,7 +47,9 @@ def learn(panel: Panel, config: Config, training: Training) -> tuple[Fitted, lis
     return learn_together([panel], config, training)[0]
 
 
-def learn_together(panels: Sequence[Panel], config: Config, training: Training) -> list[tuple[Fitted, list[Trained]]]:
+def learn_together(
+    panels: Sequence[Panel], config: Config, training: Training
+) -> list[tuple[Fitted | PanelFitted, list[Trained]]]:
     """Train one forecaster on each panel, all members of all of them side by side; each as if it were alone."""
     if config.backbone == "panel":
         from stepahead.panels.learn import learn_panel
@@ -170,7 +172,7 @@ def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> 
     return float(np.clip(slope - error, 0.0, 1.0))
 
 
-def calibration_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) -> Calibration:
+def calibration_of(fitted: Any, source: Any, origins: np.ndarray) -> Calibration:
     """Errors of a model at origins that it never saw -> how wide its intervals must be."""
     if isinstance(fitted, PanelFitted):
         return fitted.calibration_at(source, origins)

@@ -35,9 +35,10 @@ class Config:
     decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
     forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
     shrink: the change that is forecast is scaled by what the validation part supports.
-    backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in patches of
-    so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that are
-    inputs known ahead; holidays: ISO dates.
+    backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in
+    patches of
+    so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that
+    are inputs known ahead; holidays: ISO dates.
     """
 
     recipe: str

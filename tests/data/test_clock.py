@@ -26,7 +26,9 @@ def test_fixed_offsets_count_too() -> None:
 
 
 def test_weekdays_and_holidays_are_those_of_the_local_day() -> None:
-    times = np.array(["2024-05-01T23:30", "2024-05-02T10:00"], dtype="datetime64[us]")  # the first is Thursday in Berlin
+    times = np.array(
+        ["2024-05-01T23:30", "2024-05-02T10:00"], dtype="datetime64[us]"
+    )  # the first is Thursday in Berlin
     values = clock_values(times, ("weekday.2", "weekday.3", "holiday"), "Europe/Berlin", ("2024-05-02",))
     np.testing.assert_array_equal(values, [[0, 1, 1], [0, 1, 1]])
 
@@ -35,7 +37,10 @@ def test_names_are_what_the_frequency_can_tell_apart() -> None:
     schema = Schema(time_kind="datetime")
     kinds = {f.partition(".")[0] for f in clock_names(Frequency("us", DAY), schema, ())}
     assert kinds == {"weekday", "month"}
-    assert {f.partition(".")[0] for f in clock_names(Frequency("month"), schema, ("2024-01-01",))} == {"month", "holiday"}
+    assert {f.partition(".")[0] for f in clock_names(Frequency("month"), schema, ("2024-01-01",))} == {
+        "month",
+        "holiday",
+    }
     assert clock_names(Frequency("us", DAY // 24), schema, ())[0] == "hour.sin1"
 
 

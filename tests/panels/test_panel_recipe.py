@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import seasonal
+from panel_series import seasonal
 
 import stepahead as sa
 from stepahead.errors import ConfigError, DataError
@@ -96,7 +96,9 @@ AWKWARD = {
 }
 
 
-@pytest.mark.parametrize("kinds", [["constant"], ["zero"], ["counts"], ["negative"], ["huge", "tiny", "jump"], list(AWKWARD)])
+@pytest.mark.parametrize(
+    "kinds", [["constant"], ["zero"], ["counts"], ["negative"], ["huge", "tiny", "jump"], list(AWKWARD)]
+)
 def test_awkward_series_get_numbers(kinds: list[str]) -> None:
     rng = np.random.default_rng(0)
     lengths = [30, 30, 2, 1, 3]

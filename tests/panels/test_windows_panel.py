@@ -2,9 +2,15 @@
 
 import numpy as np
 import pytest
+from panel_series import seasonal
 
 from stepahead.data.panel import Panel
 from stepahead.panels.windows import prepare_rows
+
+
+@pytest.fixture
+def panel() -> Panel:
+    return seasonal([40, 33, 60, 5, 1, 48, 37, 52])
 
 
 def holed(panel: Panel, seed: int = 1) -> Panel:

@@ -1,4 +1,5 @@
-"""What the calendar says of a stamp: hour, weekday, month, holiday.  Stamps -> numbers known ahead, as the clocks there show.
+"""What the calendar says of a stamp: hour, weekday, month, holiday.  Stamps -> numbers known ahead, as the clocks
+there show.
 
 Legend: K features.
 """

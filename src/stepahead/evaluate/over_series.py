@@ -1,7 +1,7 @@
 """The verdict over many series: on how many the forecast wins, and the names of those on which it loses.
 
-Backtest -> SeriesVerdict.  Each series is tested against its seasonal naive forecast (naive where there is no season), and
-the p-values are corrected for being many.
+Backtest -> SeriesVerdict.  Each series is tested against its seasonal naive forecast (naive where there is no
+season), and the p-values are corrected for being many.
 """
 
 from dataclasses import dataclass
@@ -78,7 +78,9 @@ def over_series(result: Backtest) -> SeriesVerdict:
     ids, skill, p_values = [], [], []
     for s in np.unique(result.actual.series[both.any(axis=1)]):
         rows = (result.actual.series == s) & both.any(axis=1)
-        first, second = (np.where(both[rows], loss[rows], 0).sum(axis=1) / both[rows].sum(axis=1) for loss in (own, other))
+        first, second = (
+            np.where(both[rows], loss[rows], 0).sum(axis=1) / both[rows].sum(axis=1) for loss in (own, other)
+        )
         ids.append(result.panel.ids[s])
         skill.append(skill_of(float(own[rows][both[rows]].mean()), float(other[rows][both[rows]].mean())))
         p_values.append(diebold_mariano(first, second, overlap=overlap).p_value)

@@ -167,7 +167,9 @@ class Descent:
 
 
 class Members:
-    """All members in training: `step` takes one, `weights` gives the averaged weights, `state` all that a resume needs."""
+    """All members in training: `step` takes one, `weights` gives the averaged weights, `state` all that a resume
+    needs.
+    """
 
     def __init__(self, shape: Shape, start: Start, descent: Descent, *, seed: int, device: str = "cpu") -> None:
         torch.manual_seed(seed)

@@ -30,7 +30,8 @@ class Origins:
     def draw(self, rng: np.random.Generator, count: int, *, ahead: int = 1) -> np.ndarray:
         """Origins with at least `ahead` rows behind them in the panel, where the series is long enough: [count].
 
-        A series is drawn by the square root of its number of origins; within it the place is first + U^(1/3) (n - first).
+        A series is drawn by the square root of its number of origins; within it the place is first + U^(1/3) (n -
+        first).
         """
         k = np.minimum(np.searchsorted(self.share, rng.random(count), side="right"), len(self.share) - 1)
         width = np.maximum(self.last[k] - (ahead - 1) - self.first[k] + 1, 1)

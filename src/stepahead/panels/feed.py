@@ -1,4 +1,5 @@
-"""Batches for all members.  Rows, origins -> the arrays that nn/panel.py learns from and runtime/panel.py forecasts from.
+"""Batches for all members.  Rows, origins -> the arrays that nn/panel.py learns from and runtime/panel.py forecasts
+from.
 
 Legend: M members, N windows, L rows of a window, p rows of a patch, T = L / p, H horizon, E other inputs of a row,
 K inputs known ahead, C context numbers.
@@ -83,7 +84,9 @@ class Source:
     patch: int
 
     def batch(self, origins: np.ndarray, kinds: tuple[str, ...]) -> Arrays:
-        """The windows that end at these rows, as each kind of member reads them, with the truth: [kinds, N, ...] each."""
+        """The windows that end at these rows, as each kind of member reads them, with the truth: [kinds, N, ...]
+        each.
+        """
         windows = self.rows.windows(origins)
         ahead = look_ahead(self.rows, self.covariates, origins)
         y, there = self.rows.targets(origins)
@@ -96,9 +99,7 @@ class Source:
         return {name: np.stack([part[name] for part in parts]).astype(np.float32, copy=False) for name in parts[0]}
 
 
-def batch_of_step(
-    source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int
-) -> Arrays:
+def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int) -> Arrays:
     """The batch of a step, a function of seed and step alone: [M, N, ...] each.
 
     kinds: of the M members, the linear ones first. The n-th linear and the n-th log member share their windows.

@@ -1,4 +1,5 @@
-"""What the panel recipe learned, as one value: enough to forecast, and what a model file holds.  Panel, origins -> Forecast.
+"""What the panel recipe learned, as one value: enough to forecast, and what a model file holds.  Panel, origins ->
+Forecast.
 
 It has the face of stepahead.fitted.Fitted.  No torch here.
 
@@ -183,8 +184,8 @@ def check_rows(source: Rows, origins: np.ndarray, future: np.ndarray | None) -> 
     alone = ~source.ahead(origins)[1][:, 0]
     if alone.any():
         raise DataError(
-            f"series '{panel.ids[source.series(origins[alone])[0]]}': the forecast needs {preview(names)} for each of the "
-            f"next {source.horizon} steps; pass future="
+            f"series '{panel.ids[source.series(origins[alone])[0]]}': the forecast needs {preview(names)} for each of
+            the " f"next {source.horizon} steps; pass future="
         )
 
 
@@ -220,10 +221,11 @@ def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, An
 def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) -> PanelFitted:
     """The inverse of `pack_panel`."""
     under = lambda prefix: {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}  # noqa: E731
+    names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
     rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
     return PanelFitted(
         config=Config.from_json(saved["config"]),
-        schema=Schema(**{n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}),
+        schema=Schema(**names),
         frequency=Frequency(**saved["frequency"]),
         covariates=Covariates(**under("covariates."), statics=rules),
         members=tuple(under(f"member.{m}.") for m in range(len(saved["kinds"]))),

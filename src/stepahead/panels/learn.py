@@ -88,7 +88,9 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
 
 
 def kinds_of(panel: Panel, members: int) -> tuple[str, ...]:
-    """Half of the members read their windows as they are, half in logarithms; all as they are where values are negative."""
+    """Half of the members read their windows as they are, half in logarithms; all as they are where values are
+    negative.
+    """
     negative = bool((panel.y < 0).any())
     logs = 0 if negative else members // 2
     return ("linear",) * (members - logs) + ("log",) * logs
@@ -112,9 +114,7 @@ def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
         ahead=len(source.covariates.center),
     )
     start = net.Start(np.stack([line.skip for line in lines]), np.stack([line.effect for line in lines]))
-    descent = net.Descent(
-        config.weight_decay, config.gradient_clip, plan.kinds.count("log"), source.yardsticks.percent
-    )
+    descent = net.Descent(config.weight_decay, config.gradient_clip, plan.kinds.count("log"), source.yardsticks.percent)
     return net.Members(shape, start, descent, seed=config.seed, device=device)
 
 

@@ -45,8 +45,8 @@ def found_seasons(panel: Panel) -> tuple[int, ...]:
 def window_and_patch(seasons: Sequence[int], horizon: int) -> tuple[int, int]:
     """How many rows a forecast looks back on, and how many of them the network reads at a step.
 
-    The window is three of the longest season or of the horizon, whichever is more; a patch is the divisor or multiple of
-    the leading season that is nearest to a twelfth of it, and the window is rounded up to whole patches.
+    The window is three of the longest season or of the horizon, whichever is more; a patch is the divisor or multiple
+    of the leading season that is nearest to a twelfth of it, and the window is rounded up to whole patches.
     Example: `window_and_patch([24, 168], 48)` is `(528, 48)`.
     """
     window = max(REACH * max([*seasons, horizon]), LEAST)

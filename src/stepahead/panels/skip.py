@@ -15,8 +15,8 @@ ROUNDS = 4  # of reweighting
 def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Weights that take a window to what the baseline leaves.
 
-    z: [N, L] float32. target: [N, H], the truth less the baseline. weight: [N, H], what an absolute error costs, 0 where
-    the truth is missing. held: [N] bool, windows to choose the penalty by.
+    z: [N, L] float32. target: [N, H], the truth less the baseline. weight: [N, H], what an absolute error costs, 0
+    where the truth is missing. held: [N] bool, windows to choose the penalty by.
     Returns: [L, H] float32.
     Source: Hoerl and Kennard 1970; reweighting after Schlossmacher 1973.
     """

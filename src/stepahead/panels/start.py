@@ -1,6 +1,7 @@
 """Where the linear parts of the network start: the skip's ridge solution and the effects of what is known ahead.
 
-Source, origins -> arrays of nn/panel.py's Start.  Legend: N origins, L rows of a window, H horizon, K inputs known ahead.
+Source, origins -> arrays of nn/panel.py's Start.  Legend: N origins, L rows of a window, H horizon, K inputs known
+ahead.
 """
 
 from dataclasses import dataclass

@@ -27,8 +27,8 @@ class Rows:
     season: m, 1 for none. back: the baseline repeats the last so many rows, 1 for the last value.
     values: [window + R] float64, zero where missing; the first `window` are padding. observed: [window + R] bool, what
     counts as known; true: [window + R] bool, what was in the table and can be learned.
-    starts: [R] int64, the first row of each row's series. newest: [R] the newest observed row up to each, where gaps are
-    joined by lines and a gap still open at an origin must not be, else None.
+    starts: [R] int64, the first row of each row's series. newest: [R] the newest observed row up to each, where gaps
+    are joined by lines and a gap still open at an origin must not be, else None.
     others: [window + R, P-1] the other past inputs. known: [window + R, K] inputs known ahead, scaled.
     """
 

@@ -1,5 +1,6 @@
+"""Series for the tests of the panel recipe."""
+
 import numpy as np
-import pytest
 
 from stepahead.data.panel import Panel
 
@@ -14,8 +15,3 @@ def seasonal(lengths: list[int], season: int = 4, seed: int = 0) -> Panel:
         parts.append(10.0 ** (s % 4) * wave * np.exp(rng.normal(scale=0.05, size=n)))
     ids = [f"s{i}" for i in range(len(lengths))]
     return Panel.from_arrays(np.concatenate(parts), ids=ids, offsets=[0, *np.cumsum(lengths)])
-
-
-@pytest.fixture(scope="session")
-def panel() -> Panel:
-    return seasonal([40, 33, 60, 5, 1, 48, 37, 52])
