@@ -117,6 +117,19 @@ def test_projections_are_torch_s(spy: Spy) -> None:
     assert spy.calls == 0
 
 
+@needs_kernel
+def test_torch_serves_the_sizes_where_it_is_faster(spy: Spy) -> None:
+    for cell, regions in recurrent.TORCH_IS_FASTER.items():
+        for units, low, _ in regions:
+            assert not recurrent.kernel_is_faster(cell, low, units)
+            assert recurrent.kernel_is_faster(cell, 32, 64)
+    ours, theirs = pair("LSTM", 3, 96)
+    assert_same(ours(torch.ones(5, 2, 3)), theirs(torch.ones(5, 2, 3)), rtol=0, atol=0)
+    assert spy.calls == 0
+    ours(torch.ones(5, 8, 3))
+    assert spy.calls == 1
+
+
 @every_layer
 def test_without_the_kernel_torch_serves(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recurrent, "_native", None)
