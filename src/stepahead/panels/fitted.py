@@ -184,8 +184,8 @@ def check_rows(source: Rows, origins: np.ndarray, future: np.ndarray | None) -> 
     alone = ~source.ahead(origins)[1][:, 0]
     if alone.any():
         raise DataError(
-            f"series '{panel.ids[source.series(origins[alone])[0]]}': the forecast needs {preview(names)} for each of
-            the " f"next {source.horizon} steps; pass future="
+            f"series '{panel.ids[source.series(origins[alone])[0]]}': the forecast needs {preview(names)} for each of "
+            f"the next {source.horizon} steps; pass future="
         )
 
 
