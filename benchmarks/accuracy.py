@@ -44,7 +44,9 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n")
+    print(
+        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n"
+    )
     print(f"{'series':28} {'figure':>9} {'bar':>9} {'naive':>9} {'seconds':>8}")
     lines = []
     for name, measure in CASES.items():
@@ -52,7 +54,8 @@ def main() -> int:
             continue
         for line in measure(options.data):
             mark = "ok" if line.reached else "MISSED"
-            print(f"{line.name:28} {line.figure:9.5g} {line.bar:9.5g} {line.naive:9.5g} {line.seconds:8.1f}  {mark}  {line.verdict}")
+            figures = f"{line.figure:9.5g} {line.bar:9.5g} {line.naive:9.5g} {line.seconds:8.1f}"
+            print(f"{line.name:28} {figures}  {mark}  {line.verdict}")
             lines.append(line)
     if options.json:
         options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1))
@@ -61,9 +64,7 @@ def main() -> int:
 
 def goog_tutorial(data: Path) -> Iterator[Line]:
     """The tutorial's stock: the price recipe beside naive, the classic recipe's own loss."""
-    panel = sa.read(
-        data / "stock_goog_tutorial.csv", time="ds", target="close", past=["open", "high", "low", "volume"]
-    )
+    panel = sa.read(data / "stock_goog_tutorial.csv", time="ds", target="close", past=["open", "high", "low", "volume"])
     yield one_step("goog price", sa.Forecaster(recipe="price"), panel, 220, ratio=1.02)
     started = time.perf_counter()
     train = panel.head(512)
@@ -111,7 +112,9 @@ def ar1(phi: float, rows: int, seed: int) -> np.ndarray:
 
 def taylor(data: Path) -> Iterator[Line]:
     """Half-hourly electricity load with a season of 48; an AR(20) reaches 403."""
-    table = pl.read_csv(data / "classics.csv", schema_overrides={"y": pl.Float64}).filter(pl.col("unique_id") == "taylor")
+    table = pl.read_csv(data / "classics.csv", schema_overrides={"y": pl.Float64}).filter(
+        pl.col("unique_id") == "taylor"
+    )
     panel = sa.read(table.select("unique_id", "ds", "y"))
     yield one_step("taylor", sa.Forecaster(), panel, int((table["split"] == "test").sum()), bar=500.0)
 
