@@ -26,6 +26,7 @@ demo: $(READY)
 	$(BIN)/stepahead demo
 
 test: check
+	@tools/install-chromium.sh
 	$(BIN)/python -m pytest -m "not soak"
 
 check: $(READY)

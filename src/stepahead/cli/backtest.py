@@ -18,6 +18,7 @@ Level = Annotated[
     Any, o.option("--level", "Coverage of intervals in percent: 80,95.", parser=o.levels, metavar="PERCENT")
 ]
 Plot = Annotated[Path | None, o.option("--plot", "Picture to write, .png or .svg.")]
+Report = Annotated[Path | None, o.option("--report", "Page to write, .html: everything found, works offline.")]
 Out = Annotated[Path | None, o.option("-o", "Forecasts to write, .csv or .parquet.", "--output")]
 
 
@@ -54,6 +55,7 @@ def backtest(
     test_size: TestSize = "0.3",
     level: Level = None,
     plot: Plot = None,
+    report: Report = None,
     out: Out = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -65,19 +67,24 @@ def backtest(
       stepahead backtest goog.csv --time date --target close --window 7 --recipe classic
     With a picture and the forecasts, for a program:
       stepahead backtest goog.csv --time date --target close --plot goog.png -o goog-test.csv --json
+    Everything found on one page:
+      stepahead backtest goog.csv --time date --target close --level 50,80,90,95 --report goog.html
     """
     import stepahead as sa
     from stepahead.data.frames import write_frame
 
-    output.check_outputs([table], {"--plot": (plot, (".png", ".svg")), "-o": (out, (".csv", ".parquet"))})
+    places = {"--plot": (plot, (".png", ".svg")), "--report": (report, (".html", ".htm"))}
+    output.check_outputs([table], places | {"-o": (out, (".csv", ".parquet"))})
     forecaster = sa.Forecaster(**o.given(context.params, o.MODEL))
     panel = sa.read(table, **o.given(context.params, o.READING))
     output.print_notes(panel.schema.notes, quiet=quiet)
     with output.progress_bar(quiet=quiet) as progress:
         result = sa.backtest(forecaster, panel, test_size=test_size, level=level or (), progress=progress)
     pictures = {} if plot is None else {plot: result.plot}
+    command = o.command_line(context)
+    pages = {} if report is None else {report: lambda path: result.report(path, command=command)}
     tables = {} if out is None else {out: lambda path: write_frame(result.forecasts, path)}
-    output.write_files(pictures | tables)
+    output.write_files(pictures | pages | tables)
     if json:
         output.print_json(result.to_json())
     elif quiet:

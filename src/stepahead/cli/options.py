@@ -1,5 +1,6 @@
 """The options that several commands share, and what their text means."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,3 +102,33 @@ def given(params: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """Those of the named options that were typed, as the library takes them."""
     typed = {name: params[name] for name in names if params.get(name) is not None}
     return {name: None if value is NONE else value for name, value in typed.items()}
+
+
+def command_line(context: typer.Context) -> str:
+    """What was typed, to be typed again by somebody else: a file by its name, without the folders that it lay in."""
+    words = ["stepahead", *context.command_path.split()[1:]]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        source = context.get_parameter_source(parameter.name or "")
+        if value is None or source is None or source.name != "COMMANDLINE":
+            continue
+        if parameter.param_type_name == "argument":
+            words.append(typed(value))
+        elif value is True and getattr(parameter, "is_flag", False):
+            words.append(parameter.opts[-1])
+        else:
+            words += [max(parameter.opts, key=len), typed(value)]
+    return shlex.join(words)
+
+
+def typed(value: Any) -> str:
+    """A value as one types it."""
+    if value is NONE:
+        return "none"
+    if isinstance(value, list | tuple):
+        return ",".join(map(typed, value)) or "none"
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).removesuffix(".0")

@@ -1,7 +1,8 @@
 """One page that says everything a backtest found.  Backtest -> a self-contained HTML file that works offline.
 
-The words and tables are written here, the curves are drawn in the page by uPlot, which travels inside the file. Whatever
-comes from the data is escaped: as text by `escape`, as JSON by `as_json`; and the page's policy lets no other script run.
+The words and tables are written here, the curves are drawn in the page by uPlot, which travels inside the file.
+Whatever comes from the data is escaped: as text by `escape`, as JSON by `as_json`; and the page's policy lets no other
+script run.
 """
 
 import base64
@@ -10,7 +11,7 @@ import json
 import os
 import platform
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
@@ -79,7 +80,7 @@ def report(
 
 def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None, command: str | None = None) -> str:
     """The page as text; the same result gives the same text."""
-    charts = {
+    charts: dict[str, Any] = {
         "pictures": found.pictures(result),
         "steps": found.by_step(result),
         "skill": found.skill_by_step(result),
@@ -89,7 +90,7 @@ def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None,
         "correlation": found.autocorrelation(result),
     }
     charts |= {"names": names(result), "time": dated(result)}
-    parts = [
+    sections = [
         forecasts_section(result, charts),
         steps_section(result, charts),
         skill_section(result, charts),
@@ -100,7 +101,7 @@ def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None,
         scores_section(result),
         reproduce_section(result, command),
     ]
-    parts = [part for part in parts if part]
+    parts = [part for part in sections if part]
     styles = asset("vendor/uPlot.min.css") + asset("page/report.css")
     script = f"/*\n{asset('vendor/uPlot.LICENSE')}*/\n{asset('vendor/uPlot.iife.min.js')}\n{asset('page/report.js')}"
     return Template(asset("page/report.html")).substitute(
@@ -182,7 +183,7 @@ def forecasts_section(result: "Backtest", charts: Mapping[str, Any]) -> Part:
         notes.append(f"{drawn} of {tested:,} series: the {found.SERIES // 3} worst, and others from worst to best.")
     pictures = charts["pictures"]["series"]
     if any(len(view["x"]) < view["rows"] for one in pictures for view in one["views"]):
-        notes.append("Long series are thinned: of each stretch the lowest, the highest and the worst forecast row stay.")
+        notes.append("Long series are thinned: of each stretch the lowest, the highest and the worst forecast stay.")
     body = f"<p>{escape(' '.join(notes))}</p>" + figure("forecasts", "Truth and forecast through time", tools=True)
     return section("forecasts", "Truth and forecast", body)
 
@@ -201,7 +202,12 @@ def steps_section(result: "Backtest", charts: Mapping[str, Any]) -> Part | None:
 def skill_section(result: "Backtest", charts: Mapping[str, Any]) -> Part:
     comparisons = result.comparisons()
     rows = [
-        [worded(c.baseline), c.baseline_rmse, f"{percent(c.skill)} ({percent(c.low)} to {percent(c.high)})", c.p_holm]
+        [
+            worded(c.baseline),
+            c.baseline_rmse,
+            f"{percent(c.skill)} ({percent(c.low)} to {percent(c.high)})",
+            p_words(c.p_holm).removeprefix("p ").removeprefix("= "),
+        ]
         for c in comparisons
     ]
     text = (
@@ -242,16 +248,14 @@ def residuals_section(charts: Mapping[str, Any]) -> Part:
     data = charts["correlation"]
     text = "Truth less the forecast one step ahead, at each cutoff."
     if charts["residuals"]["scaled"]:
-        text += (
-            " Of several series: the median, with the 10th and 90th percentile, in units of each series' own naive error."
-        )
+        text += " Of several series: the median, with the 10th and 90th percentile, in units of each one's naive error."
     body = f"<p>{text}</p>" + figure("residuals", "Residuals through time", tools=True)
     body += "<h3>Autocorrelation of the residuals</h3>"
     if not data:
         return section("residuals-section", "Residuals", body + "<p>Too few forecasts to tell.</p>")
     words = (
-        f"{data['outside']} of {len(data['x'])} lie outside the band that noise stays within 95 % of the time; an error "
-        "that follows from the one before could have been foreseen."
+        f"{data['outside']} of {len(data['x'])} lie outside the band that noise stays within 95 % of the time; "
+        "an error that follows from the one before could have been foreseen."
     )
     body += f"<p>{words}</p>" + figure("correlation", "Autocorrelation of the residuals by lag, with the band of noise")
     body += details(table("Autocorrelation", ["lag", "correlation"], zip(data["x"], data["r"], strict=True)))
@@ -261,10 +265,11 @@ def residuals_section(charts: Mapping[str, Any]) -> Part:
 def worst_section(result: "Backtest") -> Part:
     moments = found.worst_moments(result)
     header = ["series", result.panel.schema.time, "steps ahead", "truth", "forecast", "truth - forecast"]
-    body = ""
     if tested_series(result) > 1:
         columns = ["series", "RMSE", f"RMSE of {worded(result.verdict.baseline)}", "skill, %", "forecasts"]
-        body = table("The worst series, by error in units of their own naive error", columns, found.worst_series(result))
+        body = table(
+            "The worst series, by error in units of their own naive error", columns, found.worst_series(result)
+        )
         return section("worst", "Worst series and moments", body + table("The worst moments", header, moments))
     return section("worst", "Worst moments", table("The worst moments", header[1:], [row[1:] for row in moments]))
 
@@ -282,7 +287,7 @@ def reproduce_section(result: "Backtest", command: str | None) -> Part:
     schema, asked = result.panel.schema, result.asked
     line = command or python_call(asked)
     code = f'<pre tabindex="0"><code>{escape(line)}</code></pre>' if line else ""
-    facts: dict[str, Any] = {
+    facts = {
         "table": f"{source(result)}: {result.panel.n_rows:,} rows, {result.panel.n_series:,} series",
         "times": f"{found.stamp(result.panel.times.min())} to {found.stamp(result.panel.times.max())}",
         "target": schema.target,
@@ -291,15 +296,15 @@ def reproduce_section(result: "Backtest", command: str | None) -> Part:
         "fits": result.n_fits,
         "rows from one cutoff to the next": result.step_size,
         "cutoffs left out for want of rows": result.n_skipped,
-        "season length": result.season_length,
+        "season length": result.season_length or "none",
         "versions": ", ".join(f"{name} {installed(name)}" for name in LIBRARIES if installed(name)),
         "Python, system": f"{platform.python_version()}, {platform.system()} {platform.machine()}",
     }
-    body = code + table("What was tested, and with what", ["", ""], [[k, plain_text(v)] for k, v in facts.items()])
+    body = code + table("What was tested, and with what", ["", ""], list(facts.items()), words=True)
     for name, words in {"params": "Parameters of the model", "backtest": "Parameters of the backtest"}.items():
         if asked.get(name):
             rows = [[key, plain_text(value)] for key, value in asked[name].items()]
-            body += details(table(words, ["parameter", "value"], rows), summary=words)
+            body += details(table(words, ["parameter", "value"], rows, words=True), summary=words)
     return section("reproduce", "How to repeat it", body)
 
 
@@ -352,4 +357,3 @@ def policy(styles: str, script: str) -> str:
 
 def sha256(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-

@@ -6,6 +6,7 @@ Legend: N origins, H steps ahead, L levels, S series, R rows of one series, T cu
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -136,7 +137,7 @@ def thinned(y: np.ndarray, forecast: np.ndarray, points: int) -> np.ndarray:
     bounds = np.linspace(0, len(y), max(2, points // 4) + 1).astype(int)
     error = np.abs(y - forecast)
     keep = set(bounds[:-1]) | {len(y) - 1}
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in pairwise(bounds):
         for values in (-y[begin:end], y[begin:end], error[begin:end]):
             if not np.isnan(values).all():
                 keep.add(begin + int(np.nanargmax(values)))

@@ -16,7 +16,7 @@ TOOLS = (  # what the buttons above a chart do, their sign, and their name for a
     ("all", "All", "Show all"),
 )
 HINT = "Drag to zoom, Shift and drag to pan. Keys: arrows read values, Shift and arrows pan, + and - zoom, 0 shows all."
-WIDTH, ROW, LEFT = 640, 34, 150  # of the skill chart, in its own units
+WIDTH, ROW, LEFT = 640, 36, 190  # of the skill chart, in its own units
 
 
 def section(anchor: str, heading: str, body: str) -> tuple[str, str, str]:
@@ -40,26 +40,31 @@ def figure(name: str, label: str, *, tools: bool = False) -> str:
         ]
         buttons = f'<div class="tools" data-for="{name}">{"".join(made)}</div>'
         more = f' tabindex="0" aria-describedby="{name}-hint"'
-        hint = f'<p class="hint" id="{name}-hint">{HINT}</p><p class="spoken" aria-live="polite" id="{name}-spoken"></p>'
+        hint = (
+            f'<p class="hint" id="{name}-hint">{HINT}</p><p class="spoken" aria-live="polite" id="{name}-spoken"></p>'
+        )
     return (
         f'<figure>{buttons}<div class="chart" id="chart-{name}" role="group" aria-label="{escape(label)}"{more}></div>'
         f"{hint}<figcaption>{escape(label)}</figcaption></figure>"
     )
 
 
-def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table that scrolls sideways by itself where the page is narrow; the first column names the row."""
+def table(caption: str, header: Sequence[str], rows: Iterable[Sequence[Any]], *, words: bool = False) -> str:
+    """A table that scrolls sideways by itself where the page is narrow; the first column names the row.
+
+    words: cells of text, which may be broken into lines.
+    """
     rows = [list(row) for row in rows]
     right = [bool(rows) and all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
     classes = [' class="number"' if numeric else "" for numeric in right]
     head = "".join(f'<th scope="col"{css}>{escape(name)}</th>' for name, css in zip(header, classes, strict=True))
     head = f"<thead><tr>{head}</tr></thead>" if any(header) else ""
-    body = ""
+    kind, body = ' class="words"' if words else "", ""
     for row in rows:
         first, *others = [f"{css}>{escape(text(value))}" for css, value in zip(classes, row, strict=True)]
         body += f'<tr><th scope="row"{first}</th>' + "".join(f"<td{cell}</td>" for cell in others) + "</tr>"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table{kind}>'
         f"<caption>{escape(caption)}</caption>{head}<tbody>{body}</tbody></table></div>"
     )
 
@@ -87,7 +92,10 @@ def skill_chart(comparisons: Sequence["Comparison"]) -> str:
     marks = f'<line class="zero" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{bottom}"/>'
     for i, c in enumerate(comparisons):
         y = ROW * i + ROW / 2
-        marks += f'<text x="0" y="{y + 5:.0f}">{escape(c.baseline.replace("_", " "))}</text>'
+        marks += f'<text x="0" y="{y + 5:.0f}">{escape(c.baseline.replace("_", " ")[:16])}</text>'
+        if isfinite(c.skill) and c.skill < least:
+            marks += f'<text x="{LEFT}" y="{y + 5:.0f}">◂ {100 * c.skill:.0f} %</text>'
+            continue
         if isfinite(c.low) and isfinite(c.high):
             marks += f'<line class="reach" x1="{across(c.low):.1f}" x2="{across(c.high):.1f}" y1="{y}" y2="{y}"/>'
         if isfinite(c.skill):
@@ -95,6 +103,6 @@ def skill_chart(comparisons: Sequence["Comparison"]) -> str:
     words = [(least, "start"), (most, "end")] + ([(0.0, "middle")] if 0.15 < -least / span < 0.85 else [])
     for value, anchor in words:
         shown = f"{100 * value:.0f} %" if value else "0"
-        marks += f'<text class="tick" text-anchor="{anchor}" x="{across(value):.1f}" y="{bottom + 18}">{shown}</text>'
+        marks += f'<text class="tick" text-anchor="{anchor}" x="{across(value):.1f}" y="{bottom + 20}">{shown}</text>'
     label = "Skill with its 95 % interval against each baseline; the numbers are in the table below"
-    return f'<svg class="skill" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {bottom + 24}">{marks}</svg>'
+    return f'<svg class="skill" role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {bottom + 28}">{marks}</svg>'

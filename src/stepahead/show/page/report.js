@@ -35,8 +35,21 @@
     return written.replace(/ 00:00:00$/, "");
   }
 
+  // Times on the axis: the finest part first, below it what it belongs to. [step in seconds, text, new year, -, new day, ...]
+  const DAY = 86400;
+  const hour = (text) => [text, "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1];
+  const TIMES = [
+    [365 * DAY, "{YYYY}", null, null, null, null, null, null, 1],
+    [28 * DAY, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [DAY, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [3600, ...hour("{HH}:{mm}")],
+    [60, ...hour("{HH}:{mm}")],
+    [1, ...hour("{HH}:{mm}:{ss}")],
+  ];
+  const WHOLE = [1, 2, 5].flatMap((n) => [...Array(15).keys()].map((e) => n * 10 ** e)).sort((a, b) => a - b);
+
   // One chart: series are {label, stroke, values, dash, points, silent, show, value}.
-  function draw(name, { x, time, series, bands = [], hooks = {}, label, height, xLabel, legend = true, range }) {
+  function draw(name, { x, time, series, bands = [], hooks = {}, label, height, xLabel, range, xNames }) {
     const mount = document.getElementById(`chart-${name}`);
     charts.get(name)?.destroy();
     const axis = { stroke: color("quiet"), grid: { stroke: color("line"), width: 1 }, ticks: { stroke: color("line") },
@@ -47,15 +60,21 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       scales: { x: { time: Boolean(time), ...(range?.x && { range: range.x }) }, y: { ...(range?.y && { range: range.y }) } },
       axes: [
-        { ...axis, ...(xLabel && { label: xLabel, labelSize: 22 }), ...(!time && { values: (u, ticks) => ticks.map(whole) }) },
+        { ...axis, ...(xLabel && { label: xLabel, labelSize: 22 }), ...(time
+          ? { values: TIMES, space: 64 }
+          : { incrs: WHOLE, space: 40, values: (u, ticks) => ticks.map((v) => (xNames ? xNames[v] : whole(v))) }) },
         { ...axis, size: room, values: (u, ticks) => ticks.map((v) => v.toLocaleString("en", { maximumSignificantDigits: 6 })) },
       ],
       series: [
-        { label: label || (time ? "time" : "step"), value: (u, v) => (time ? moment(v) : number(v)) },
-        ...series.map((one) => ({ width: 1.5, value: (u, v) => number(v), ...one, class: one.silent ? "silent" : "" })),
+        { label: label || (time ? "time" : "step"), value: (u, v) => (time ? moment(v) : xNames ? xNames[v] ?? "–" : v == null ? "–" : String(v)) },
+        ...series.map(({ values, ...one }) => ({ width: 1.5, points: { fill: color("paper") }, value: (u, v) => number(v), ...one, class: one.silent ? "silent" : one.mark ? "band" : "line" })),
       ],
       bands,
-      legend: { show: legend, markers: { width: 2, fill: (u, i) => u.series[i].mark || "transparent" } },
+      legend: { markers: {
+        width: (u, i) => (u.series[i].mark ? 0 : 3),
+        dash: (u, i) => (u.series[i].dash ? "dashed" : "solid"),
+        fill: (u, i) => u.series[i].mark || "transparent",
+      } },
       cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false }, bind: { mousedown: pressed } },
       hooks,
     }, [x, ...series.map((one) => one.values)], mount);
@@ -64,7 +83,7 @@
     touch(chart);
     return chart;
   }
-  const whole = (v) => (Number.isInteger(v) ? v.toLocaleString("en", { useGrouping: false }) : Number(v.toFixed(6)));
+  const whole = (v) => (Number.isInteger(v) ? String(v) : "");
   function room(chart, ticks) {
     const longest = (ticks || []).reduce((most, one) => Math.max(most, String(one).length), 3);
     return 18 + 7 * longest;
@@ -215,6 +234,7 @@
   function picker(label, options, current, changed) {
     const frame = document.createElement("label");
     const select = document.createElement("select");
+    select.id = `pick-${label.toLowerCase()}`;
     frame.append(label, select);
     options.forEach((option, i) => select.add(new Option(option, String(i))));
     select.value = String(current);
@@ -228,7 +248,7 @@
     picker("Series", data.pictures.series.map((one) => one.id), chosen.series, (i) => { chosen.series = i; drawings.forecasts(); });
   }
 
-  const dotted = (size = 6) => ({ show: true, size });
+  const dotted = (size = 6) => ({ show: true, size, fill: color("paper") });
   const margin = (u, min, max) => [min - 0.5, max + 0.5];
   if (data.steps.x) drawings.steps = () => draw("steps", {
     x: data.steps.x, label: "steps ahead", xLabel: "steps ahead", range: { x: margin },
@@ -275,7 +295,7 @@
   };
 
   if (data.windows.x) drawings.windows = () => banded("windows", { ...data.windows, x: data.windows.x.map((_, i) => i),
-    y: data.windows.error, label: "place", bandLabel: "noise", lineLabel: "error", points: dotted(), range: { x: margin } });
+    y: data.windows.error, label: "window, rows", xLabel: "window, rows", xNames: data.windows.x, bandLabel: "noise", lineLabel: "error", points: dotted(), range: { x: margin } });
 
   drawings.residuals = () => {
     const { x, y, lo, hi } = data.residuals;
