@@ -93,7 +93,7 @@ def test_the_plainest_baseline_is_named_even_where_another_is_a_little_better() 
         target="close",
     )
     assert found.baseline == "drift"
-    assert str(found).startswith("Does not beat repeating the last close, or the straight line of its drift")
+    assert str(found).startswith("Does not beat repeating the last close or the straight line of its drift")
 
 
 def test_the_mean_loss_difference_is_the_difference_of_the_reported_errors() -> None:

@@ -180,7 +180,7 @@ def describe(baseline: str, target: str, season_length: int | None, *, also_naiv
         "drift": "the straight line of its drift",
         "window_mean": f"the mean of the last {season_length or WINDOW} rows",
     }.get(baseline, baseline)
-    return f"repeating the last {what}, or {words}" if also_naive else words
+    return f"repeating the last {what} or {words}" if also_naive else words
 
 
 def say(
@@ -201,10 +201,10 @@ def say(
         "unproven": f"Not proven to beat {baseline}: {measured}",
         "tie": f"Does not beat {baseline}: {measured}",
         "same": f"Does not beat {baseline}, it makes no difference: RMSE {own} for both",
-        "worse": f"Does not beat {baseline} and is clearly worse: {measured}",
+        "worse": f"Does not beat {baseline}, and is clearly worse: {measured}",
     }[outcome]
     if outcome == "unproven" and skill < CLOSE:
-        answer = f"Close to {baseline} and not proven better: {measured}"
+        answer = f"Close to {baseline}, and not proven better: {measured}"
     before, now = ("yesterday's value", "today's") if daily else ("the value before", "the one it forecasts")
     if not echo:
         return f"{answer}."
