@@ -54,7 +54,7 @@ def test_noise_is_clearly_worse() -> None:
     found = of(LAST + RNG.normal(size=LAST.shape))
     assert found.outcome == "worse"
     assert found.skill < 0
-    assert str(found).startswith("Does not beat repeating the last close and is clearly worse: RMSE ")
+    assert str(found).startswith("Does not beat repeating the last close, and is clearly worse: RMSE ")
 
 
 def test_a_little_noise_does_not_beat_but_is_not_called_worse() -> None:
@@ -70,7 +70,7 @@ def test_ahead_by_luck_is_not_called_a_win() -> None:
     found = of(LAST + 0.4 * helpful)
     assert found.skill > 0
     assert found.outcome == "unproven"
-    assert str(found).startswith("Close to repeating the last close and not proven better: RMSE ")
+    assert str(found).startswith("Close to repeating the last close, and not proven better: RMSE ")
 
 
 def test_the_best_baseline_is_the_one_of_least_error() -> None:
