@@ -32,7 +32,7 @@
     if (value == null) return "–";
     if (!data.time) return String(value);
     const written = new Date(value * 1000).toISOString().replace("T", " ").replace(/\.000Z$|Z$/, "");
-    return written.replace(/ 00:00:00$/, "");
+    return written.replace(/ 00:00:00$/, "").replace(/(:\d\d):00$/, "$1");
   }
 
   // Times on the axis: the finest part first, below it what it belongs to. [step in seconds, text, new year, -, new day, ...]
@@ -75,7 +75,7 @@
         dash: (u, i) => (u.series[i].dash ? "dashed" : "solid"),
         fill: (u, i) => u.series[i].mark || "transparent",
       } },
-      cursor: { y: false, points: { size: 7 }, drag: { x: true, y: false }, bind: { mousedown: pressed } },
+      cursor: { y: false, points: { size: 7, fill: (u, i) => u.series[i].stroke(u, i) }, drag: { x: true, y: false }, bind: { mousedown: pressed } },
       hooks,
     }, [x, ...series.map((one) => one.values)], mount);
     charts.set(name, chart);
@@ -199,7 +199,7 @@
   drawings.forecasts = () => {
     const one = data.pictures.series[chosen.series];
     const view = one.views[chosen.view];
-    const series = [{ label: `${names.target}, the truth`, stroke: color("truth"), values: view.y }];
+    const series = []; // drawn in this order, so intervals lie behind all lines
     const bands = [];
     data.pictures.level.forEach((level, i) => {
       const shade = faint("forecast", 0.3 / (i + 1));
@@ -211,6 +211,7 @@
       bands.push({ series: [low + 1, low], fill: shade });
     });
     series.push({ label: words(names.best), stroke: baselineColor(best), dash: DASHES[0], values: view.baseline, spanGaps: true });
+    series.push({ label: `${names.target}, the truth`, stroke: color("truth"), values: view.y });
     series.push({ label: names.model, stroke: color("forecast"), values: view.forecast, spanGaps: true });
     const chart = draw("forecasts", { x: view.x, time: data.time, series, bands, hooks: { draw: [(u) => mark(u, view.test_from)] } });
     chart.root.dataset.series = one.id;
@@ -308,7 +309,7 @@
   if (data.correlation.x) drawings.correlation = () => {
     const { x, r, band } = data.correlation;
     draw("correlation", { x, label: "lag", xLabel: "lag, in cutoffs", height: 240,
-      range: { x: margin, y: (u, min, max) => [Math.min(min, -1.3 * band), Math.max(max, 1.3 * band)] },
+      range: { x: margin, y: (u, min, max) => [Math.min(1.1 * min, -1.3 * band), Math.max(1.1 * max, 1.3 * band)] },
       hooks: { draw: [level(band), level(-band), level(0)] },
       series: [{ label: "correlation", stroke: color("forecast"), fill: color("forecast"), values: r, points: { show: false },
         paths: uPlot.paths.bars({ size: [0.4, 14] }) }] });
