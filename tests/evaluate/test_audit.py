@@ -202,10 +202,19 @@ class ScaledOverTheBatch(Module):
         return super().forward((x - x.mean(dim=0)) / (x.std(dim=0) + 1))
 
 
+class DirectShift(Module):
+    """Scaled by the window's median, which the newest rows move at times; the network sees the window without them."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        middle = x.median(dim=1, keepdim=True).values
+        return super().forward((x - middle)[:, :-3]) + middle[:, 0, -1:]
+
+
 MODULES: dict[str, tuple[torch.nn.Module, str]] = {
     "dropout left on": (Module(between=torch.nn.Dropout(0.5)).train(), "neighbours"),
     "batch normalisation left on": (Module(between=torch.nn.BatchNorm1d(8)).train(), "neighbours"),
     "newest row cut off": (Blind(rows=slice(0, -1)), "recency"),
+    "newest rows cut off behind a scaler": (DirectShift(), "recency"),
     "a column multiplied by nothing": (Blind(columns=(1, 0, 1)), "columns"),
     "every input but the target lost": (Blind(columns=(0, 0, 1)), "columns"),
     "scaled over the batch": (ScaledOverTheBatch(), "neighbours"),
@@ -278,6 +287,17 @@ def seasonal_mean(v: Values, i: int) -> float:
     return float(v[i - 11 :: -12, 2].mean())
 
 
+class MedianScaled(Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        middle = x.median(dim=1, keepdim=True).values
+        return super().forward(x - middle) + middle[:, 0, -1:]
+
+
+class MedianOfTheWindow(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.median(dim=1).values.sum(dim=1, keepdim=True).expand(-1, H)
+
+
 CLEAN: dict[str, Any] = {
     "naive": of_baseline("naive"),
     "drift": of_baseline("drift"),
@@ -292,6 +312,8 @@ CLEAN: dict[str, Any] = {
     "exponential smoothing": on_each_series(smoothed),
     "seeded noise": on_each_series(seeded_noise),
     "median of a week": on_each_series(lambda v, i: float(np.median(v[i - 6 : i + 1, 2]))),
+    "module behind a scaler": MedianScaled(),
+    "module of a median": MedianOfTheWindow(),
     "module RNN": Module("RNN").eval(),
     "module LSTM": Module("LSTM").eval(),
     "module GRU": Module("GRU"),

@@ -18,7 +18,9 @@ from stepahead.evaluate.subjects import CallableSubject, ModelSubject, Subject, 
 from stepahead.evaluate.verdict import echo_errors
 
 NEIGHBOUR = 1e-5  # a batch may change its members' results by rounding, relative to the size of the numbers
-FAINT = 0.05  # where every call trains anew, each row acts through the fit: less than this, of the largest, is that
+FAINT = 0.05  # through a fit every row acts a little: less than this share of the largest is only that
+TINY = 0.01  # standard deviations: too little to change an order, so a median is moved by the row in its middle alone
+CUTOFFS = 5  # at which tiny nudges are tried
 NEAR = 6  # rows behind the cutoff that a shifted target or a centred window would reach
 
 
@@ -168,33 +170,57 @@ def recency(case: Case) -> list[Finding]:
     if not (response > 0).any():
         evidence = f"none of the last {len(response)} rows has any influence on the first forecast"
         return [Finding("recency", evidence, "a constant forecast, or inputs that never reach the network")]
-    through_fit = case.subject.retrains and response[0] > 0
-    counts = np.flatnonzero(response > (FAINT * response.max() if through_fit else 0))
-    strongest = np.array([np.argmax(response)]) if through_fit else counts
-    gap = int(counts[0])
-    if gap == 0 or seasonal(strongest + 1, case):
-        return []
-    evidence = f"the newest {gap} rows have no influence on the first forecast, the row before them has"
-    return [Finding("recency", evidence, "the newest rows dropped from the window, or a direct multi-step shift of it")]
+    if response[0] == 0:
+        counts = np.flatnonzero(response)
+        gap = 0 if seasonal(counts + 1, case) else int(counts[0])
+        evidence = f"the newest {gap} rows have no influence on the first forecast, the row before them has"
+    elif case.subject.retrains:
+        counts = np.flatnonzero(response > FAINT * response.max())
+        gap = 0 if seasonal(np.argmax(response) + 1, case) else int(counts[0])
+        share = f"{response[:gap].max(initial=0) / response.max():.1%}"
+        evidence = f"the newest {gap} rows move the first forecast at most {share} as far as the row before them"
+    else:
+        gap = rarely_felt(case)
+        evidence = f"the newest {gap} rows move the first forecast at few cutoffs, the row before them at every one"
+    cause = "the newest rows dropped from the window, or a direct multi-step shift of it"
+    return [Finding("recency", evidence, cause)] if gap else []
 
 
-def responses(case: Case) -> np.ndarray:
-    """How far the first forecast moves when the row K back is nudged: [K]."""
+def rarely_felt(case: Case) -> int:
+    """How many of the newest rows act at few cutoffs only, as through a median, where the next one acts at all."""
+    before = np.unique(case.panel.times[case.panel.times <= case.cutoff])
+    cases = [replace(case, cutoff=moment) for moment in before[-1 : -4 * CUTOFFS : -4]]
+    depth = min(case.depth, case.base.shape[1] + 8)
+    felt = np.mean([(responses(one, depth, TINY, each=True) > 0).mean(axis=1) for one in cases], axis=0)  # [K]
+    always = np.flatnonzero(felt > 0.9)
+    if len(always) == 0 or seasonal(always + 1, case) or (felt[: always[0]] > 0.5).any():
+        return 0
+    return int(always[0])
+
+
+def responses(case: Case, depth: int | None = None, size: float = 0.5, *, each: bool = False) -> np.ndarray:
+    """How far the first forecast moves when the row K back is nudged: [K], or of each series [K, S].
+
+    depth: rows back, the case's own if None. size: of the nudge, in standard deviations.
+    """
     rows, moved = last_rows(case.panel, case.cutoff), []
     longest = int((rows - case.panel.offsets[:-1] + 1).max())
-    for back in range(min(case.depth, longest)):
+    for back in range(min(depth or case.depth, longest)):
         there = rows - back >= case.panel.offsets[:-1]
-        answer = case.ask(nudged(case.panel, (rows - back)[there & (rows >= 0)]))
-        moved.append(np.nanmax(np.abs(answer - case.base)[:, 0]))
+        answer = case.ask(nudged(case.panel, (rows - back)[there & (rows >= 0)], size))
+        moved.append(np.abs(answer - case.base)[:, 0])
+    found = np.nan_to_num(np.asarray(moved))
+    if each:
+        return found
     sensed = getattr(case.subject, "gradients", None)
-    found = np.asarray(moved)
+    found = found.max(axis=1)
     return found if sensed is None else np.maximum(found, sensed(case.panel, case.cutoff)[: len(found)])
 
 
-def seasonal(lags: np.ndarray, case: Case) -> bool:
-    """Whether the rows that count lie whole seasons before the forecast: then the newest may well not count."""
+def seasonal(lags: Any, case: Case) -> bool:
+    """Whether these lags are whole seasons: where only such rows count, the newest may well not."""
     usual = {m for m in (*case.panel.frequency.seasons, *STEP_SEASONS) if m > 1}
-    return any((lags % m == 0).all() for m in usual)
+    return any(np.all(lags % m == 0) for m in usual)
 
 
 def columns(case: Case) -> list[Finding]:

@@ -41,10 +41,10 @@ def reordered(panel: Panel, rows: np.ndarray, rng: np.random.Generator) -> Panel
     return panel.with_past(past)
 
 
-def nudged(panel: Panel, rows: np.ndarray) -> Panel:
-    """Half a standard deviation more in these rows, in all past inputs."""
+def nudged(panel: Panel, rows: np.ndarray, size: float = 0.5) -> Panel:
+    """So many standard deviations more in these rows, in all past inputs."""
     past = panel.past.copy()
-    past[rows] += 0.5 * spread(panel)
+    past[rows] += size * spread(panel)
     return panel.with_past(past)
 
 

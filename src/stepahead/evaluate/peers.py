@@ -63,7 +63,8 @@ class DartsSubject:
 
     def __init__(self, model: Any, panel: Panel, learned_until: Any, horizon: int) -> None:
         self.model, self.horizon = model, horizon
-        self.shared = bool(getattr(model, "supports_multiple_series", hasattr(model, "output_chunk_length")))
+        kinds = sys.modules["darts.models.forecasting.forecasting_model"]
+        self.shared = isinstance(model, kinds.GlobalForecastingModel)
         self.retrains = not self.shared  # a local model knows one series, and is fitted again for each
         self.fitted = model.untrained_model()
         if self.shared:
