@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from stepahead.data.read import read
     from stepahead.data.windows import windows
     from stepahead.evaluate.backtest import backtest
+    from stepahead.evaluate.choose import choose_window
     from stepahead.forecaster import Forecaster
     from stepahead.open_model import load
     from stepahead.symbol_model import SymbolModel
@@ -23,12 +24,24 @@ HOMES = {
     "Panel": "stepahead.data.panel",
     "SymbolModel": "stepahead.symbol_model",
     "backtest": "stepahead.evaluate.backtest",
+    "choose_window": "stepahead.evaluate.choose",
     "load": "stepahead.open_model",
     "read": "stepahead.data.read",
     "windows": "stepahead.data.windows",
 }
 
-__all__ = ["Forecaster", "Panel", "SymbolModel", "backtest", "load", "nn", "read", "samples", "windows"]
+__all__ = [
+    "Forecaster",
+    "Panel",
+    "SymbolModel",
+    "backtest",
+    "choose_window",
+    "load",
+    "nn",
+    "read",
+    "samples",
+    "windows",
+]
 
 
 def __getattr__(name: str) -> Any:
