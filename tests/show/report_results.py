@@ -8,6 +8,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.evaluate.backtest import backtest
+from stepahead.evaluate.choose import WindowChoice
 from stepahead.evaluate.result import Backtest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "evaluate"))
@@ -37,3 +38,18 @@ def walked(*, series: int = 8, rows: int = 150, step_size: int = 2, evil: bool =
     panel = Panel.from_arrays(y, times=np.tile(times, series), ids=ids, offsets=offsets, target="sales")
     model = FakeModel(slope=0.9, spread=12, name="GRU", horizon=6, season_length=12)
     return backtest(model, panel, step_size=step_size, n_windows=20, refit=False, level=(80, 95))
+
+
+def curve() -> WindowChoice:
+    """What a window search could have found."""
+    return WindowChoice(
+        windows=(1, 7, 28),
+        error=np.array([3.0, 2.0, 2.5]),
+        noise=np.array([0.5, 0.0, 0.5]),
+        chosen=7,
+        matters=True,
+        p_value=0.01,
+        n_forecasts=100,
+        notes=(),
+        sentence="Seven rows matter.",
+    )

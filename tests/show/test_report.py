@@ -4,12 +4,11 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from report_results import EVIL, result, walked
+from report_results import EVIL, curve, result, walked
 from typer.testing import CliRunner
 
 from stepahead import samples
@@ -172,17 +171,6 @@ def test_every_table_has_a_caption_and_every_picture_words_for_those_who_do_not_
     assert max(np.diff(levels)) <= 1
     anchors = {attributes.get("id") for _, attributes in page.elements}
     assert all(link["href"][1:] in anchors for link in page.of("a") if link.get("href"))  # type: ignore[index]
-
-
-def curve() -> report_data.WindowCurve:
-    return SimpleNamespace(  # type: ignore[return-value]
-        windows=(1, 7, 28),
-        error=np.array([3.0, 2.0, 2.5]),
-        low=np.array([2.5, 1.5, 2.0]),
-        high=np.array([3.5, 2.5, 3.0]),
-        chosen=7,
-        sentence="Seven rows matter.",
-    )
 
 
 def test_a_window_curve_is_shown_where_there_is_one() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_results import EVIL, result, walked
+from report_results import EVIL, curve, result, walked
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'stepahead[dev]'")
 
@@ -25,7 +25,7 @@ FLAGS = [
 pytestmark = pytest.mark.skipif(
     not os.access(CHROMIUM, os.X_OK), reason="needs Chromium, see tools/install-chromium.sh (Debian: chromium)"
 )
-PAGES = {"one": (result, 4), "many": (walked, 6)}  # page -> its result, and how many charts it has
+PAGES = {"one": (result, 4), "many": (walked, 7)}  # page -> its result, and how many charts it has
 INK = """name => {
   const canvas = document.querySelector(`#chart-${name} canvas`);
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -56,7 +56,7 @@ def browser() -> Iterator[Any]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("reports")
     for name, (tested, _) in PAGES.items():
-        tested().report(place / f"{name}.html")
+        tested().report(place / f"{name}.html", window_curve=curve() if name == "many" else None)
     return place
 
 

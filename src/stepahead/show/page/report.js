@@ -213,10 +213,10 @@
     series.push({ label: words(names.best), stroke: baselineColor(best), dash: DASHES[0], values: view.baseline, spanGaps: true });
     series.push({ label: `${names.target}, the truth`, stroke: color("truth"), values: view.y });
     series.push({ label: names.model, stroke: color("forecast"), values: view.forecast, spanGaps: true });
-    const chart = draw("forecasts", { x: view.x, time: data.time, series, bands, hooks: { draw: [(u) => mark(u, view.test_from)] } });
+    const chart = draw("forecasts", { x: view.x, time: data.time, series, bands, hooks: { draw: [(u) => mark(u, view.test_from, "test starts")] } });
     chart.root.dataset.series = one.id;
   };
-  function mark(chart, x) { // where the test part starts
+  function mark(chart, x, text) { // a dotted line down at x
     const { ctx, bbox } = chart;
     const left = chart.valToPos(x, "x", true);
     if (left <= bbox.left + 1 || left > bbox.left + bbox.width) return;
@@ -229,7 +229,7 @@
     ctx.stroke();
     ctx.font = `${12 * uPlot.pxRatio}px system-ui, sans-serif`;
     ctx.textAlign = left > bbox.left + bbox.width * 0.75 ? "right" : "left";
-    ctx.fillText(" test starts ", left, bbox.top + 12 * uPlot.pxRatio);
+    ctx.fillText(` ${text} `, left, bbox.top + 12 * uPlot.pxRatio);
     ctx.restore();
   }
   function picker(label, options, current, changed) {
@@ -277,7 +277,7 @@
         { label: "low", stroke: "transparent", values: low, points: { show: false }, silent: true },
         { label: rest.bandLabel, stroke: "transparent", values: high, points: { show: false }, mark: faint("forecast", 0.25),
           value: (u, v, s, at) => (at == null || v == null ? "–" : `${number(u.data[1][at])} to ${number(v)}`) },
-        { label: rest.lineLabel, stroke: color("forecast"), values: y, width: 2, points: rest.points },
+        { label: rest.lineLabel, stroke: color("forecast"), values: y, width: 2, ...(rest.points && { points: rest.points }) },
       ],
       bands: [{ series: [2, 1], fill: faint("forecast", 0.25) }] });
   }
@@ -296,7 +296,9 @@
   };
 
   if (data.windows.x) drawings.windows = () => banded("windows", { ...data.windows, x: data.windows.x.map((_, i) => i),
-    y: data.windows.error, label: "window, rows", xLabel: "window, rows", xNames: data.windows.x, bandLabel: "noise", lineLabel: "error", points: dotted(), range: { x: margin } });
+    y: data.windows.error, xNames: data.windows.x, label: "window, rows", xLabel: "window, rows", bandLabel: "noise",
+    lineLabel: "error", points: dotted(), range: { x: margin },
+    hook: (u) => mark(u, data.windows.x.indexOf(data.windows.chosen), "chosen") });
 
   drawings.residuals = () => {
     const { x, y, lo, hi } = data.residuals;
