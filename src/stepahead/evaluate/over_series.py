@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepahead.data.panel import preview
-from stepahead.evaluate.metrics import absolute_error
+from stepahead.evaluate.metrics import absolute_error, mean_of_known
 from stepahead.evaluate.result import Backtest
 from stepahead.evaluate.significance import diebold_mariano, holm
 
@@ -73,17 +73,18 @@ def over_series(result: Backtest) -> SeriesVerdict:
     baseline = "seasonal_naive" if "seasonal_naive" in result.baseline_means else "naive"
     own = absolute_error(result.actual.y, result.mean)
     other = absolute_error(result.actual.y, result.baseline_means[baseline])
-    both = ~np.isnan(own) & ~np.isnan(other)
+    there = (~np.isnan(own) & ~np.isnan(other)).any(axis=1)
+    own, other, series = own[there], other[there], result.actual.series[there]
+    order = np.argsort(series, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(series[order])) + 1)
     overlap = -(-result.horizon // result.step_size)
     ids, skill, p_values = [], [], []
-    for s in np.unique(result.actual.series[both.any(axis=1)]):
-        rows = (result.actual.series == s) & both.any(axis=1)
-        first, second = (
-            np.where(both[rows], loss[rows], 0).sum(axis=1) / both[rows].sum(axis=1) for loss in (own, other)
+    for rows in groups:
+        ids.append(result.panel.ids[series[rows[0]]])
+        skill.append(skill_of(float(np.nanmean(own[rows])), float(np.nanmean(other[rows]))))
+        p_values.append(
+            diebold_mariano(mean_of_known(own[rows].T), mean_of_known(other[rows].T), overlap=overlap).p_value
         )
-        ids.append(result.panel.ids[s])
-        skill.append(skill_of(float(own[rows][both[rows]].mean()), float(other[rows][both[rows]].mean())))
-        p_values.append(diebold_mariano(first, second, overlap=overlap).p_value)
     return SeriesVerdict(tuple(ids), baseline, np.asarray(skill), holm(p_values))
 
 
