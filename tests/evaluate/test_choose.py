@@ -139,6 +139,14 @@ def test_too_few_rows_are_said() -> None:
         choose_window(Lagged(), Panel.from_arrays(monthly(20)), [30])
 
 
+def test_a_single_block_of_time_says_nothing_about_the_length() -> None:
+    choice = choose_window(Lagged().set_params(horizon=12), Panel.from_arrays(monthly(100)), [1, 14], n_folds=1)
+    assert choice.n_forecasts == 19 * 12  # 30 rows hold 19 origins of 12 steps, fewer than two horizons
+    assert (choice.chosen, choice.matters) == (1, False)
+    assert str(choice) == "There are too few rows to say whether the length matters: the shortest is taken."
+    assert window_curve(choice)["chosen"] == 1
+
+
 @pytest.mark.parametrize("n_folds", [1, 2])
 def test_progress_counts_every_fit(n_folds: int) -> None:
     model = sa.Forecaster(recipe="classic", cell="rnn", max_steps=2, check_every=1, season_length=None)

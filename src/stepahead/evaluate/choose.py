@@ -23,6 +23,7 @@ from stepahead.evaluate.walk import ARRAYS, Answers, Clock, Model, Walked, walk
 from stepahead.recipe import resolve
 
 WINDOWS = (1, 2, 3, 5, 7, 14, 28, 56)
+TOO_FEW = "There are too few rows to say whether the length matters: the shortest is taken."
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class WindowChoice:
 
     windows: W lengths in rows, ascending. error: [W] RMSE of each, the mean over the series. noise: [W] standard error
     of how far it lies from the best one's, 0 for the best. chosen: the shortest within one standard error of the best.
-    matters: whether a longer window than the shortest is better by more than luck (p_value below .05). p_value: of the
-    clearest gain over the shortest, corrected by Holm for having tried all. n_forecasts: judged for each length.
-    notes: lengths that were left out, and why. sentence: the answer in words.
+    matters: whether a longer window than the shortest is chosen, and one beats the shortest by more than luck.
+    p_value: of the clearest gain over the shortest, corrected by Holm for having tried all; matters needs .05.
+    n_forecasts: judged for each length. notes: lengths that were left out, and why. sentence: the answer in words.
     """
 
     windows: tuple[int, ...]
@@ -83,7 +84,7 @@ def choose_window(
         panel: the rows to search in.
         windows: lengths in rows.
         n_folds: fits of each length; each fit sees the rows before its share of the last stretch, and forecasts there.
-        test_size: that last stretch: a share in (0, 1) of each series, or a number of rows.
+        test_size: that last stretch: a share in (0, 1) of the longest series, or a number of rows.
         progress: called with `walk.Walked`: fits done and time left.
 
     Returns:
@@ -212,7 +213,7 @@ def judged(
         p_value=p_value,
         n_forecasts=int((~np.isnan(actual.y)).sum()),
         notes=notes,
-        sentence=say(lengths, error, chosen, matters, p_value),
+        sentence=say(lengths, error, chosen, matters, p_value) if np.isfinite(noise).all() else TOO_FEW,
     )
 
 
