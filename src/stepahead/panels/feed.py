@@ -83,10 +83,8 @@ class Source:
     yardsticks: Yardsticks
     patch: int
 
-    def batch(self, origins: np.ndarray, kinds: tuple[str, ...]) -> Arrays:
-        """The windows that end at these rows, as each kind of member reads them, with the truth: [kinds, N, ...]
-        each.
-        """
+    def readings(self, origins: np.ndarray, kinds: tuple[str, ...]) -> list[Arrays]:
+        """The windows that end at these rows, as each kind of member reads them, with the truth: [N, ...] each."""
         windows = self.rows.windows(origins)
         ahead = look_ahead(self.rows, self.covariates, origins)
         y, there = self.rows.targets(origins)
@@ -95,8 +93,7 @@ class Source:
             "there": there,
             "importance": self.yardsticks.importance(self.rows, origins, windows.scale),
         }
-        parts = [reading(getattr(windows, kind)(), windows, ahead, self.patch) | truth for kind in kinds]
-        return {name: np.stack([part[name] for part in parts]).astype(np.float32, copy=False) for name in parts[0]}
+        return [reading(getattr(windows, kind)(), windows, ahead, self.patch) | truth for kind in kinds]
 
 
 def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int) -> Arrays:
@@ -106,14 +103,14 @@ def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size
     """
     rng = np.random.default_rng([seed, 1, step])
     n_linear, n_log = kinds.count("linear"), kinds.count("log")
-    groups = []
+    parts: dict[str, list[Arrays]] = {"linear": [], "log": []}
     for k in range(max(n_linear, n_log)):
         pair = ("linear",) * (k < n_linear) + ("log",) * (k < n_log)
-        groups.append((pair, source.batch(origins.draw(rng, size), pair)))
-    return joined(groups)
+        for kind, part in zip(pair, source.readings(origins.draw(rng, size), pair), strict=True):
+            parts[kind].append(part)
+    return stacked(parts["linear"] + parts["log"])
 
 
-def joined(groups: list[tuple[tuple[str, ...], Arrays]]) -> Arrays:
-    """Groups side by side, the linear members first."""
-    order = [(g, pair.index(kind)) for kind in ("linear", "log") for g, (pair, _) in enumerate(groups) if kind in pair]
-    return {name: np.stack([groups[g][1][name][i] for g, i in order]) for name in groups[0][1]}
+def stacked(parts: list[Arrays]) -> Arrays:
+    """Several readings side by side, float32."""
+    return {name: np.stack([part[name] for part in parts], dtype=np.float32, casting="unsafe") for name in parts[0]}

@@ -6,6 +6,8 @@ seasons, window (recipe) -> baseline -> yardsticks -> linear starts -> members, 
 import hashlib
 import json
 import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,10 +126,13 @@ def descend(plan: Plan, team: Any, loop: Any, training: Any) -> list[Trained]:
     results = [Trained(weights) for weights in team.weights()]
     rates = loop.learning_rates(config)
     step = resume(training.checkpoint, plan, team, results)
+    batches = batches_ahead(plan, step)
     try:
         while step < config.max_steps:
             stop, started = min(step + config.check_every, config.max_steps), time.perf_counter()
-            losses = np.stack([one_step(plan, team, n, float(rates[n]), results) for n in range(step, stop)])
+            losses = np.stack(
+                [checked(plan, team.step(next(batches), float(rates[n])), n, results) for n in range(step, stop)]
+            )
             step = stop
             note(results, team, step, losses[-1])
             if training.checkpoint is not None:
@@ -139,19 +144,30 @@ def descend(plan: Plan, team: Any, loop: Any, training: Any) -> list[Trained]:
         note(results, team, step, np.full(len(results), np.nan))
         for result in results:
             result.stopped = "interrupted"
+    finally:
+        batches.close()
     for result in results:
         result.stopped = result.stopped or "max_steps"
     return results
 
 
-def one_step(plan: Plan, team: Any, step: int, rate: float, results: list[Trained]) -> np.ndarray:
-    """Draw the batch of a step and take it: the losses of the members [M].
-
-    Raises: TrainingError at the first loss that is not a number.
-    """
+def batches_ahead(plan: Plan, start: int) -> Generator[dict[str, np.ndarray], None, None]:
+    """The batches of the steps from `start` on, each made while the members take the step before."""
     config = plan.config
-    batch = batch_of_step(plan.source, plan.origins, plan.kinds, batch_size(config), config.seed, step)
-    losses = team.step(batch, rate)
+
+    def make(step: int) -> dict[str, np.ndarray]:
+        return batch_of_step(plan.source, plan.origins, plan.kinds, batch_size(config), config.seed, step)
+
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        waiting = maker.submit(make, start)
+        for step in range(start, config.max_steps):
+            batch = waiting.result()
+            waiting = maker.submit(make, step + 1)
+            yield batch
+
+
+def checked(plan: Plan, losses: np.ndarray, step: int, results: list[Trained]) -> np.ndarray:
+    """The losses of a step [M]. Raises: TrainingError at the first that is not a number."""
     if not np.isfinite(losses).all():
         raise TrainingError(
             f"the loss is not a number at step {step + 1}; the weights of step {results[0].steps} are kept; "

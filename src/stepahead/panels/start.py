@@ -37,9 +37,9 @@ def fit_kind(source: Source, sample: np.ndarray, kind: str, held: np.ndarray) ->
     """The effects first, then what the window says about the rest."""
     rows = source.rows
     windows = rows.windows(sample)
-    read = {name: array[0] for name, array in source.batch(sample, (kind,)).items()}
+    read = source.readings(sample, (kind,))[0]
     seen = getattr(windows, kind)()
-    target = (seen.forward(read["y"].astype(np.float64)) - seen.base).astype(np.float32)
+    target = (seen.forward(read["y"]) - seen.base).astype(np.float32)
     weight = cost_of_errors(source, read, windows.base / windows.scale[:, None], seen.logs)
     effect = fit_effects(read["shift"], target, weight)
     rest = target - read["shift"] @ effect[:, 0]
