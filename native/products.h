@@ -75,7 +75,7 @@ template <int NV, class T>
 inline void outer(const T* left, Index left_step, Index rows, const T* right, Index right_step, Index n, Index steps,
                   T* out) {
     constexpr int L = NV * width<T>;
-    constexpr Index chunk = 12;  // so many of `right` stay in the first cache while `left` streams by
+    constexpr Index chunk = 24;  // so many of `right` stay in the first cache while `left` streams by
     for (Index k0 = 0; k0 < n; k0 += chunk) {
         const Index end = k0 + chunk < n ? k0 + chunk : n;
         for (Index r = 0; r < rows; r += 4)
