@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stepahead.data.panel import Panel
     from stepahead.data.read import read
     from stepahead.data.windows import windows
+    from stepahead.evaluate.audit import audit
     from stepahead.evaluate.backtest import backtest
     from stepahead.evaluate.choose import choose_window
     from stepahead.forecaster import Forecaster
@@ -23,6 +24,7 @@ HOMES = {
     "Forecaster": "stepahead.forecaster",
     "Panel": "stepahead.data.panel",
     "SymbolModel": "stepahead.symbol_model",
+    "audit": "stepahead.evaluate.audit",
     "backtest": "stepahead.evaluate.backtest",
     "choose_window": "stepahead.evaluate.choose",
     "load": "stepahead.open_model",
@@ -34,6 +36,7 @@ __all__ = [
     "Forecaster",
     "Panel",
     "SymbolModel",
+    "audit",
     "backtest",
     "choose_window",
     "load",

@@ -79,7 +79,7 @@ def audit(
     Example:
         >>> import numpy as np, stepahead as sa
         >>> panel = sa.Panel.from_arrays(np.cumsum(np.random.default_rng(0).normal(size=80)))
-        >>> audit(sa.Forecaster(recipe="classic", max_steps=3), panel).ok
+        >>> sa.audit(sa.Forecaster(recipe="classic", max_steps=3), panel).ok
         True
     """
     at = cutoff_in(panel, cutoff)
