@@ -51,8 +51,8 @@ class Backtest:
     baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}. baselines: the same for each baseline.
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
-    enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a report
-    can say how to repeat it.
+    enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a
+    report can say how to repeat it.
     """
 
     name: str
