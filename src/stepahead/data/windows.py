@@ -97,7 +97,7 @@ class WindowSource:
         return Batch(x.astype(np.float32, copy=False), context, base, unit)
 
     def measures(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """How each window is measured: its own level and size [N, P] (0 and 1 but under "window"), base and unit [N]."""
+        """Each window's own level and size [N, P] (0 and 1 but under "window"), its base and unit [N]."""
         inputs = self.panel.past.shape[1]
         level, size = np.zeros((len(origins), inputs)), np.ones((len(origins), inputs))
         if self.scale.kind == "window":
