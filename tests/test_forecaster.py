@@ -15,7 +15,9 @@ from sklearn.base import clone
 import stepahead as sa
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
-from stepahead.forecaster import Forecaster, rows_to_keep, rows_to_remember
+from stepahead.forecaster import Forecaster
+from stepahead.forecaster_file import rows_to_remember
+from stepahead.holdout import rows_to_keep
 from stepahead.recipe import resolve
 
 TINY: dict[str, Any] = {"recipe": "classic", "window": 4, "hidden_size": 3, "max_steps": 10, "check_every": 5}

@@ -15,17 +15,14 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
-from stepahead.data.fill import fill
 from stepahead.data.future import read_future
 from stepahead.data.panel import Panel
-from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, TrainingError
-from stepahead.fitted import Fitted, pack, unpack
+from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
+from stepahead.fitted import Fitted
 from stepahead.forecast import Forecast
-from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
-from stepahead.recipe import Config, check_count, resolve
-
-ENOUGH = 2000  # origins over all series that a verdict on a panel needs
-HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
+from stepahead.holdout import calibrated, enough_rows, lighter, rows_to_keep
+from stepahead.panels.fitted import PanelFitted
+from stepahead.recipe import Config, resolve
 
 
 class Forecaster:
@@ -253,18 +250,10 @@ class Forecaster:
 
         A model of your own `network=` keeps its weights; give the module again to `stepahead.load`.
         """
-        fitted = self._need_fit()
-        tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
-        last = self.panel_.tail(rows_to_remember(self.panel_, self.config_))
-        tensors |= {
-            "last.offsets": last.offsets,
-            "last.times": last.times.astype(np.int64),
-            "last.past": last.past,
-            "last.future": last.future,
-        }
-        config |= {"kind": "forecaster", "ids": last.ids, "own": self.network is not None}
-        config |= {"static": last.static.tolist(), "params": plain(self.get_params())}
-        store.save(path, tensors, config)
+        from stepahead.forecaster_file import pack_forecaster
+
+        self._need_fit()
+        store.save(path, *pack_forecaster(self))
 
     @property
     def name(self) -> str:
@@ -306,23 +295,28 @@ class Forecaster:
         kept = rows_to_keep(panel, self.holdout, self.horizon)
         if kept is None:
             return None
+        try:
+            return self._judge_behind(panel, kept, progress)
+        except DataError:
+            if self.holdout == "auto":
+                return None  # nothing can be held out or scored; `fit` itself says if there is too little to learn from
+            raise
+
+    def _judge_behind(self, panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None) -> Any:
+        """Fit on the first kept [S] rows of each series and score on those behind them."""
+        from stepahead.evaluate.backtest import holdout_verdict
+
         probe = self.clone().set_params(holdout=None)
-        config = resolve(self.get_params(), panel)
+        config = resolve(self.get_params(), panel.head(kept))  # the held-out rows must not choose a season
         if config.backbone == "panel":
             probe.set_params(**lighter(config))
             kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if self.holdout == "auto" else kept
         try:
             probe.fit(panel.head(kept), progress=progress)
-        except DataError:
-            if self.holdout == "auto":
-                return None  # too short to hold anything out; `fit` itself says if it is too short to learn from
-            raise
         except TrainingError:
             self.panel_ = panel
             self.fitted_ = probe.fitted_  # the last good weights
             raise
-        from stepahead.evaluate.backtest import holdout_verdict
-
         judged = holdout_verdict(probe, panel, kept)
         self._calibration = calibrated(probe.fitted_, panel, judged.origins)
         return judged
@@ -361,96 +355,3 @@ def check_panel(panel: Any) -> None:
         raise ConfigError(f"fit takes a Panel, not a {type(panel).__name__}: stepahead.read(table, ...) makes one")
     if panel.n_rows == 0:
         raise DataError(f"{panel.schema.source}: the table has no rows")
-
-
-def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
-    """Rows of each series that stay when the holdout is taken away: [S] int64, or None to skip it.
-
-    Raises: ConfigError for a holdout that is no share, no number of rows, "auto" or None.
-    """
-    if holdout is None:
-        return None
-    share = HOLDOUT if holdout == "auto" else holdout
-    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 < share < np.inf:
-        raise ConfigError(f"holdout={holdout!r} must be a share in (0, 1), a number of rows, 'auto' or None")
-    check_count({"horizon": horizon}, "horizon", least=1)
-    held = np.full(panel.n_series, int(share)) if share >= 1 else np.floor(panel.lengths * share).astype(np.int64)
-    return np.maximum(panel.lengths - np.maximum(held, horizon), 0)
-
-
-def enough_rows(panel: Panel, config: Config) -> int:
-    """Rows to hold out of each series of a panel, so that there are some ENOUGH origins in all, a whole horizon at
-    least.
-    """
-    return max(config.horizon, -(-ENOUGH // panel.n_series))
-
-
-def lighter(config: Config) -> dict[str, Any]:
-    """What the panel recipe's probe is: half of the members and half of the steps, a quarter of the time.
-
-    Its verdict is a cautious one: the model that is trained on all rows is the better one.
-    """
-    return {"ensemble": -(-config.ensemble // 2), "max_steps": -(-config.max_steps // 2)}
-
-
-def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
-    """Rows at the end of each series that its next forecast reads: [S] int64.
-
-    The window's, and those before it whose values are carried into a gap that the window begins with.
-    """
-    last_seen = fill(panel, config.missing).last_seen
-    first = np.maximum(panel.offsets[1:] - config.window, panel.offsets[:-1])
-    if last_seen is not None:
-        carried = np.where(last_seen[first] >= 0, last_seen[first], first[:, None])
-        first = np.minimum(first, carried.min(axis=1))
-    return panel.offsets[1:] - first
-
-
-def calibrated(fitted: Any, panel: Panel, origins: np.ndarray) -> Any:
-    """The calibration that the held-out origins give: those whose whole horizon is there."""
-    from stepahead.learn import calibration_of
-
-    source = fitted.source(panel)
-    return calibration_of(fitted, source, np.intersect1d(origins, source.training_origins()))
-
-
-def plain(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON values, without the user's module."""
-    values = {n: v for n, v in params.items() if n != "network"}
-    return {
-        n: list(v) if isinstance(v, tuple | np.ndarray) else getattr(v, "tolist", lambda v=v: v)()
-        for n, v in values.items()
-    }
-
-
-def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], network: Any, source: str) -> Forecaster:
-    """A saved Forecaster from what the model file holds.
-
-    Raises: ModelFileError when it was trained on a module of the user's that is not given, or none belongs to it.
-    """
-    if saved["own"] and network is None:
-        raise ModelFileError(
-            f"{source}: holds the weights of your own network; give the module: load(path, network=...)"
-        )
-    if network is not None and not saved["own"]:
-        raise ModelFileError(f"{source}: was not trained on a network of your own; leave network= out")
-    model = Forecaster(**saved["params"], network=network)
-    own = None
-    if network is not None:
-        from stepahead.learn import own_network
-
-        own = own_network(network, Config.from_json(saved["config"]))
-    model.fitted_ = unpack_panel(tensors, saved) if "kinds" in saved else unpack(tensors, saved, own)
-    schema = model.fitted_.schema
-    times = tensors["last.times"]
-    model.panel_ = Panel(
-        ids=tuple(saved["ids"]),
-        offsets=tensors["last.offsets"],
-        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
-        past=tensors["last.past"],
-        future=tensors["last.future"],
-        static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
-        schema=schema,
-    )
-    model.backtest_ = model.verdict_ = None
-    return model

@@ -20,7 +20,7 @@ def load(path: str | PathLike[str], *, network: Any = None) -> "Forecaster | Sym
     """
     tensors, config = store.load(path)
     if config.get("kind") == "forecaster":
-        from stepahead.forecaster import load_forecaster
+        from stepahead.forecaster_file import load_forecaster
 
         return load_forecaster(tensors, config, network, fspath(path))
     if config.get("kind") == "symbols":

@@ -21,7 +21,7 @@ def find_season(panel: Panel) -> int | None:
     that lag is above 0.3, above three standard errors (Bartlett), and a peak among its neighbours.
     """
     candidates = panel.frequency.seasons or (STEP_SEASONS if panel.frequency.unit == "step" else ())
-    if not candidates:
+    if not candidates or panel.n_series == 0:
         return None
     chosen = np.unique(np.linspace(0, panel.n_series - 1, min(panel.n_series, PANEL_SAMPLE)).astype(int))
     strengths = np.array([season_strengths(panel.y[panel.rows(s)], candidates) for s in chosen])

@@ -1,0 +1,83 @@
+"""A Forecaster as what a model file holds, and back.  Forecaster -> (tensors, configuration) -> Forecaster."""
+
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.fill import fill
+from stepahead.data.panel import Panel
+from stepahead.errors import ModelFileError
+from stepahead.fitted import pack, unpack
+from stepahead.forecaster import Forecaster
+from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
+from stepahead.recipe import Config
+
+
+def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What was learned, the parameters, and the rows that the next forecast goes on from."""
+    fitted = model.fitted_
+    tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
+    last = model.panel_.tail(rows_to_remember(model.panel_, model.config_))
+    tensors |= {
+        "last.offsets": last.offsets,
+        "last.times": last.times.astype(np.int64),
+        "last.past": last.past,
+        "last.future": last.future,
+    }
+    config |= {"kind": "forecaster", "ids": last.ids, "own": model.network is not None}
+    return tensors, config | {"static": last.static.tolist(), "params": plain(model.get_params())}
+
+
+def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], network: Any, source: str) -> Forecaster:
+    """A saved Forecaster from what the model file holds.
+
+    Raises: ModelFileError when it was trained on a module of the user's that is not given, or none belongs to it.
+    """
+    if saved["own"] and network is None:
+        raise ModelFileError(
+            f"{source}: holds the weights of your own network; give the module: load(path, network=...)"
+        )
+    if network is not None and not saved["own"]:
+        raise ModelFileError(f"{source}: was not trained on a network of your own; leave network= out")
+    model = Forecaster(**saved["params"], network=network)
+    own = None
+    if network is not None:
+        from stepahead.learn import own_network
+
+        own = own_network(network, Config.from_json(saved["config"]))
+    model.fitted_ = unpack_panel(tensors, saved) if "kinds" in saved else unpack(tensors, saved, own)
+    schema = model.fitted_.schema
+    times = tensors["last.times"]
+    model.panel_ = Panel(
+        ids=tuple(saved["ids"]),
+        offsets=tensors["last.offsets"],
+        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+        past=tensors["last.past"],
+        future=tensors["last.future"],
+        static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
+        schema=schema,
+    )
+    model.backtest_ = model.verdict_ = None
+    return model
+
+
+def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
+    """Rows at the end of each series that its next forecast reads: [S] int64.
+
+    The window's, and those before it whose values are carried into a gap that the window begins with.
+    """
+    last_seen = fill(panel, config.missing).last_seen
+    first = np.maximum(panel.offsets[1:] - config.window, panel.offsets[:-1])
+    if last_seen is not None:
+        carried = np.where(last_seen[first] >= 0, last_seen[first], first[:, None])
+        first = np.minimum(first, carried.min(axis=1))
+    return panel.offsets[1:] - first
+
+
+def plain(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as JSON values, without the user's module."""
+    values = {n: v for n, v in params.items() if n != "network"}
+    return {
+        n: list(v) if isinstance(v, tuple | np.ndarray) else getattr(v, "tolist", lambda v=v: v)()
+        for n, v in values.items()
+    }
