@@ -57,7 +57,8 @@ inline auto contiguous(const Array& array, const char* name, const Shape& expect
     check<T>(array, name, expected);
     Index step = 1;
     for (std::size_t i = array.ndim(); i-- > 0; step *= expected[i])
-        if (array.size() > 0 && expected[i] > 1 && array.stride(i) != step) refuse(std::string(name) + ": expected a contiguous array");
+        if (array.size() > 0 && expected[i] > 1 && array.stride(i) != step)
+            refuse(std::string(name) + ": expected a contiguous array");
     return static_cast<std::conditional_t<std::is_same_v<Array, Read>, const T*, T*>>(array.data());
 }
 

@@ -65,15 +65,16 @@ T* written_over_time(const MaybeWrite& array, const char* name, const Shape& sha
     if (!array.has_value()) return nullptr;
     check<T>(*array, name, shape);
     strides = strides_of(*array);
-    if (array->size() > 0 && shape.back() > 1 && strides.i != 1) refuse(std::string(name) + ": expected its last axis contiguous");
+    if (array->size() > 0 && shape.back() > 1 && strides.i != 1)
+        refuse(std::string(name) + ": expected its last axis contiguous");
     return static_cast<T*>(array->data());
 }
 
 template <class T>
 void forward(Cell cell, const Read& x, const Read& weight_ih, const Read& weight_hh, const MaybeRead& bias_ih,
-             const MaybeRead& bias_hh, const MaybeRead& h0, const MaybeRead& c0, const MaybeRead& lengths,
-             bool reverse, const MaybeWrite& outputs, const MaybeWrite& h_n, const MaybeWrite& c_n,
-             const MaybeWrite& saved, int threads) {
+             const MaybeRead& bias_hh, const MaybeRead& h0, const MaybeRead& c0, const MaybeRead& lengths, bool reverse,
+             const MaybeWrite& outputs, const MaybeWrite& h_n, const MaybeWrite& c_n, const MaybeWrite& saved,
+             int threads) {
     const std::size_t n = x.ndim();
     const Index models = n == 4 ? static_cast<Index>(x.shape(0)) : 1;
     const Door door = door_of(cell, n == 4, models, static_cast<Index>(x.shape(n - 3)),
@@ -149,7 +150,8 @@ void backward(const Door& door, const BackwardArrays& a, bool reverse, int threa
 
 // B, from whichever array shows it; rows where none does.
 Index rows_of(const BackwardArrays& a, Index rows) {
-    if (a.grad_outputs.has_value() && a.grad_outputs->ndim() >= 2) return a.grad_outputs->shape(a.grad_outputs->ndim() - 2);
+    if (a.grad_outputs.has_value() && a.grad_outputs->ndim() >= 2)
+        return a.grad_outputs->shape(a.grad_outputs->ndim() - 2);
     if (a.grad_h_n.has_value() && a.grad_h_n->ndim() >= 2) return a.grad_h_n->shape(a.grad_h_n->ndim() - 2);
     if (a.grad_c_n.has_value() && a.grad_c_n->ndim() >= 2) return a.grad_c_n->shape(a.grad_c_n->ndim() - 2);
     if (rows < 0) refuse("rows: expected the number of rows, as no gradient of an output shows it");
@@ -162,8 +164,8 @@ void scan_backward(const std::string& cell, Index steps, const Read& weight_ih, 
                    const MaybeWrite& grad_weight_ih, const MaybeWrite& grad_weight_hh, const MaybeWrite& grad_bias_ih,
                    const MaybeWrite& grad_bias_hh, const MaybeWrite& grad_h0, const MaybeWrite& grad_c0, Index rows,
                    int threads) {
-    const BackwardArrays a{weight_ih, weight_hh, lengths,        saved,          grad_outputs, grad_h_n,     grad_c_n,
-                           grad_x,    grad_weight_ih, grad_weight_hh, grad_bias_ih, grad_bias_hh, grad_h0, grad_c0};
+    const BackwardArrays a{weight_ih, weight_hh,      lengths,        saved,        grad_outputs, grad_h_n, grad_c_n,
+                           grad_x,    grad_weight_ih, grad_weight_hh, grad_bias_ih, grad_bias_hh, grad_h0,  grad_c0};
     const bool has_models = weight_ih.ndim() == 3;
     const Door door = door_of(cell_of(cell), has_models, has_models ? static_cast<Index>(weight_ih.shape(0)) : 1, steps,
                               rows_of(a, rows), weight_ih, weight_hh);
@@ -173,7 +175,9 @@ void scan_backward(const std::string& cell, Index steps, const Read& weight_ih, 
 using Address = std::uintptr_t;
 
 template <class T>
-T* pointer(Address address) { return reinterpret_cast<T*>(address); }
+T* pointer(Address address) {
+    return reinterpret_cast<T*>(address);
+}
 
 Sizes sizes_at(int cell, Index models, Index steps, Index rows, Index inputs, Index hidden) {
     if (cell < 0 || cell > 3) refuse("cell: expected 0 to 3");
@@ -206,8 +210,7 @@ template <class T>
 void backward_at(const Sizes& sizes, bool reverse, int threads, Address weight_ih, Address weight_hh, Address lengths,
                  Address saved, Address grad_outputs, const Strides& grad_outputs_strides, Address grad_h_n,
                  Address grad_c_n, Address grad_x, const Strides& grad_x_strides, Address grad_weight_ih,
-                 Address grad_weight_hh, Address grad_bias_ih, Address grad_bias_hh, Address grad_h0,
-                 Address grad_c0) {
+                 Address grad_weight_hh, Address grad_bias_ih, Address grad_bias_hh, Address grad_h0, Address grad_c0) {
     run(Backward<T>{sizes, reverse, threads, pointer<const T>(weight_ih), pointer<const T>(weight_hh),
                     pointer<const Index>(lengths), pointer<const T>(saved), pointer<const T>(grad_outputs),
                     grad_outputs_strides, pointer<const T>(grad_h_n), pointer<const T>(grad_c_n), pointer<T>(grad_x),

@@ -24,10 +24,12 @@ public:
         hidden = static_cast<Index>(first.shape(0)) / gates_of(cell_);
         num_layers = static_cast<Index>(layers.size());
         Index size = 0;
-        for (Index i = 0; i < num_layers; ++i) size += kernel().packed_step_size(cell_, i == 0 ? inputs : hidden, hidden);
+        for (Index i = 0; i < num_layers; ++i)
+            size += kernel().packed_step_size(cell_, i == 0 ? inputs : hidden, hidden);
         packed_.reset(new float[static_cast<std::size_t>(size) + 16]);
         float* to = packed_.get();
-        for (Index i = 0; i < num_layers; ++i) to = add(layers[static_cast<std::size_t>(i)], i == 0 ? inputs : hidden, to);
+        for (Index i = 0; i < num_layers; ++i)
+            to = add(layers[static_cast<std::size_t>(i)], i == 0 ? inputs : hidden, to);
     }
 
     void step(const Read& x, const Write& h, const MaybeWrite& c, int threads) const {

@@ -24,8 +24,22 @@ public:
         : quantiles_(quantiles) {
         if (inputs < 0 || hidden < 1 || horizon < 1 || models < 0)
             refuse("inputs, hidden, horizon, models: expected at least 0, 1, 1 and 0");
-        setup_ = {cell_of(cell), models, inputs, hidden, horizon, bias, loss_of(loss), delta, nullptr, 1,
-                  std::get<0>(betas), std::get<1>(betas), eps, clip, decoupled, threads};
+        setup_ = {cell_of(cell),
+                  models,
+                  inputs,
+                  hidden,
+                  horizon,
+                  bias,
+                  loss_of(loss),
+                  delta,
+                  nullptr,
+                  1,
+                  std::get<0>(betas),
+                  std::get<1>(betas),
+                  eps,
+                  clip,
+                  decoupled,
+                  threads};
         if (setup_.loss == Loss::pinball) {
             if (quantiles.empty()) refuse("quantiles: expected at least one for the pinball loss");
             setup_.num_quantiles = static_cast<Index>(quantiles.size());
@@ -80,8 +94,8 @@ public:
         call.num_steps = 1;
         call.parameters = const_cast<float*>(contiguous<float>(parameters, "parameters", {M, size()}));
         call.losses = contiguous<float>(out_losses, "out_losses", {M});
-        call.predictions = contiguous<float>(out_predictions, "out_predictions",
-                                             {M, B, setup_.horizon * setup_.num_quantiles});
+        call.predictions =
+            contiguous<float>(out_predictions, "out_predictions", {M, B, setup_.horizon * setup_.num_quantiles});
         put_order(call, contiguous<Index>(order, "order", {M, B}), M * B, B, starts);
         run(call);
     }
@@ -112,7 +126,8 @@ private:
         const Index W = static_cast<Index>(starts.shape(0));
         for (Index i = 0; i < count; ++i)
             if (order[i] < -1 || order[i] >= W)
-                refuse("order: expected windows -1 to " + std::to_string(W - 1) + ", found " + std::to_string(order[i]));
+                refuse("order: expected windows -1 to " + std::to_string(W - 1) + ", found " +
+                       std::to_string(order[i]));
         call.order = order;
         call.batch = batch;
     }
@@ -137,8 +152,8 @@ void bind_train(nb::module_& module) {
                       const std::vector<float>&, std::tuple<double, double>, double, bool, double, int>(),
              arg("cell"), arg("inputs"), arg("hidden"), arg("horizon"), nb::kw_only(), arg("models") = 1,
              arg("bias") = true, arg("loss") = "mse", arg("delta") = 1.0f, arg("quantiles") = std::vector<float>(),
-             arg("betas") = std::make_tuple(0.9, 0.999), arg("eps") = 1e-8, arg("decoupled") = false,
-             arg("clip") = 0.0, arg("threads") = 0)
+             arg("betas") = std::make_tuple(0.9, 0.999), arg("eps") = 1e-8, arg("decoupled") = false, arg("clip") = 0.0,
+             arg("threads") = 0)
         .def_prop_ro("num_parameters", &Trainer::size)
         .def("gradients", &Trainer::gradients, arg("parameters").noconvert(), arg("x").noconvert(),
              arg("targets").noconvert(), arg("weights").noconvert().none(), arg("out_gradients").noconvert(),

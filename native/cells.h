@@ -16,25 +16,25 @@ namespace STEPAHEAD_ISA {
 
 template <class T>
 struct StepForward {
-    Index inputs, hidden;      // D, H
-    const T *weights, *bias;   // packed, read
-    const T* xh;               // [K, L] read
-    T* h;                      // [H, L] written
-    const T* c_before;         // [H, L] read, lstm
-    T* c;                      // [H, L] written, may be c_before
-    T* kept;                   // [H, keeps, L] written; null for inference
+    Index inputs, hidden;     // D, H
+    const T *weights, *bias;  // packed, read
+    const T* xh;              // [K, L] read
+    T* h;                     // [H, L] written
+    const T* c_before;        // [H, L] read, lstm
+    T* c;                     // [H, L] written, may be c_before
+    T* kept;                  // [H, keeps, L] written; null for inference
 };
 
 template <class T>
 struct StepBackward {
     Index hidden;
-    const T* grad_h;         // [H, L] read
-    T* grad_c;               // [H, L] read and written, lstm
-    const T* kept;           // [H, keeps, L] read
-    const T *h_before, *h;   // [H, L] read
-    const T *c_before;       // [H, L] read, lstm
-    T *by_x, *by_h;          // [H, G, L] written; by_h only by the gru
-    T* carry;                // [H, L] written by the gru
+    const T* grad_h;        // [H, L] read
+    T* grad_c;              // [H, L] read and written, lstm
+    const T* kept;          // [H, keeps, L] read
+    const T *h_before, *h;  // [H, L] read
+    const T* c_before;      // [H, L] read, lstm
+    T *by_x, *by_h;         // [H, G, L] written; by_h only by the gru
+    T* carry;               // [H, L] written by the gru
 };
 
 template <Cell cell, int NV, class T>
@@ -50,15 +50,22 @@ template <class T>
 struct LstmUnit {
     Vec<T> i, f, g, o, c, squashed, h;
     STEPAHEAD_INLINE LstmUnit(Vec<T> sum_i, Vec<T> sum_f, Vec<T> sum_g, Vec<T> sum_o, Vec<T> c_before)
-        : i(logistic_of_double(sum_i)), f(logistic_of_double(sum_f)), g(tanh(sum_g)), o(logistic_of_double(sum_o)),
-          c(fma(f, c_before, i * g)), squashed(tanh(c)), h(o * squashed) {}
+        : i(logistic_of_double(sum_i)),
+          f(logistic_of_double(sum_f)),
+          g(tanh(sum_g)),
+          o(logistic_of_double(sum_o)),
+          c(fma(f, c_before, i * g)),
+          squashed(tanh(c)),
+          h(o * squashed) {}
 };
 
 template <class T>
 struct GruUnit {
     Vec<T> r, z, n, h;
     STEPAHEAD_INLINE GruUnit(Vec<T> sum_r, Vec<T> sum_z, Vec<T> n_by_x, Vec<T> n_by_h, Vec<T> h_before)
-        : r(logistic_of_double(sum_r)), z(logistic_of_double(sum_z)), n(tanh(fma(r, n_by_h, n_by_x))),
+        : r(logistic_of_double(sum_r)),
+          z(logistic_of_double(sum_z)),
+          n(tanh(fma(r, n_by_h, n_by_x))),
           h(fma(z, h_before - n, n)) {}
 };
 

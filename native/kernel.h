@@ -102,12 +102,12 @@ struct TrainCall {
     const float* targets;            // [W, horizon]
     const float* weights;            // [W], or null
     const float* scales;             // [W, 2, D]: x becomes (x - scales[0]) * scales[1]; or null
-    const Index* order;              // [S, M, B], the window of each row, -1 for none; null: row b of model m is m * B + b
-    const float* learning_rate;      // [S, M]
-    const float* weight_decay;       // [M]
-    float* losses;                   // [S, M], written
-    float* gradients;                // [M, P], written when not null and moments is null
-    float* predictions;              // [M, B, O], written when not null
+    const Index* order;          // [S, M, B], the window of each row, -1 for none; null: row b of model m is m * B + b
+    const float* learning_rate;  // [S, M]
+    const float* weight_decay;   // [M]
+    float* losses;               // [S, M], written
+    float* gradients;            // [M, P], written when not null and moments is null
+    float* predictions;          // [M, B, O], written when not null
 };
 
 struct Kernel {

@@ -10,9 +10,9 @@ namespace stepahead {
 namespace STEPAHEAD_ISA {
 
 template <class T>
-struct Weights {                     // of one model, in torch's layout
-    const T *ih, *hh;                // [G*H, D], [G*H, H]
-    const T *bias_ih, *bias_hh;      // [G*H] or null
+struct Weights {                 // of one model, in torch's layout
+    const T *ih, *hh;            // [G*H, D], [G*H, H]
+    const T *bias_ih, *bias_hh;  // [G*H] or null
 };
 
 constexpr Index round_up(Index n, Index to) { return (n + to - 1) / to * to; }
@@ -80,12 +80,10 @@ inline void pack_model(Cell cell, Index D, Index H, const Weights<T>& w, bool ba
 // The gradient of one model as a tile's rows accumulate it: [K, rows] and the biases [2, rows] (the
 // second only by the gru), rows = G*H and padding.
 inline Index gradient_rows(Cell cell, Index H) { return round_up(gates_of(cell) * H, 4); }
-inline Index gradient_size(Cell cell, Index D, Index H) {
-    return round_up(gradient_rows(cell, H) * (D + H + 2), 16);
-}
+inline Index gradient_size(Cell cell, Index D, Index H) { return round_up(gradient_rows(cell, H) * (D + H + 2), 16); }
 
 template <class T>
-struct Gradients {                     // of one model, in torch's layout, written; null where not wanted
+struct Gradients {  // of one model, in torch's layout, written; null where not wanted
     T *ih, *hh, *bias_ih, *bias_hh;
 };
 

@@ -52,8 +52,8 @@ inline void multiply(const T* weights, const T* values, const T* start, T* out, 
 // out[k, r] += sum over steps and lanes of left[r] * right[k], for 4 rows r and N of k.
 // left [steps, 4, L] by left_step, right [steps, N, L] by right_step, read; out [N, 4] by out_stride
 template <int N, int NV, class T>
-STEPAHEAD_INLINE void outer_block(const T* left, Index left_step, const T* right, Index right_step, Index steps,
-                                  T* out, Index out_stride) {
+STEPAHEAD_INLINE void outer_block(const T* left, Index left_step, const T* right, Index right_step, Index steps, T* out,
+                                  Index out_stride) {
     constexpr int W = width<T>, L = NV * W;
     Vec<T> sums[N][4];
     clear(sums);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The kernel's self-test under AddressSanitizer and UndefinedBehaviorSanitizer, for each instruction set of this machine.
+# The self-test under AddressSanitizer and UndefinedBehaviorSanitizer, for each instruction set of this machine.
 #   native/sanitize.sh [build folder]
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)

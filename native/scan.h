@@ -69,14 +69,19 @@ template <class T>
 Index saved_size(const Sizes& z) {
     const Cut cut = cut_rows<T>(z);
     Index size = 0;
-    with_cell(z.cell, cut.vectors, [&]<Cell C, int NV>() { size = Memory<C, NV, T>::size(z.steps, z.inputs, z.hidden); });
+    with_cell(z.cell, cut.vectors,
+              [&]<Cell C, int NV>() { size = Memory<C, NV, T>::size(z.steps, z.inputs, z.hidden); });
     return size * cut.tiles * z.models;
 }
 
 template <class T>
-inline const T* at(const T* base, Index offset) { return base == nullptr ? nullptr : base + offset; }
+inline const T* at(const T* base, Index offset) {
+    return base == nullptr ? nullptr : base + offset;
+}
 template <class T>
-inline T* at(T* base, Index offset) { return base == nullptr ? nullptr : base + offset; }
+inline T* at(T* base, Index offset) {
+    return base == nullptr ? nullptr : base + offset;
+}
 
 template <class T>
 inline Weights<T> weights_of(const Sizes& z, Index m, const T* ih, const T* hh, const T* bias_ih, const T* bias_hh) {
@@ -191,8 +196,8 @@ void backward(const Backward<T>& f) {
     const Packed p = packed_layout(z.cell, z.inputs, z.hidden, true);
     const Index size = gradient_size(z.cell, z.inputs, z.hidden), rows = gates_of(z.cell) * z.hidden;
     const bool learns = f.grad_weight_hh != nullptr;  // weight_ih may be empty, and an empty array have no address
-    T* packed = static_cast<T*>(
-        scratch(Slot::shared, sizeof(T) * z.models * (p.total + (learns ? cut.parts * size : 0))));
+    T* packed =
+        static_cast<T*>(scratch(Slot::shared, sizeof(T) * z.models * (p.total + (learns ? cut.parts * size : 0))));
     T* partial = learns ? packed + z.models * p.total : nullptr;
     parallel(z.models, f.threads, [&](Index m) {
         T* to = packed + m * p.total;

@@ -41,8 +41,11 @@ struct Case {
 
 Case make_case(Cell cell, Index T, Index B, Index D, Index H, bool reverse) {
     const Index rows = gates_of(cell) * H;
-    Case c{{cell, 1, T, B, D, H}, reverse, random_numbers(T * B * D), random_numbers(rows * D), random_numbers(rows * H),
-           random_numbers(rows), random_numbers(rows), random_numbers(B * H), random_numbers(B * H), {}};
+    Case c{{cell, 1, T, B, D, H},     reverse,
+           random_numbers(T * B * D), random_numbers(rows * D),
+           random_numbers(rows * H),  random_numbers(rows),
+           random_numbers(rows),      random_numbers(B * H),
+           random_numbers(B * H),     {}};
     for (Index b = 0; b < B; ++b) c.lengths.push_back(b % 3 == 0 ? T : (b * 7) % (T + 1));
     return c;
 }
@@ -82,11 +85,13 @@ Numbers naive_forward(const Case& a) {
     const Index T = a.z.steps, B = a.z.rows, D = a.z.inputs, H = a.z.hidden;
     Numbers out(static_cast<std::size_t>((T + 2) * B * H), 0.0);
     for (Index b = 0; b < B; ++b) {
-        Numbers h(a.h0.begin() + b * H, a.h0.begin() + (b + 1) * H), c(a.c0.begin() + b * H, a.c0.begin() + (b + 1) * H);
+        Numbers h(a.h0.begin() + b * H, a.h0.begin() + (b + 1) * H),
+            c(a.c0.begin() + b * H, a.c0.begin() + (b + 1) * H);
         for (Index s = 0; s < a.lengths[static_cast<std::size_t>(b)]; ++s) {
             const Index t = a.reverse ? a.lengths[static_cast<std::size_t>(b)] - 1 - s : s;
             naive_step(a, a.x.data() + (t * B + b) * D, h.data(), c.data());
-            for (Index j = 0; j < H; ++j) out[static_cast<std::size_t>((t * B + b) * H + j)] = h[static_cast<std::size_t>(j)];
+            for (Index j = 0; j < H; ++j)
+                out[static_cast<std::size_t>((t * B + b) * H + j)] = h[static_cast<std::size_t>(j)];
         }
         for (Index j = 0; j < H; ++j) {
             out[static_cast<std::size_t>((T * B + b) * H + j)] = h[static_cast<std::size_t>(j)];
@@ -101,9 +106,9 @@ int failures = 0;
 void expect_close(double found, double expected, double tolerance, const char* what, const Case& a) {
     if (std::fabs(found - expected) <= tolerance * (1 + std::fabs(expected))) return;
     if (++failures < 20)
-        std::printf("FAIL %s: cell %d T %ld B %ld D %ld H %ld: %.15g, expected %.15g\n", what, static_cast<int>(a.z.cell),
-                    static_cast<long>(a.z.steps), static_cast<long>(a.z.rows), static_cast<long>(a.z.inputs),
-                    static_cast<long>(a.z.hidden), found, expected);
+        std::printf("FAIL %s: cell %d T %ld B %ld D %ld H %ld: %.15g, expected %.15g\n", what,
+                    static_cast<int>(a.z.cell), static_cast<long>(a.z.steps), static_cast<long>(a.z.rows),
+                    static_cast<long>(a.z.inputs), static_cast<long>(a.z.hidden), found, expected);
 }
 
 void call(const Forward<float>& f) { kernel().forward_f32(f); }
@@ -112,7 +117,9 @@ void call(const Backward<float>& f) { kernel().backward_f32(f); }
 void call(const Backward<double>& f) { kernel().backward_f64(f); }
 
 template <class T>
-std::vector<T> as(const Numbers& numbers) { return std::vector<T>(numbers.begin(), numbers.end()); }
+std::vector<T> as(const Numbers& numbers) {
+    return std::vector<T>(numbers.begin(), numbers.end());
+}
 
 template <class T>
 void check_scan(const Case& a, double tolerance) {
@@ -122,18 +129,49 @@ void check_scan(const Case& a, double tolerance) {
     const auto h0 = as<T>(a.h0), c0 = as<T>(a.c0);
     const Index size = sizeof(T) == 4 ? kernel().saved_size_f32(a.z) : kernel().saved_size_f64(a.z);
     std::vector<T> out((S + 2) * B * H), saved(size);
-    call(Forward<T>{a.z, a.reverse, 2, x.data(), {0, B * D, D, 1}, ih.data(), hh.data(), bi.data(), bh.data(), h0.data(),
-                    lstm ? c0.data() : nullptr, a.lengths.data(), out.data(), {0, B * H, H, 1}, out.data() + S * B * H,
-                    lstm ? out.data() + (S + 1) * B * H : nullptr, saved.data()});
+    call(Forward<T>{a.z,
+                    a.reverse,
+                    2,
+                    x.data(),
+                    {0, B * D, D, 1},
+                    ih.data(),
+                    hh.data(),
+                    bi.data(),
+                    bh.data(),
+                    h0.data(),
+                    lstm ? c0.data() : nullptr,
+                    a.lengths.data(),
+                    out.data(),
+                    {0, B * H, H, 1},
+                    out.data() + S * B * H,
+                    lstm ? out.data() + (S + 1) * B * H : nullptr,
+                    saved.data()});
     const Numbers expected = naive_forward(a);
-    for (Index i = 0; i < (lstm ? S + 2 : S + 1) * B * H; ++i) expect_close(out[i], expected[i], tolerance, "forward", a);
+    for (Index i = 0; i < (lstm ? S + 2 : S + 1) * B * H; ++i)
+        expect_close(out[i], expected[i], tolerance, "forward", a);
 
     const Numbers slope = random_numbers((S + 2) * B * H);
     const auto g = as<T>(slope);
     std::vector<T> gx(x.size()), gih(ih.size()), ghh(hh.size()), gbi(rows), gbh(rows), gh0(h0.size()), gc0(c0.size());
-    call(Backward<T>{a.z, a.reverse, 2, ih.data(), hh.data(), a.lengths.data(), saved.data(), g.data(), {0, B * H, H, 1},
-                     g.data() + S * B * H, lstm ? g.data() + (S + 1) * B * H : nullptr, gx.data(), {0, B * D, D, 1},
-                     gih.data(), ghh.data(), gbi.data(), gbh.data(), gh0.data(), lstm ? gc0.data() : nullptr});
+    call(Backward<T>{a.z,
+                     a.reverse,
+                     2,
+                     ih.data(),
+                     hh.data(),
+                     a.lengths.data(),
+                     saved.data(),
+                     g.data(),
+                     {0, B * H, H, 1},
+                     g.data() + S * B * H,
+                     lstm ? g.data() + (S + 1) * B * H : nullptr,
+                     gx.data(),
+                     {0, B * D, D, 1},
+                     gih.data(),
+                     ghh.data(),
+                     gbi.data(),
+                     gbh.data(),
+                     gh0.data(),
+                     lstm ? gc0.data() : nullptr});
     const auto loss = [&](const Case& at) {
         const Numbers y = naive_forward(at);
         double total = 0;
@@ -148,7 +186,8 @@ void check_scan(const Case& a, double tolerance) {
             (up.*member)[i] += 1e-7;
             (down.*member)[i] -= 1e-7;
             // So small a step, to stay on one side of the kinks of max(., 0); the quotient is then right to about 1e-7.
-            expect_close(gradient[i], (loss(up) - loss(down)) / 2e-7, tolerance < 1e-8 ? 1e-6 : tolerance * 20, what, a);
+            expect_close(gradient[i], (loss(up) - loss(down)) / 2e-7, tolerance < 1e-8 ? 1e-6 : tolerance * 20, what,
+                         a);
         }
     };
     check(&Case::x, gx, "grad x");
@@ -170,7 +209,8 @@ void check_step(const Case& a) {
     const StepLayer layer = {D, packed.data()};
     kernel().step({a.z.cell, B, H, 1, 2, &layer, x.data(), h.data(), a.z.cell == Cell::lstm ? c.data() : nullptr});
     for (Index b = 0; b < B; ++b) {
-        Numbers now(a.h0.begin() + b * H, a.h0.begin() + (b + 1) * H), cell(a.c0.begin() + b * H, a.c0.begin() + (b + 1) * H);
+        Numbers now(a.h0.begin() + b * H, a.h0.begin() + (b + 1) * H),
+            cell(a.c0.begin() + b * H, a.c0.begin() + (b + 1) * H);
         naive_step(a, a.x.data() + b * D, now.data(), cell.data());
         for (Index j = 0; j < H; ++j) expect_close(h[b * H + j], now[j], 2e-6, "step", a);
     }
@@ -180,8 +220,8 @@ void check_step(const Case& a) {
 void check_train(Cell cell, Loss loss) {
     const Index D = 3, H = 6, T = 5, B = 21, S = 30, R = 60, W = 40, horizon = 2;
     const float quantiles[] = {0.1f, 0.5f, 0.9f};
-    TrainSetup setup{cell, 2, D, H, horizon, true, loss, 1.0f, quantiles, loss == Loss::pinball ? 3 : 1,
-                     0.9, 0.999, 1e-8, 1.0, true, 0};
+    TrainSetup setup{cell, 2,     D,    H,   horizon, true, loss, 1.0f, quantiles, loss == Loss::pinball ? 3 : 1,
+                     0.9,  0.999, 1e-8, 1.0, true,    0};
     const Index P = num_parameters(setup);
     std::vector<float> parameters = as<float>(random_numbers(2 * P)), first(parameters.begin(), parameters.begin() + P);
     std::vector<float> moments(4 * P, 0.0f), alone_moments(2 * P, 0.0f), rows = as<float>(random_numbers(R * D));
@@ -195,8 +235,23 @@ void check_train(Cell cell, Loss loss) {
                 order.push_back(b > 15 && m == 1 ? -1 : (b * 3 + m) % W);
                 if (m == 0) alone_order.push_back(order.back());
             }
-    TrainCall call{T, B, S, parameters.data(), moments.data(), taken.data(), rows.data(), starts.data(), targets.data(),
-                   nullptr, nullptr, order.data(), rates.data(), decay.data(), losses.data(), nullptr, nullptr};
+    TrainCall call{T,
+                   B,
+                   S,
+                   parameters.data(),
+                   moments.data(),
+                   taken.data(),
+                   rows.data(),
+                   starts.data(),
+                   targets.data(),
+                   nullptr,
+                   nullptr,
+                   order.data(),
+                   rates.data(),
+                   decay.data(),
+                   losses.data(),
+                   nullptr,
+                   nullptr};
     kernel().train(setup, call);
     setup.models = 1;
     std::vector<Index> alone_taken(1, 0);
@@ -220,7 +275,8 @@ void check_train(Cell cell, Loss loss) {
 }  // namespace
 
 int main() {
-    const Index shapes[][4] = {{1, 1, 1, 1}, {7, 25, 5, 10}, {3, 40, 0, 7}, {5, 9, 3, 16}, {4, 13, 9, 17}, {0, 3, 2, 2}, {2, 0, 2, 3}};
+    const Index shapes[][4] = {{1, 1, 1, 1},   {7, 25, 5, 10}, {3, 40, 0, 7}, {5, 9, 3, 16},
+                               {4, 13, 9, 17}, {0, 3, 2, 2},   {2, 0, 2, 3}};
     for (const Cell cell : {Cell::rnn_tanh, Cell::rnn_relu, Cell::lstm, Cell::gru}) {
         for (const auto& s : shapes)
             for (const bool reverse : {false, true}) {

@@ -24,24 +24,42 @@ inline Vec<T> each(Function function) {
 }
 
 template <class T>
-inline Vec<T> operator+(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return a.v[i] + b.v[i]; }); }
+inline Vec<T> operator+(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return a.v[i] + b.v[i]; });
+}
 template <class T>
-inline Vec<T> operator-(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return a.v[i] - b.v[i]; }); }
+inline Vec<T> operator-(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return a.v[i] - b.v[i]; });
+}
 template <class T>
-inline Vec<T> operator*(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return a.v[i] * b.v[i]; }); }
+inline Vec<T> operator*(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return a.v[i] * b.v[i]; });
+}
 template <class T>
-inline Vec<T> operator/(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return a.v[i] / b.v[i]; }); }
+inline Vec<T> operator/(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return a.v[i] / b.v[i]; });
+}
 template <class T>
-inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) { return a * b + c; }
+inline Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+    return a * b + c;
+}
 template <class T>
-inline Vec<T> min(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
+inline Vec<T> min(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
 template <class T>
-inline Vec<T> max(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; }); }
+inline Vec<T> max(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
 // Masks: 1 or 0.
 template <class T>
-inline Vec<T> less(Vec<T> a, Vec<T> b) { return each<T>([&](int i) { return T(a.v[i] < b.v[i]); }); }
+inline Vec<T> less(Vec<T> a, Vec<T> b) {
+    return each<T>([&](int i) { return T(a.v[i] < b.v[i]); });
+}
 template <class T>
-inline Vec<T> not_positive(Vec<T> a) { return each<T>([&](int i) { return T(a.v[i] <= 0); }); }
+inline Vec<T> not_positive(Vec<T> a) {
+    return each<T>([&](int i) { return T(a.v[i] <= 0); });
+}
 template <class T>
 inline Vec<T> select(Vec<T> mask, Vec<T> yes, Vec<T> no) {
     return each<T>([&](int i) { return mask.v[i] != 0 ? yes.v[i] : no.v[i]; });
@@ -76,7 +94,9 @@ inline void transpose(Vec<T> (&r)[4]) {
         }
 }
 
-inline Vec<float> sqrt(Vec<float> a) { return each<float>([&](int i) { return std::sqrt(a.v[i]); }); }
+inline Vec<float> sqrt(Vec<float> a) {
+    return each<float>([&](int i) { return std::sqrt(a.v[i]); });
+}
 
 }  // namespace plain
 }  // namespace stepahead

@@ -39,9 +39,7 @@ inline F max(F a, F b) { return {_mm_max_ps(a.v, b.v)}; }
 // Masks: all bits of a lane set or clear.
 inline F less(F a, F b) { return {_mm_cmplt_ps(a.v, b.v)}; }
 inline F not_positive(F a) { return {_mm_cmple_ps(a.v, _mm_setzero_ps())}; }
-inline F select(F mask, F yes, F no) {
-    return {_mm_or_ps(_mm_and_ps(mask.v, yes.v), _mm_andnot_ps(mask.v, no.v))};
-}
+inline F select(F mask, F yes, F no) { return {_mm_or_ps(_mm_and_ps(mask.v, yes.v), _mm_andnot_ps(mask.v, no.v))}; }
 
 inline D operator+(D a, D b) { return {_mm_add_pd(a.v, b.v)}; }
 inline D operator-(D a, D b) { return {_mm_sub_pd(a.v, b.v)}; }
@@ -52,9 +50,7 @@ inline D min(D a, D b) { return {_mm_min_pd(a.v, b.v)}; }
 inline D max(D a, D b) { return {_mm_max_pd(a.v, b.v)}; }
 inline D less(D a, D b) { return {_mm_cmplt_pd(a.v, b.v)}; }
 inline D not_positive(D a) { return {_mm_cmple_pd(a.v, _mm_setzero_pd())}; }
-inline D select(D mask, D yes, D no) {
-    return {_mm_or_pd(_mm_and_pd(mask.v, yes.v), _mm_andnot_pd(mask.v, no.v))};
-}
+inline D select(D mask, D yes, D no) { return {_mm_or_pd(_mm_and_pd(mask.v, yes.v), _mm_andnot_pd(mask.v, no.v))}; }
 // 2^n, where x = n + 1.5 * 2^52.
 inline D power_of_two(D x) {
     const __m128i one = _mm_castpd_si128(_mm_set1_pd(1.0));

@@ -35,8 +35,7 @@ inline void pack_step(Cell cell, Index D, Index H, const float* ih, const float*
                 group[(k * G + g) * group_units + lane] = half * (k < D ? ih[row * D + k] : hh[row * H + k - D]);
         }
         const float* bias = packed + p.bias + (G == 1 ? j : j * 4);
-        for (Index g = 0; g < (G == 1 ? 1 : 4); ++g)
-            group[(K * G + g) * group_units + j % group_units] = bias[g];
+        for (Index g = 0; g < (G == 1 ? 1 : 4); ++g) group[(K * G + g) * group_units + j % group_units] = bias[g];
     }
 }
 
@@ -54,7 +53,8 @@ STEPAHEAD_INLINE void accumulate_units(Vec<float> (&sums)[G][2], const float* we
 
 // One group of units of one row.   xh [K], h_before and c [U] read; h, c [U] written
 template <Cell cell>
-inline void step_group(Index D, Index H, const float* group, const float* xh, const float* h_before, float* h, float* c) {
+inline void step_group(Index D, Index H, const float* group, const float* xh, const float* h_before, float* h,
+                       float* c) {
     using V = Vec<float>;
     constexpr int W = width<float>, G = static_cast<int>(gates_of(cell));
     const float* bias = group + (D + H) * G * group_units;
@@ -119,8 +119,8 @@ inline void step_tile(const StepCall& s, Index b, Index lanes) {
         f.bias = s.layers[layer].packed + p.bias;
         f.h0 = f.h_n = s.h + state;
         if (s.c != nullptr) f.c0 = f.c_n = s.c + state;
-        f.memory = static_cast<float*>(
-            scratch(Slot::task, sizeof(float) * Memory<cell, NV, float>::size_without_steps(D, H)));
+        f.memory =
+            static_cast<float*>(scratch(Slot::task, sizeof(float) * Memory<cell, NV, float>::size_without_steps(D, H)));
         forward_tile<cell, NV, float>(f);
         x = s.h + state;
     }

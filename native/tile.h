@@ -73,14 +73,14 @@ struct TileForward {
     Scan scan;
     const T* x[max_lanes];  // the first step of each row
     Index x_stride_t, x_stride_i;
-    const T *shift, *factor;   // [D, L] or null: x becomes (x - shift) * factor
-    const T *weights, *bias;   // packed
-    const T *h0, *c0;          // [lanes, H] or null
-    T* outputs;                // of the first row, or null
+    const T *shift, *factor;  // [D, L] or null: x becomes (x - shift) * factor
+    const T *weights, *bias;  // packed
+    const T *h0, *c0;         // [lanes, H] or null
+    T* outputs;               // of the first row, or null
     Index outputs_stride_t, outputs_stride_b;
-    T *h_n, *c_n;              // [lanes, H] or null
-    T* memory;                 // Memory::size, or size_without_steps
-    bool keep;                 // for backward
+    T *h_n, *c_n;  // [lanes, H] or null
+    T* memory;     // Memory::size, or size_without_steps
+    bool keep;     // for backward
 };
 
 template <int NV, class T>
@@ -155,11 +155,11 @@ struct TileBackward {
     T* memory;                 // from forward_tile, read
     const T* grad_outputs;     // of the first row, or null
     Index grad_outputs_stride_t, grad_outputs_stride_b, grad_outputs_stride_i;
-    T* grad_x;                 // of the first row, or null
+    T* grad_x;  // of the first row, or null
     Index grad_x_stride_t, grad_x_stride_b;
-    T* gradient;               // [gradient_size], added to; null where not wanted
-    T *grad_h, *grad_c;        // [H, L]: after the last step in, before the first step out
-    T* workspace;              // backward_workspace
+    T* gradient;         // [gradient_size], added to; null where not wanted
+    T *grad_h, *grad_c;  // [H, L]: after the last step in, before the first step out
+    T* workspace;        // backward_workspace
 };
 
 // Steps whose gradients are gathered before they meet the weights: enough to pay for the sum over lanes, few enough
@@ -194,12 +194,12 @@ struct BackwardTile {
     const Index D = a.scan.inputs, H = a.scan.hidden, K = D + H, rows = gradient_rows(cell, H);
     const Index slot = slot_size<NV, T>(cell, H), block = block_steps<T>(slot, a.scan.steps);
     const M memory{a.memory, a.scan.steps, D, H};
-    T* const by_x = a.workspace;                                                // [block, slot]
-    T* const by_h = cell == Cell::gru ? by_x + block * slot : by_x;             // [block, slot]
-    T* const carry = by_x + block * slot * (cell == Cell::gru ? 2 : 1);         // [H, L]
-    T* const h_copy = carry + H * L;                                            // [H, L]
-    T* const c_copy = h_copy + H * L;                                           // [H, L]
-    T* const rows_copy = c_copy + H * L;                                        // [max(D, H), L]
+    T* const by_x = a.workspace;                                         // [block, slot]
+    T* const by_h = cell == Cell::gru ? by_x + block * slot : by_x;      // [block, slot]
+    T* const carry = by_x + block * slot * (cell == Cell::gru ? 2 : 1);  // [H, L]
+    T* const h_copy = carry + H * L;                                     // [H, L]
+    T* const c_copy = h_copy + H * L;                                    // [H, L]
+    T* const rows_copy = c_copy + H * L;                                 // [max(D, H), L]
 
     void run() {
         std::memset(by_x, 0, sizeof(T) * (carry - by_x));

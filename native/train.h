@@ -74,18 +74,22 @@ struct Training {
     static Index window_of(const Batch& batch, Index b) {
         return batch.windows == nullptr ? batch.first + b : batch.windows[b];
     }
-    float weight_of(Index window, Index h) const { return c.weights == nullptr ? 1.0f : c.weights[window * s.horizon + h]; }
+    float weight_of(Index window, Index h) const {
+        return c.weights == nullptr ? 1.0f : c.weights[window * s.horizon + h];
+    }
 
     void pack(Index m, float* memory) const {
         const float* p = parameters(m);
-        const Weights<float> w = {p + z.ih, p + z.hh, s.bias ? p + z.bias_ih : nullptr, s.bias ? p + z.bias_hh : nullptr};
+        const Weights<float> w = {p + z.ih, p + z.hh, s.bias ? p + z.bias_ih : nullptr,
+                                  s.bias ? p + z.bias_hh : nullptr};
         pack_model(s.cell, z.D, z.H, w, learns(), false, memory);
     }
 
     void run_part(Index m, const Batch& batch, Index part, float* memory) const {
         float* out = z.parts(memory) + part * z.part;
         std::memset(out, 0, sizeof(float) * z.part);
-        const Index begin = part * batch.cut.tiles / batch.cut.parts, end = (part + 1) * batch.cut.tiles / batch.cut.parts;
+        const Index begin = part * batch.cut.tiles / batch.cut.parts,
+                    end = (part + 1) * batch.cut.tiles / batch.cut.parts;
         with_cell(s.cell, batch.cut.vectors, [&]<Cell C, int NV>() {
             for (Index tile = begin; tile < end; ++tile) run_tile<C, NV>(m, batch, tile, memory, out);
         });
@@ -121,11 +125,11 @@ struct Training {
         forward_tile<C, NV, float>(f);
         float* h = kept + (c.window * (z.D + z.H) + z.D) * L;
         // The head reads four units at a time: no garbage beyond the last.
-        if (!Memory<C, NV, float>::has_c && Memory<C, NV, float>::S::keeps == 0) std::memset(h + z.H * L, 0, sizeof(float) * 4 * L);
+        if (!Memory<C, NV, float>::has_c && Memory<C, NV, float>::S::keeps == 0)
+            std::memset(h + z.H * L, 0, sizeof(float) * 4 * L);
         const float* p = parameters(m);
         head_forward<NV>(z.head_layout, p + z.head, p + z.head_bias, h, y);
-        if (c.predictions != nullptr)
-            lanes_to_rows<NV>(y, z.O, lanes, c.predictions + (m * c.batch + b) * z.O, z.O);
+        if (c.predictions != nullptr) lanes_to_rows<NV>(y, z.O, lanes, c.predictions + (m * c.batch + b) * z.O, z.O);
         out[z.part - 1] += tile_loss<NV>(s, target, c.weights == nullptr ? nullptr : weight, lanes, batch.scale, y);
         if (!learns()) return;
         std::memset(y + z.O * L, 0, sizeof(float) * (size.y - z.O * L));
@@ -218,7 +222,8 @@ struct Training {
 
     void run_parts() const {
         const Index size = z.model_size(parts_at_most()), models = s.models;
-        float* memory = static_cast<float*>(scratch(Slot::shared, sizeof(float) * size * models + sizeof(Batch) * models));
+        float* memory =
+            static_cast<float*>(scratch(Slot::shared, sizeof(float) * size * models + sizeof(Batch) * models));
         Batch* batches = reinterpret_cast<Batch*>(memory + size * models);
         parallel(models, s.threads, [&](Index m) { pack(m, memory + m * size); });
         for (Index step = 0; step < c.num_steps; ++step) {
