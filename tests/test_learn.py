@@ -100,7 +100,8 @@ def test_members_and_neighbouring_seeds_share_no_seed():
 
 def test_any_seed_that_is_a_number_can_be_used():
     panel = made_panel()
-    learn(panel, config_of(panel, seed=2**63, max_steps=1), Training())
+    fitted, _ = learn(panel, config_of(panel, seed=2**63, max_steps=1), Training())
+    assert all(np.isfinite(array).all() for array in fitted.members[0].values())
 
 
 def test_too_short_a_panel_says_what_is_needed():
