@@ -103,7 +103,8 @@ def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None,
     ]
     parts = [part for part in sections if part]
     styles = asset("vendor/uPlot.min.css") + asset("page/report.css")
-    script = f"/*\n{asset('vendor/uPlot.LICENSE')}*/\n{asset('vendor/uPlot.iife.min.js')}\n{asset('page/report.js')}"
+    code = "\n".join(map(asset, ("vendor/uPlot.iife.min.js", "page/charts.js", "page/report.js")))
+    script = f"/*\n{asset('vendor/uPlot.LICENSE')}*/\n{code}"
     return Template(asset("page/report.html")).substitute(
         title=escape(title(result)),
         policy=policy(styles, script),
