@@ -13,6 +13,8 @@ import pytest
 import stepahead as sa
 from stepahead.cli import app, output
 from stepahead.cli.shell import as_options
+from stepahead.evaluate.walk import Walked
+from stepahead.train import Report
 
 QUICK = ["--recipe", "classic", "--window", "3", "--max-steps", "5"]
 
@@ -203,3 +205,21 @@ def test_predict_in_a_process_never_meets_torch(goog: Path, capsys: pytest.Captu
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_walk_in_the_shell_is_the_library_s(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ["--n-windows", "3", "--step-size", "2", "--refit", "2", "--train-rows", "40", "--checkpoint", "c.st"]
+    found = json.loads(run(capsys, "backtest", goog, "--target", "close", *QUICK, *plan, "--json"))
+    model = sa.Forecaster(recipe="classic", window=3, max_steps=5)
+    result = sa.backtest(
+        model, sa.read(goog, time="date", target="close"), n_windows=3, step_size=2, refit=2, train_rows=40
+    )
+    assert found == json.loads(json.dumps(result.to_json()))
+    assert (found["n_fits"], found["step_size"]) == (2, 2)
+    assert Path("c.st").exists()
+
+
+def test_the_bar_tells_of_a_training_and_of_a_walk() -> None:
+    assert output.told(Report(50, 500, 0.25, None, 12345.6)) == (50, 500, "loss 0.25, 12,346 rows/s")
+    assert output.told(Walked(3, 50, 6.0, 94.0)) == (3, 50, "fits, 1 min 34 s left")
+    assert [output.duration(s) for s in (0.4, 59.6, 3700)] == ["0 s", "1 min 0 s", "1 h 1 min"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stepahead.cli import backtest, demo, fit, predict, symbols
+from stepahead.cli import audit, backtest, demo, fit, predict, symbols
 from stepahead.cli.shell import Shell
 
 app = typer.Typer(cls=Shell, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -43,6 +43,7 @@ app.command()(demo.demo)
 app.command()(fit.fit)
 app.command()(predict.predict)
 app.command()(backtest.backtest)
+app.command()(audit.audit)
 app.add_typer(symbols.app, name="symbols")
 
 

@@ -10,9 +10,22 @@ from stepahead.cli import output
 
 TestSize = Annotated[
     Any,
-    typer.Option(
-        "--test-size", help="Last rows to test on: a share, or a number of rows.", parser=o.number, metavar="N"
+    o.option("--test-size", "Last rows to test on: a share, or a number of rows [0.3].", parser=o.number, metavar="N"),
+]
+Windows = Annotated[int | None, o.option("--n-windows", "Walk forward: at so many cutoffs.")]
+StepSize = Annotated[int | None, o.option("--step-size", "Walk forward: rows from one cutoff to the next [horizon].")]
+Refit = Annotated[
+    Any,
+    o.option(
+        "--refit",
+        "In a walk: true fits at each cutoff, false once, K at every K-th [true].",
+        parser=o.flag_or_count,
+        metavar="K",
     ),
+]
+TrainRows = Annotated[int | None, o.option("--train-rows", "In a walk: learn so many rows before a cutoff [all].")]
+Checkpoint = Annotated[
+    Path | None, o.option("--checkpoint", "File that holds the fits done, so that a killed backtest goes on from it.")
 ]
 Level = Annotated[
     Any, o.option("--level", "Coverage of intervals in percent: 80,95.", parser=o.levels, metavar="PERCENT")
@@ -20,6 +33,8 @@ Level = Annotated[
 Plot = Annotated[Path | None, o.option("--plot", "Picture to write, .png or .svg.")]
 Report = Annotated[Path | None, o.option("--report", "Page to write, .html: everything found, works offline.")]
 Out = Annotated[Path | None, o.option("-o", "Forecasts to write, .csv or .parquet.", "--output")]
+
+PLAN = ("test_size", "n_windows", "step_size", "refit", "train_rows", "checkpoint", "level")
 
 
 def backtest(
@@ -52,7 +67,12 @@ def backtest(
     season_length: o.SeasonLength = None,
     seed: o.Seed = None,
     device: o.Device = None,
-    test_size: TestSize = "0.3",
+    test_size: TestSize = None,
+    n_windows: Windows = None,
+    step_size: StepSize = None,
+    refit: Refit = None,
+    train_rows: TrainRows = None,
+    checkpoint: Checkpoint = None,
     level: Level = None,
     plot: Plot = None,
     report: Report = None,
@@ -60,13 +80,15 @@ def backtest(
     json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Fit on the first rows, forecast the others one by one, and judge.
+    """Fit on the first rows, forecast the others one by one, and judge; or walk forward and fit again and again.
 
     \b
     Does the tutorial's LSTM beat repeating the last close?
       stepahead backtest goog.csv --time date --target close --window 7 --recipe classic
     With a picture and the forecasts, for a program:
       stepahead backtest goog.csv --time date --target close --plot goog.png -o goog-test.csv --json
+    Twelve cutoffs, five steps from each, fitted anew on the last 500 rows:
+      stepahead backtest goog.csv --time date --target close --horizon 5 --n-windows 12 --train-rows 500
     Everything found on one page:
       stepahead backtest goog.csv --time date --target close --level 50,80,90,95 --report goog.html
     """
@@ -74,12 +96,13 @@ def backtest(
     from stepahead.data.frames import write_frame
 
     places = {"--plot": (plot, (".png", ".svg")), "--report": (report, (".html", ".htm"))}
-    output.check_outputs([table], places | {"-o": (out, (".csv", ".parquet"))})
+    output.check_outputs([table], places | {"-o": (out, (".csv", ".parquet")), "--checkpoint": (checkpoint, ())})
     forecaster = sa.Forecaster(**o.given(context.params, o.MODEL))
     panel = sa.read(table, **o.given(context.params, o.READING))
     output.print_notes(panel.schema.notes, quiet=quiet)
+    plan = o.given(context.params, PLAN)
     with output.progress_bar(quiet=quiet) as progress:
-        result = sa.backtest(forecaster, panel, test_size=test_size, level=level or (), progress=progress)
+        result = sa.backtest(forecaster, panel, **plan, progress=progress)
     pictures = {} if plot is None else {plot: result.plot}
     command = o.command_line(context)
     pages = {} if report is None else {report: lambda path: result.report(path, command=command)}

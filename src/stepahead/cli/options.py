@@ -35,6 +35,15 @@ def flag_or_word(text: str) -> bool | str:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
+def flag_or_count(text: str) -> bool | int:
+    """'true', 'false', or a number."""
+    return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else int(text)
+
+
+def window_or_search(text: str) -> int | str:
+    return text if text == "search" else int(text)
+
+
 NONE = object()  # "none" was typed; None is an option that was not given
 
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="CSV (plain or gzip) or Parquet file.")]
@@ -54,7 +63,15 @@ TimeFormat = Annotated[
 
 Recipe = Annotated[str | None, option("--recipe", "auto, classic, price or panel [auto].")]
 Cell = Annotated[str | None, option("--cell", "rnn, rnn_relu, lstm or gru [by recipe].")]
-Window = Annotated[int | None, option("--window", "Rows that a forecast looks back on [by recipe].")]
+Window = Annotated[
+    Any,
+    option(
+        "--window",
+        "Rows that a forecast looks back on; search: try lengths [by recipe].",
+        parser=window_or_search,
+        metavar="N",
+    ),
+]
 Horizon = Annotated[int | None, option("--horizon", "Steps ahead [1].")]
 HiddenSize = Annotated[int | None, option("--hidden-size", "Hidden units [by recipe].")]
 NumLayers = Annotated[int | None, option("--num-layers", "Recurrent layers [by recipe].")]

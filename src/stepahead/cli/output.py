@@ -116,7 +116,7 @@ def write_files(writers: Mapping[Path, Callable[[Path], None]]) -> None:
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator[Callable[[Any], None] | None]:
-    """A bar on stderr with step, loss and rows per second; nothing in a pipe.  Yields what `fit(progress=)` takes."""
+    """A bar on stderr; nothing in a pipe.  Yields what `fit(progress=)` and `backtest(progress=)` take."""
     if quiet or not sys.stderr.isatty():
         yield None
         return
@@ -136,8 +136,23 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Any], None] | None]:
         task = bar.add_task("", total=None)
 
         def show(report: Any) -> None:
-            words = f"loss {report.loss:.4g}" + ("" if report.valid is None else f", held out {report.valid:.4g}")
-            words += f", {report.rows_per_second:,.0f} rows/s"
-            bar.update(task, completed=report.step, total=report.max_steps, description=words)
+            done, total, words = told(report)
+            bar.update(task, completed=done, total=total, description=words)
 
         yield show
+
+
+def told(report: Any) -> tuple[float, float, str]:
+    """How far, of how much, and in words: of a training (`train.Report`), or of a walk of many (`walk.Walked`)."""
+    if hasattr(report, "seconds_left"):
+        return report.done, report.total, f"fits, {duration(report.seconds_left)} left"
+    words = f"loss {report.loss:.4g}" + ("" if report.valid is None else f", held out {report.valid:.4g}")
+    return report.step, report.max_steps, f"{words}, {report.rows_per_second:,.0f} rows/s"
+
+
+def duration(seconds: float) -> str:
+    """12 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"

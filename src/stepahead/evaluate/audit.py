@@ -111,7 +111,11 @@ def cutoff_in(panel: Panel, cutoff: Any) -> Any:
     Raises: ConfigError where no series has rows on both sides of it.
     """
     longest = panel.times[panel.rows(int(np.argmax(panel.lengths)))]
-    at = longest[len(longest) * 3 // 4] if cutoff is None else np.asarray(cutoff).astype(panel.times.dtype)[()]
+    try:
+        at = longest[len(longest) * 3 // 4] if cutoff is None else np.asarray(cutoff).astype(panel.times.dtype)[()]
+    except ValueError as error:
+        example = panel.times[len(panel.times) // 2]
+        raise ConfigError(f"cutoff={cutoff!r} is no time of {panel.schema.source}; they look like {example}") from error
     if not (panel.times <= at).any() or not (panel.times > at).any():
         raise ConfigError(f"cutoff={cutoff!r} has no rows before or after it in {panel.schema.source}")
     return at

@@ -1,0 +1,155 @@
+"""stepahead audit: a model, or a function of one's own, and a table -> what is wrong with how it forecasts."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stepahead.cli import options as o
+from stepahead.cli import output
+from stepahead.errors import ConfigError, StepaheadError
+
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL", help="File that stepahead fit wrote, or MODULE:NAME of a function forecast(table, cutoff)."
+    ),
+]
+Horizon = Annotated[int | None, o.option("--horizon", "Steps ahead [the model's; 1 for a function].")]
+Window = Annotated[
+    int | None, o.option("--window", "Rows back whose influence is asked for; those that a torch module takes [30].")
+]
+Cutoff = Annotated[str | None, o.option("--cutoff", "A time with rows before and after it [three quarters through].")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the values that replace others.")]
+
+
+def audit(
+    model: Model,
+    table: o.Table,
+    series: o.Series = None,
+    time: o.Time = None,
+    target: o.Target = None,
+    past: o.Past = None,
+    future: o.Future = None,
+    static: o.Static = None,
+    time_format: o.TimeFormat = None,
+    horizon: Horizon = None,
+    window: Window = None,
+    cutoff: Cutoff = None,
+    seed: Seed = 0,
+    json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Look for leaks and other defects in how something forecasts; nothing that it finds changes the exit status.
+
+    \b
+    Of a model that was fitted; its columns are known:
+      stepahead audit goog.safetensors goog.csv
+    Of a function forecast(table, cutoff) in mine.py that returns unique_id, ds, forecast:
+      stepahead audit mine:forecast goog.csv --time date --target close --horizon 5 --json
+    """
+    import stepahead as sa
+
+    columns = {"series": series, "time": time, "target": target, "past": past, "future": future, "static": static}
+    if is_name(model):
+        subject: Any = named(model)
+        read_with = {name: value for name, value in columns.items() if value is not None}
+        panel = sa.read(table, time_format=time_format, **read_with)
+    else:
+        subject = forecaster_of(Path(model))
+        panel = like(subject, table, columns, time_format)
+    output.print_notes(panel.schema.notes, quiet=quiet)
+    found = sa.audit(subject, panel, horizon=horizon, window=window, cutoff=cutoff, seed=seed)
+    if json:
+        output.print_json(found.to_json())
+    elif quiet:
+        typer.echo(f"{len(found.findings)} findings")
+    else:
+        print_audit(found)
+
+
+def is_name(model: str) -> bool:
+    """Whether this is MODULE:NAME rather than a file."""
+    module, colon, name = model.partition(":")
+    dotted = all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
+    return bool(colon) and dotted and not Path(model).exists()
+
+
+def named(model: str) -> Any:
+    """What MODULE:NAME names, looked for in the working folder too; a function's own errors become one line.
+
+    Raises: ConfigError where there is no such module or name.
+    """
+    module, _, name = model.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except AttributeError as error:
+        raise ConfigError(f"{model}: module '{module}' has no '{name}'") from error
+    except ImportError as error:
+        raise ConfigError(f"{model}: cannot be imported ({error}); run it in the folder of {module}.py") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    return guarded(found, model) if is_function(found) else found
+
+
+def is_function(found: Any) -> bool:
+    """Whether it is a forecast(table, cutoff), not a model or a module with a surface of its own."""
+    return callable(found) and not isinstance(found, type) and hasattr(found, "__name__")
+
+
+def guarded(function: Any, name: str) -> Any:
+    """The function, whose exceptions are told as the user's own."""
+
+    def forecast(table: Any, cutoff: Any) -> Any:
+        try:
+            return function(table, cutoff)
+        except StepaheadError:
+            raise
+        except Exception as error:  # whatever the user's function raises
+            raise ConfigError(f"{name}: raised {type(error).__name__} at {cutoff}: {error}") from error
+
+    return forecast
+
+
+def forecaster_of(path: Path) -> Any:
+    """The model in a file.  Raises: ConfigError for a model of symbols, ModelFileError for no model."""
+    from stepahead.forecaster import Forecaster
+    from stepahead.open_model import load
+
+    found = load(path)
+    if not isinstance(found, Forecaster):
+        raise ConfigError(f"{path}: is a model of symbols, and an audit is for forecasts of numbers")
+    return found
+
+
+def like(model: Any, table: Path, columns: dict[str, Any], time_format: str | None) -> Any:
+    """The table with the columns that the model learned from.
+
+    Raises: ConfigError where columns were named: a model knows its own.
+    """
+    from stepahead.data.read import read_like
+
+    asked = [f"--{name}" for name, value in columns.items() if value is not None]
+    if asked:
+        raise ConfigError(f"{', '.join(asked)}: the model knows its columns; leave the option out")
+    return read_like(table, model.fitted_.schema, time_format=time_format)
+
+
+def print_audit(found: Any) -> None:
+    """The findings, each with its evidence and likely cause; what was asked, what could not be."""
+    if found.ok:
+        typer.echo(str(found))
+    for finding in found.findings:
+        typer.echo(f"{finding.check}: {finding.evidence}\n  likely cause: {finding.cause}")
+    for name, reason in found.skipped.items():
+        typer.echo(f"not asked: {name} ({reason})")
+    if found.measurements:
+        told = found.measurements
+        words = "lies closer to the value before" if told["echo"] else "does not echo the value before"
+        echo = f"RMSE {told['rmse_to_previous']:.4g} to it, {told['rmse_to_next']:.4g} to the truth"
+        typer.echo(f"measured: the forecast {words} ({echo})")
