@@ -1,0 +1,141 @@
+"""The application: the table of routes on FastAPI, behind the guard.
+
+A route reads its body itself, within bounds, straight into its type: FastAPI's own reading would build everything
+twice, and would take most of a push's time.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stepahead import __version__
+from stepahead.errors import StepaheadError
+from stepahead.server.guards import Access, Guard, Scope
+from stepahead.server.openapi import document
+from stepahead.server.problems import Problem
+from stepahead.server.routes import ROUTES, Endpoint, is_open
+from stepahead.server.service import Call, Service
+
+LOG = logging.getLogger("stepahead.server")
+MISTAKE = "a mistake of the server's own; its log says more"
+SLOW = 1.0  # seconds from which a request is logged
+
+
+class Door(APIRoute):
+    """A route that hands the connection to `Desk` as it is."""
+
+    def __init__(self, path: str, endpoint: Any, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+        self.app = endpoint.desk
+
+
+class Desk:
+    """Serves one endpoint: read the body, call the handler, answer."""
+
+    def __init__(self, endpoint: Endpoint, service: Service) -> None:
+        self.endpoint = endpoint
+        self.service = service
+        self.decoder = msgspec.json.Decoder(endpoint.body) if endpoint.body is not None else None
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        scope["stepahead.route"] = f"{self.endpoint.method} {self.endpoint.path}"
+        try:
+            response = await self._answer(scope, receive)
+        except Problem as problem:
+            response = problem.response()
+        except StepaheadError as error:
+            response = Problem(422, str(error)).response()
+        except Exception:
+            LOG.exception("a mistake in a route", extra={"route": scope["stepahead.route"]})
+            response = Problem(500, MISTAKE).response()
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Any) -> Response:
+        raw: bytes | bytearray = b""
+        body = None
+        if self.decoder is not None:
+            raw = await self.service.intake.read(scope, receive, self.endpoint.limit)
+            body = read_json(self.decoder, raw)
+        return await self.endpoint.handler(self.service, Call(scope, scope["path_params"], body, raw))
+
+
+def read_json(decoder: Any, raw: bytes | bytearray) -> Any:
+    """JSON as its type. Raises: Problem 400 for no JSON, 422 for what does not fit the type."""
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise Problem(422, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(400, f"the body is not JSON: {error}") from error
+    except RecursionError as error:
+        raise Problem(422, "the body is nested too deeply") from error
+
+
+def create_app(service: Service, access: Access | None = None) -> Guard:
+    """The whole application, for uvicorn or a test.
+
+    service: its parts. access: who may ask; on loopback without a token if absent.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await service.start()
+        yield
+        await service.stop()
+
+    app = FastAPI(
+        title="stepahead", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.router.redirect_slashes = False
+    for endpoint in (*ROUTES, openapi_endpoint()):
+        app.router.add_api_route(
+            endpoint.path, stub(Desk(endpoint, service)), methods=[endpoint.method], route_class_override=Door
+        )
+    app.add_exception_handler(HTTPException, on_http_error)
+    access = access or Access(open_paths=is_open)
+    return Guard(app, access, lambda scope, status, seconds: tell(service, scope, status, seconds))
+
+
+def stub(desk: Desk) -> Any:
+    """What FastAPI registers; it never runs, its desk does."""
+
+    async def endpoint(request: Request) -> Response:
+        raise NotImplementedError
+
+    endpoint.desk = desk  # type: ignore[attr-defined]
+    return endpoint
+
+
+def openapi_endpoint() -> Endpoint:
+    """The OpenAPI document; not part of itself."""
+    content = msgspec.json.encode(document(ROUTES))
+
+    async def openapi(service: Service, call: Call) -> Response:
+        return Response(content, media_type="application/json")
+
+    return Endpoint("GET", "/openapi.json", openapi, "token", dict, tag="health")
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """What the router itself refuses: no such path, or not with this method."""
+    assert isinstance(error, HTTPException)
+    detail = {404: "there is nothing at this path", 405: "this path is not asked with this method"}
+    problem = Problem(error.status_code, detail.get(error.status_code, "refused"), headers=error.headers)
+    return problem.response()
+
+
+def tell(service: Service, scope: Scope, status: int, seconds: float) -> None:
+    """Count a request, and log the ones that went wrong or took long."""
+    route = scope.get("stepahead.route", "other")
+    service.metrics.request(route, status, seconds)
+    if status >= 500 or seconds > SLOW:
+        extra = {"route": route, "status": status, "seconds": round(seconds, 4)}
+        LOG.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra=extra)

@@ -1,0 +1,71 @@
+"""Open Inference Protocol (v2): whether the server lives, and what its models take; and the metrics.
+
+Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
+"""
+
+from typing import Any
+
+from starlette.responses import Response
+
+from stepahead import __version__
+from stepahead.server.metrics import CONTENT
+from stepahead.server.models import Models
+from stepahead.server.problems import Problem, encode
+from stepahead.server.service import Call, Service
+
+JSON = "application/json"
+LIVE = encode({"live": True})
+
+
+async def live(service: Service, call: Call) -> Response:
+    """The process answers."""
+    return Response(LIVE, media_type=JSON)
+
+
+async def ready(service: Service, call: Call) -> Response:
+    """It takes requests: 503 while it closes."""
+    if service.writer.closing or not service.writer.thread.is_alive():
+        raise Problem(503, "the server is not ready", headers={"retry-after": "5"})
+    return Response(encode({"ready": True}), media_type=JSON)
+
+
+async def server(service: Service, call: Call) -> Response:
+    """Name and version of the server."""
+    return Response(encode({"name": "stepahead", "version": __version__, "extensions": []}), media_type=JSON)
+
+
+async def model_metadata(service: Service, call: Call) -> Response:
+    """What a model takes and gives."""
+    return Response(encode(metadata(service.models, call.path["model"])), media_type=JSON)
+
+
+async def model_ready(service: Service, call: Call) -> Response:
+    """A model that is served is ready."""
+    name = call.path["model"]
+    metadata(service.models, name)
+    return Response(encode({"name": name, "ready": True}), media_type=JSON)
+
+
+async def metrics(service: Service, call: Call) -> Response:
+    """Counters for Prometheus."""
+    return Response(service.metrics.text(), headers={"content-type": CONTENT})
+
+
+def metadata(models: Models, name: str) -> dict[str, Any]:
+    """The protocol's metadata of a model. Raises: Problem 404."""
+    if name in models.symbols:
+        k = len(models.symbols[name].vocabulary_.symbols)
+        inputs = [tensor("prefix", "BYTES", [-1])]
+        outputs = [tensor("probabilities", "FP64", [k])]
+    else:
+        served = models.forecaster(name)
+        schema, config = served.reader.schema, served.forecaster.config_
+        inputs = [tensor("past", "FP64", [-1, len(schema.past)])]
+        if schema.future:
+            inputs.append(tensor("future", "FP64", [-1, len(schema.future)]))
+        outputs = [tensor("mean_forecast", "FP64", [config.horizon])]
+    return {"name": name, "versions": [__version__], "platform": "stepahead", "inputs": inputs, "outputs": outputs}
+
+
+def tensor(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": shape}

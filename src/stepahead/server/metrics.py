@@ -1,0 +1,98 @@
+"""What Prometheus is told.  Requests, pushes, batches and series -> text at /metrics."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from stepahead.server.views import View
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+SHARED = (1, 2, 5, 10, 20, 50, 100, 200, 512)
+CONTENT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters of one server."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        given: dict[str, Any] = {"registry": self.registry}
+        self.latency = Histogram(
+            "stepahead_request_seconds", "Time to answer a request.", ["route", "status"], buckets=SECONDS, **given
+        )
+        self.rows = Counter("stepahead_rows_total", "Rows that were answered by the writer.", **given)
+        self.batches = Histogram(
+            "stepahead_commit_seconds", "Time of a batch: advance, write, fsync.", buckets=SECONDS, **given
+        )
+        self.jobs = Histogram(
+            "stepahead_batch_jobs",
+            "Requests that shared a batch.",
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 512),
+            **given,
+        )
+        self.pushes = Counter("stepahead_pushes_total", "Requests with rows, by outcome.", ["outcome"], **given)
+        self._children: dict[tuple[str, int], Any] = {}
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        child = self._children.get((route, status))
+        if child is None:
+            child = self._children[route, status] = self.latency.labels(route, str(status))
+        child.observe(seconds)
+
+    def batch(self, jobs: int, rows: int, seconds: float) -> None:
+        """The writer finished a batch."""
+        self.jobs.observe(jobs)
+        self.rows.inc(rows)
+        self.batches.observe(seconds)
+
+    def watch(self, views: Mapping[str, View], waiting: Callable[[], int], watchers: Callable[[], int]) -> None:
+        """Tell of the series in memory, too."""
+        Gauge("stepahead_queue_jobs", "Requests that wait for the writer.", registry=self.registry).set_function(
+            waiting
+        )
+        Gauge("stepahead_watchers", "Clients that follow a series.", registry=self.registry).set_function(watchers)
+        self.registry.register(SeriesCollector(views))
+
+    def text(self) -> bytes:
+        """All of it, as Prometheus reads it."""
+        return generate_latest(self.registry)
+
+
+class SeriesCollector:
+    """Series, coverage and drift by model: a label a series would be too many."""
+
+    def __init__(self, views: Mapping[str, View]) -> None:
+        self.views = views
+
+    def describe(self) -> list[Any]:
+        return []
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        live: dict[tuple[str, ...], float] = defaultdict(float)
+        drifting: dict[tuple[str, ...], float] = defaultdict(float)
+        coverage: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        for view in list(self.views.values()):
+            live[view.model,] += 1
+            drifting[view.model,] += view.drifting
+            for level, share in view.coverage.items():
+                if share is not None:
+                    coverage[view.model, level].append(share)
+        means: dict[tuple[str, ...], float] = {key: sum(v) / len(v) for key, v in coverage.items()}
+        for name, text, labels, values in (
+            ("series_live", "Series in memory.", ["model"], live),
+            ("series_drifting", "Series whose errors drift.", ["model"], drifting),
+            ("coverage", "Share of recent rows inside their interval, mean over series.", ["model", "level"], means),
+        ):
+            yield family(f"stepahead_{name}", text, labels, values)
+
+
+def family(name: str, text: str, labels: list[str], values: Mapping[tuple[str, ...], float]) -> GaugeMetricFamily:
+    found = GaugeMetricFamily(name, text, labels=labels)
+    for key, value in values.items():
+        found.add_metric(key, value)
+    return found

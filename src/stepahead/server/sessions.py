@@ -1,0 +1,421 @@
+"""What happens to series.  Jobs in, answers out: advance the streams, write rows and states, then answer.
+
+Everything here runs in one thread, the writer's: pushes to a series are serial by construction. Single rows of many
+series share a transaction (group commit) and a call of the kernel; a request of many rows has its own transaction,
+all or nothing. What a failure touched leaves memory and is read again from the store, where only commits count.
+"""
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from time import time as now
+from typing import Any
+
+from stepahead.errors import StepaheadError
+from stepahead.forecast import Forecast
+from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
+from stepahead.server.models import Models
+from stepahead.server.plans import Live, Plan, check_repeated, conflict, known_ahead, push_together
+from stepahead.server.problems import Problem
+from stepahead.server.store import Changes, Kept, Store, StoreFailed
+from stepahead.server.views import View, coverage_of, hidden_of
+
+LOG = logging.getLogger("stepahead.server")
+STATE_EVERY = 32  # rows between two states of a series; a restart takes the rows behind the last one in again
+MOST_LIVE = 10_000  # series in memory
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To a push: where the series stands now. body: as JSON, where it was kept with an idempotency key."""
+
+    view: View
+    repeated: int = 0
+    body: bytes | None = None
+    created: bool = False
+
+
+@dataclass
+class Work:
+    """A transaction in the making.
+
+    touched: series that it moves or shows. keys: (number, idempotency key) -> (digest, answer) of requests in it.
+    waiting: jobs with what makes their answers once it is committed. events: rows that someone watches for.
+    """
+
+    changes: Changes = field(default_factory=Changes)
+    touched: dict[str, Live] = field(default_factory=dict)
+    keys: dict[tuple[int, str], tuple[bytes, bytes]] = field(default_factory=dict)
+    waiting: list[tuple[Job, Callable[[], Any]]] = field(default_factory=list)
+    events: list[tuple[Live, int, bytes]] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What a batch of jobs came to. answers: a value or an exception for each. events: (series, JSON) for watchers."""
+
+    answers: list[tuple[Job, Any]] = field(default_factory=list)
+    events: list[tuple[str, bytes]] = field(default_factory=list)
+    ended: list[str] = field(default_factory=list)
+
+
+class Sessions:
+    """The series of a store under the models that are served.
+
+    watched: whether anyone follows a series. state_every, most_live: see the constants above.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        store: Store,
+        *,
+        watched: Callable[[str], bool] = lambda name: False,
+        state_every: int = STATE_EVERY,
+        most_live: int = MOST_LIVE,
+    ) -> None:
+        self.models = models
+        self.store = store
+        self.watched = watched
+        self.state_every = state_every
+        self.most_live = most_live
+        self.live: OrderedDict[str, Live] = OrderedDict()
+        self.views: dict[str, View] = {}
+        self.next_number = store.next_number()
+
+    def run(self, jobs: Sequence[Job]) -> Outcome:
+        """Do jobs in their order, in as few transactions as may be."""
+        outcome = Outcome()
+        for alone, group in groupby(jobs, key=stands_alone):
+            for part in [[job] for job in group] if alone else [list(group)]:
+                self._transaction(part, outcome)
+        while len(self.live) > self.most_live:
+            name, _ = self.live.popitem(last=False)
+            self.views.pop(name, None)
+        return outcome
+
+    def close(self) -> None:
+        """Keep the state of every series, so that the next start takes no rows in again."""
+        changes = Changes()
+        for live in self.live.values():
+            if live.unsaved:
+                changes.states[live.number] = (live.stream.snapshot(), live.cutoff)
+        if changes:
+            self.store.commit(changes)
+        self.store.close()
+
+    def _transaction(self, jobs: list[Job], outcome: Outcome) -> None:
+        """Some jobs as one transaction; each is answered, whatever happens."""
+        work = Work()
+        failed: Exception | None = None
+        try:
+            self._prepare(jobs, work, outcome)
+            if work.changes:
+                self.store.commit(work.changes)
+        except Problem as problem:
+            failed = problem
+        except StoreFailed as failure:
+            LOG.error("the store failed", extra={"error": str(failure)})
+            failed = store_failed()
+        except Exception as error:
+            LOG.exception("a mistake in the writer")
+            failed = error
+        if failed is not None:
+            self._forget(work)
+            outcome.answers += [(job, failed) for job in jobs if not answered(job, outcome)]
+            return
+        self._publish(work, outcome)
+
+    def _prepare(self, jobs: list[Job], work: Work, outcome: Outcome) -> None:
+        job = jobs[0]
+        if isinstance(job, Create):
+            self._create(job, work)
+        elif isinstance(job, Delete):
+            self._delete(job, work, outcome)
+        elif isinstance(job, PushMany):
+            self._push_many(job, work)
+        elif stands_alone(job):
+            assert isinstance(job, Push)
+            self._push_rows(job, work)
+        else:
+            for wave in waves(jobs):
+                self._wave(wave, work, outcome)
+
+    def _publish(self, work: Work, outcome: Outcome) -> None:
+        """What was committed becomes visible, then known."""
+        for live in work.touched.values():
+            live.view = self.views[live.name] = self._see(live)
+        for live, time, packed in work.events:
+            if live.view is not None:
+                outcome.events.append((live.name, live.view.event(time, packed)))
+        outcome.answers += [(job, make()) for job, make in work.waiting]
+
+    def _see(self, live: Live, inside: bool = False) -> View:
+        stream = live.stream
+        return View(
+            number=live.number,
+            series=live.name,
+            model=live.served.name,
+            reader=live.served.reader,
+            rows=live.rows,
+            cutoff=live.cutoff,
+            forecast=present(stream),
+            coverage=coverage_of(stream),
+            drifting=bool(stream.drifting),
+            level=tuple(stream.level),
+            hidden=hidden_of(stream) if inside or self.watched(live.name) else None,
+        )
+
+    def _forget(self, work: Work) -> None:
+        """Let go of what a failed transaction touched: the store knows where it stood."""
+        for name in work.touched:
+            self.live.pop(name, None)
+            self.views.pop(name, None)
+
+    # Pushes
+
+    def _wave(self, wave: list[Job], work: Work, outcome: Outcome) -> None:
+        """Jobs of as many series, one row at most of each: those that may go on advance together."""
+        plans: list[tuple[Push, Plan]] = []
+        for job in wave:
+            try:
+                if isinstance(job, Look):
+                    self._look(job, work)
+                elif isinstance(job, Push) and not self._known(job, work):
+                    plans.append((job, self._plan(job.series, job.rows, work, job.ahead)))
+            except Problem as problem:
+                outcome.answers.append((job, problem))
+        refused = self._advance([plan for _, plan in plans], 0, work)
+        for (push, plan), refusal in zip(plans, refused, strict=True):
+            if refusal is not None:
+                outcome.answers.append((push, refusal))
+            else:
+                self._answer_push(push, plan, work)
+
+    def _push_rows(self, job: Push, work: Work) -> None:
+        """Many rows of one series: all of them or none."""
+        if self._known(job, work):
+            return
+        plan = self._plan(job.series, job.rows, work, job.ahead)
+        self._advance_all([plan], work)
+        self._answer_push(job, plan, work)
+
+    def _push_many(self, job: PushMany, work: Work) -> None:
+        plans = []
+        for series, rows in job.rows.items():
+            try:
+                plans.append(self._plan(series, rows, work))
+            except Problem as problem:
+                raise Problem(problem.status, f"series {series!r}: {problem.detail}") from problem
+        self._advance_all(plans, work)
+        repeated = sum(plan.repeated for plan in plans)
+        taken = sum(len(plan.new) for plan in plans)
+        names = [plan.live.name for plan in plans]
+        work.waiting.append((job, lambda: (taken, repeated, [self.views[name] for name in names])))
+
+    def _advance_all(self, plans: list[Plan], work: Work) -> None:
+        for step in range(max(len(plan.new) for plan in plans)):
+            ahead = [plan for plan in plans if len(plan.new) > step]
+            for problem in self._advance(ahead, step, work):
+                if problem is not None:  # the stream's own words name the series
+                    raise problem
+
+    def _advance(self, plans: list[Plan], step: int, work: Work) -> list[Problem | None]:
+        """Take one row of each plan in; what a stream refuses changes nothing of it."""
+        refused: dict[int, Problem] = {}
+        moving = [plan for plan in plans if len(plan.new) > step]
+        for _, group in groupby(sorted(moving, key=model_of), key=model_of):
+            together = list(group)
+            rows = [plan.live.served.reader.mapping(*plan.new[step]) for plan in together]
+            work.touched.update((plan.live.name, plan.live) for plan in together)
+            refused |= push_together(together, rows, step)
+        for plan in moving:
+            if id(plan) not in refused:
+                self._take(plan.live, *plan.new[step], work)
+        return [refused.get(id(plan)) for plan in plans]
+
+    def _take(self, live: Live, time: int, packed: bytes, work: Work) -> None:
+        """A stream has moved on: what the transaction must hold of it."""
+        live.rows += 1
+        live.cutoff = time
+        live.unsaved += 1
+        changes = work.changes
+        changes.rows.append((live.number, time, packed))
+        changes.heads[live.number] = (live.rows, time)
+        if live.unsaved >= self.state_every:
+            changes.states[live.number] = (live.stream.snapshot(), time)
+            live.unsaved = 0
+        if self.watched(live.name):
+            work.events.append((live, time, packed))
+
+    def _plan(self, series: str, rows: Sequence[Any], work: Work, future: Sequence[Any] | None = None) -> Plan:
+        """Which rows are new. Nothing is changed yet.
+
+        Raises: Problem 404; 409 for a row that came too late or says something else than the one that is there; 422.
+        """
+        live = self._find(series)
+        reader, plan, at = live.served.reader, Plan(live, []), live.cutoff
+        old: dict[int, bytes] = {}
+        aheads = known_ahead(reader, rows, future)
+        for row, ahead in zip(rows, aheads, strict=True):
+            packed = reader.pack(reader.values(row), ahead)
+            time = reader.time(row, at)
+            if time > at:
+                plan.new.append((time, packed))
+                at = time
+            elif old.setdefault(time, packed) != packed:
+                raise conflict(time, live)
+        if old:
+            pending = {time: packed for number, time, packed in work.changes.rows if number == live.number}
+            check_repeated(old, self.store.at(live.number, list(old)) | pending | dict(plan.new), live)
+            plan.repeated = len(rows) - len(plan.new)
+        return plan
+
+    def _answer_push(self, job: Push, plan: Plan, work: Work) -> None:
+        """Answer once it is committed; with a key, the answer is kept in the same transaction."""
+        live, repeated = plan.live, plan.repeated
+        work.touched[live.name] = live
+        body = None
+        if job.key is not None:
+            body = self._see(live).json(repeated)
+            work.keys[live.number, job.key] = (job.digest, body)
+            work.changes.keys.append((live.number, job.key, job.digest, body, int(now())))
+        work.waiting.append((job, lambda: Answer(self.views[live.name], repeated, body)))
+
+    def _known(self, job: Push, work: Work) -> bool:
+        """Whether this request was answered before: then it gets the same answer.
+
+        Raises: Problem 422 where its key was used for another request.
+        """
+        if job.key is None:
+            return False
+        live = self._find(job.series)
+        found = work.keys.get((live.number, job.key)) or self.store.key(live.number, job.key)
+        if found is None:
+            return False
+        if found[0] != job.digest:
+            raise Problem(422, "Idempotency-Key: was used for another request to this series; choose a new one")
+        work.waiting.append((job, lambda: Answer(self.views[live.name], 0, found[1])))
+        work.touched[live.name] = live
+        return True
+
+    # One series
+
+    def _find(self, name: str) -> Live:
+        """A series in memory, from the store if need be. Raises: Problem 404, or 409 where its model is not served."""
+        live = self.live.get(name)
+        if live is None:
+            kept = self.store.find(name)
+            if kept is None:
+                raise Problem(404, f"no series is named {name!r:.140}; PUT /v1/series/{{id}} begins one")
+            live = self.live[name] = self._wake(kept)
+        self.live.move_to_end(name)
+        return live
+
+    def _wake(self, kept: Kept) -> Live:
+        """Where the series stood: its state, and the rows behind it taken in again."""
+        served = self.models.forecasters.get(kept.model)
+        if served is None or served.mark != kept.mark:
+            what = "is not served" if served is None else "is another file now"
+            remedy = "serve the one it began with, or DELETE the series"
+            raise Problem(409, f"the series' model {kept.model!r} {what}; {remedy}")
+        stream = served.restore(kept.state)
+        behind = self.store.since(kept.number, kept.state_time)
+        for time, packed in behind:
+            stream.push(served.reader.mapping(time, packed), future=served.reader.future(packed))
+        return Live(kept.number, kept.name, served, kept.digest, stream, kept.rows, kept.cutoff, len(behind))
+
+    def _look(self, job: Look, work: Work) -> None:
+        live = self._find(job.series)
+        if not job.inside and live.name not in work.touched:
+            work.touched[live.name] = live
+        work.waiting.append((job, lambda: self._see(live, job.inside)))
+
+    def _create(self, job: Create, work: Work) -> None:
+        """Begin a series; the same request again finds it begun.
+
+        Raises: Problem 409 where another request began it.
+        """
+        try:
+            live = self._find(job.series)
+        except Problem as problem:
+            if problem.status != 404:
+                raise
+        else:
+            if live.digest != job.digest:
+                raise Problem(409, f"series {job.series!r} is there already; DELETE it first")
+            work.touched[live.name] = live
+            work.waiting.append((job, lambda: Answer(self.views[live.name])))
+            return
+        served, times = self.models.forecasters[job.model], job.history.times
+        kept = Kept(
+            number=self.next_number,
+            name=job.series,
+            model=job.model,
+            mark=served.mark,
+            digest=job.digest,
+            rows=len(times),
+            cutoff=times[-1],
+            state=job.stream.snapshot(),
+            state_time=times[-1],
+        )
+        self.next_number += 1
+        live = Live(kept.number, job.series, served, job.digest, job.stream, kept.rows, kept.cutoff)
+        work.changes.created.append(kept)
+        work.changes.rows += [(kept.number, t, p) for t, p in zip(times, job.history.packed, strict=True)]
+        work.touched[job.series] = self.live[job.series] = live
+        work.waiting.append((job, lambda: Answer(self.views[job.series], created=True)))
+
+    def _delete(self, job: Delete, work: Work, outcome: Outcome) -> None:
+        live = self.live.get(job.series)
+        kept = None if live else self.store.find(job.series)
+        if live is None and kept is None:
+            raise Problem(404, f"no series is named {job.series!r:.140}")
+        work.changes.deleted.append(live.number if live else kept.number)  # type: ignore[union-attr]
+
+        def gone() -> None:
+            self.live.pop(job.series, None)
+            self.views.pop(job.series, None)
+            outcome.ended.append(job.series)
+
+        work.waiting.append((job, gone))
+
+
+def stands_alone(job: Job) -> bool:
+    """Whether a job has a transaction of its own."""
+    return not (isinstance(job, Look) or (isinstance(job, Push) and len(job.rows) == 1))
+
+
+def waves(jobs: Iterable[Any]) -> list[list[Job]]:
+    """Jobs in order, cut so that no wave has two of one series."""
+    cut: list[list[Job]] = []
+    seen: dict[str, int] = {}
+    for job in jobs:
+        place = seen[job.series] = seen.get(job.series, -1) + 1
+        if place == len(cut):
+            cut.append([])
+        cut[place].append(job)
+    return cut
+
+
+def store_failed() -> Problem:
+    detail = "the store does not answer; whether this was kept is known when it does: send it again"
+    return Problem(503, detail, headers={"retry-after": "1"})
+
+
+def present(stream: Any) -> Forecast | None:
+    """The present forecast; None where the inputs known ahead were not told yet."""
+    try:
+        return stream.forecast()
+    except StepaheadError:
+        return None
+
+
+def model_of(plan: Plan) -> str:
+    return plan.live.served.name
+
+
+def answered(job: Job, outcome: Outcome) -> bool:
+    return any(other is job for other, _ in outcome.answers)

@@ -1,0 +1,91 @@
+"""Where a series stands after its last commit, for everyone who reads.  Live series -> View -> JSON."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.panel import Schema
+from stepahead.forecast import Forecast
+from stepahead.server.problems import encode
+from stepahead.server.rows import RowReader
+from stepahead.server.times import as_text
+
+
+@dataclass(eq=False)
+class View:
+    """What was committed last. Made by the writer, read by all; JSON is made when first asked for.
+
+    hidden: [D] the hidden units, where they were looked at.
+    """
+
+    number: int
+    series: str
+    model: str
+    reader: RowReader
+    rows: int
+    cutoff: int
+    forecast: Forecast | None
+    coverage: dict[str, float | None]
+    drifting: bool
+    level: tuple[float, ...]
+    hidden: list[float] | None = None
+    _json: bytes = field(default=b"", repr=False)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The forecast, one record a step."""
+        return [] if self.forecast is None else records_of(self.forecast, self.reader.schema)
+
+    def standing(self) -> dict[str, Any]:
+        """What every answer about a series holds."""
+        return {
+            "series": self.series,
+            "model": self.model,
+            "cutoff": as_text(self.cutoff, self.reader.schema),
+            "rows": self.rows,
+            "forecast": self.records(),
+            "coverage": self.coverage,
+            "drifting": self.drifting,
+            "repeated": 0,
+        }
+
+    def json(self, repeated: int = 0) -> bytes:
+        """The answer to a push or a reading."""
+        if repeated:
+            return encode(self.standing() | {"repeated": repeated})
+        if not self._json:
+            self._json = encode(self.standing())
+        return self._json
+
+    def event(self, time: int, packed: bytes) -> bytes:
+        """What the watchers of a series are sent when a row came in."""
+        standing = self.standing()
+        del standing["repeated"]
+        return encode({"row": self.reader.record(time, packed), **standing, "hidden": self.hidden})
+
+
+def records_of(forecast: Forecast, schema: Schema) -> list[dict[str, Any]]:
+    """A forecast of one origin: a record a step, the time and the columns; null where there is no interval."""
+    columns = {name: values.tolist() for name, values in forecast.columns().items()}
+    stamps = forecast.times[0].astype(np.int64).tolist()
+    return [
+        {schema.time: as_text(stamp, schema)} | {name: or_null(values[i]) for name, values in columns.items()}
+        for i, stamp in enumerate(stamps)
+    ]
+
+
+def or_null(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def coverage_of(stream: Any) -> dict[str, float | None]:
+    """The share of recent rows inside their interval by level, null where none was judged yet."""
+    found = (stream.coverage or {}).items()
+    return {f"{level:g}": None if share is None or math.isnan(share) else float(share) for level, share in found}
+
+
+def hidden_of(stream: Any) -> list[float] | None:
+    """The hidden units' values, or None where the model shows none."""
+    hidden = stream.hidden
+    return None if hidden is None else [round(float(value), 4) for value in hidden.ravel()]
