@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from stepahead.evaluate.audit import audit
     from stepahead.evaluate.backtest import backtest
     from stepahead.evaluate.choose import choose_window
+    from stepahead.evaluate.tune import tune
     from stepahead.forecaster import Forecaster
     from stepahead.open_model import load
     from stepahead.symbol_model import SymbolModel
@@ -29,6 +30,7 @@ HOMES = {
     "choose_window": "stepahead.evaluate.choose",
     "load": "stepahead.open_model",
     "read": "stepahead.data.read",
+    "tune": "stepahead.evaluate.tune",
     "windows": "stepahead.data.windows",
 }
 
@@ -43,6 +45,7 @@ __all__ = [
     "nn",
     "read",
     "samples",
+    "tune",
     "windows",
 ]
 

@@ -24,6 +24,8 @@ from stepahead.holdout import calibrated, enough_rows, lighter, rows_to_keep
 from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config, resolve
 
+SEARCH = "search"  # a window that is to be searched for
+
 
 class Forecaster:
     """Predict the next values of many series with one recurrent network.
@@ -33,7 +35,7 @@ class Forecaster:
     Args:
         recipe: "classic" | "price" | "panel" | "auto": price at horizon 1 without a season, else panel.
         cell: "rnn" (tanh) | "rnn_relu" | "lstm" | "gru".
-        window: rows that a forecast looks back on.
+        window: rows that a forecast looks back on; "search" tries lengths inside the training part (choose_window).
         horizon: steps ahead, all from one pass.
         hidden_size, num_layers, dropout: of the recurrent stack; dropout between its layers, in [0, 1).
         scaler: "minmax" | "standard" | "robust" (by the training part), "window" (each by its own level), or None.
@@ -57,7 +59,8 @@ class Forecaster:
         network: your own torch.nn.Module from (N, window, inputs) to (N, horizon), trained in the recipe's place.
 
     After `fit`: config_ (the recipe, resolved), verdict_ and backtest_ (of the held-out rows, or None), season_length_,
-    history_ (step, loss and validation loss of each network), panel_ (the rows it learned from).
+    history_ (step, loss and validation loss of each network), panel_ (the rows it learned from), window_choice_ (what
+    window="search" found, or None).
 
     Example:
         >>> import numpy as np, stepahead as sa
@@ -180,6 +183,7 @@ class Forecaster:
             TrainingError: the loss is no longer a number; the last good weights are kept, so `predict` works.
         """
         check_panel(panel)
+        self.window_choice_ = self._search(panel)
         self.backtest_ = self._judge(panel, progress)
         self.verdict_ = self.backtest_.verdict if self.backtest_ else None
         self._learn(panel, checkpoint, progress)
@@ -196,7 +200,8 @@ class Forecaster:
         for model, panel in zip(models, panels, strict=True):
             check_panel(panel)
             model.panel_, model.backtest_, model.verdict_ = panel, None, None
-        configs = [resolve(self.get_params(), panel) for panel in panels]
+            model.window_choice_ = model._search(panel)
+        configs = [resolve(model._asked(), panel) for model, panel in zip(models, panels, strict=True)]
         for config in dict.fromkeys(configs):  # a season found in some panels alone makes another network
             group = [i for i, other in enumerate(configs) if other == config]
             learned = learn_together([panels[i] for i in group], config, self._training(progress=progress))
@@ -290,6 +295,19 @@ class Forecaster:
 
         return read_like(table, self._need_fit().schema)
 
+    def _search(self, panel: Panel) -> Any:
+        """What a window search says where one is asked for, else None; the held-out rows have no say in it."""
+        if self.window != SEARCH:
+            return None
+        from stepahead.evaluate.choose import choose_window
+
+        kept = rows_to_keep(panel, self.holdout, self.horizon)
+        return choose_window(self, panel if kept is None else panel.head(kept))
+
+    def _asked(self) -> dict[str, Any]:
+        """The parameters, with the window that was found in place of "search"."""
+        return self.get_params() | ({} if self.window_choice_ is None else {"window": self.window_choice_.chosen})
+
     def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> Any:
         """Fit without the held-out stretch and score on it; None where nothing is, or can be, held out."""
         kept = rows_to_keep(panel, self.holdout, self.horizon)
@@ -306,8 +324,8 @@ class Forecaster:
         """Fit on the first kept [S] rows of each series and score on those behind them."""
         from stepahead.evaluate.backtest import holdout_verdict
 
-        probe = self.clone().set_params(holdout=None)
-        config = resolve(self.get_params(), panel.head(kept))  # the held-out rows must not choose a season
+        probe = self.clone().set_params(holdout=None, window=self._asked()["window"])
+        config = resolve(self._asked(), panel.head(kept))  # the held-out rows must not choose a season
         if config.backbone == "panel":
             probe.set_params(**lighter(config))
             kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if self.holdout == "auto" else kept
@@ -324,7 +342,7 @@ class Forecaster:
     def _learn(self, panel: Panel, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
         from stepahead.learn import learn
 
-        config = resolve(self.get_params(), panel)
+        config = resolve(self._asked(), panel)
         self.panel_ = panel
         try:
             fitted, results = learn(panel, config, self._training(checkpoint, progress))

@@ -57,7 +57,7 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
         static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
         schema=schema,
     )
-    model.backtest_ = model.verdict_ = None
+    model.backtest_ = model.verdict_ = model.window_choice_ = None
     return model
 
 
