@@ -20,7 +20,8 @@ from stepahead.data.windows import Batch, WindowSource, window_source
 from stepahead.errors import ConfigError, DataError
 from stepahead.forecast import Forecast
 from stepahead.recipe import Config
-from stepahead.runtime.network import Calibration, Reading, combine_members, movement, network_output
+from stepahead.runtime.conformal import Calibration
+from stepahead.runtime.network import Reading, combine_members, last_hidden, movement, network_output
 from stepahead.store import under
 
 CHUNK = 4096  # windows that are gathered and forecast at once
@@ -107,6 +108,12 @@ class Fitted:
         """What the members say together about a batch: [N, H, O] in scaled units."""
         outputs = [self._member(weights, batch) for weights in self.members]
         return self.shrinkage * combine_members(outputs, self.config.combine)
+
+    def hidden(self, source: WindowSource, origin: int) -> np.ndarray | None:
+        """The hidden units of the first member after its window that ends at this row: [D]; None for an own network."""
+        if self.own is not None:
+            return None
+        return last_hidden(self.config.cell, self.members[0], source.batch(np.array([origin])).x)[0]
 
     def _member(self, weights: Mapping[str, np.ndarray], batch: Batch) -> np.ndarray:
         if self.own is not None:

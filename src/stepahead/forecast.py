@@ -44,6 +44,23 @@ class Forecast:
         keys = {self.schema.series: np.repeat(self.ids, horizon), self.schema.time: self.times.reshape(-1)}
         return to_frame(keys | self.columns(), self.schema)
 
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a step, ready for JSON: {"ds": "2024-05-01T00:00:00", "LSTM": 1.5, "LSTM-lo-95": ...}.
+
+        The time is called ds, whatever the table calls it: a whole number, or ISO text, with a Z where the model has a
+        zone. Forecasts of several series carry their names as unique_id.
+        """
+        times = self.times.reshape(-1)
+        if self.schema.time_kind != "integer":
+            fine = (times.view(np.int64) % 1_000_000).any()
+            times = np.datetime_as_string(times, unit="us" if fine else "s")
+            times = np.char.add(times, "Z") if self.schema.time_zone else times
+        keys: dict[str, Any] = {"ds": times.tolist()}
+        if len(set(self.ids)) > 1:
+            keys = {"unique_id": np.repeat(self.ids, self.times.shape[1]).tolist()} | keys
+        columns = keys | {name: values.tolist() for name, values in self.columns().items()}
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
     def take(self, chosen: np.ndarray) -> "Forecast":
         """Only these of the N forecasts, by position or mask."""
         rows = {n: getattr(self, n)[chosen] for n in ("ids", "cutoffs", "times", "mean", "lo", "hi")}

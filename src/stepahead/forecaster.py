@@ -18,11 +18,13 @@ from stepahead import store
 from stepahead.data.future import read_future
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
-from stepahead.fitted import Fitted
+from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
 from stepahead.holdout import calibrated, enough_rows, lighter, rows_to_keep
+from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config, resolve
+from stepahead.runtime.stream import Stream
 
 SEARCH = "search"  # a window that is to be searched for
 
@@ -250,6 +252,35 @@ class Forecaster:
         """Which of these rows have a full window behind them, so that `forecast` can answer there: [N] bool."""
         return np.isin(origins, self._need_fit().source(panel).origins())
 
+    def stream(
+        self,
+        panel: Any = None,
+        *,
+        series: str | None = None,
+        level: Sequence[float] | str = "auto",
+        adaptive: bool = True,
+    ) -> Stream:
+        """Go live: a Stream that has read the rows of one series; each `push` of a new row gives the next forecast.
+
+        panel: a Panel or a table with the rows up to now, as for `predict`; None goes on from the rows that the model
+        learned from. series: which of its series, where there are several. level: coverages in percent; "auto" for
+        those of 80 and 95 that the model can give. adaptive: whether intervals learn from each row that comes; without
+        it they are those of `predict`.
+        Raises: NotFittedError, DataError, ConfigError.
+        """
+        fitted = self._need_fit()
+        given = one_series(self._as_panel(panel), series)
+        check_inputs(given.schema, fitted.schema)
+        return self._live().begin(given, level, adaptive=adaptive)
+
+    def restore(self, snapshot: bytes) -> Stream:
+        """The Stream that `Stream.snapshot` put into bytes, in this process or another.
+
+        Raises: ModelFileError for bytes that are damaged, or of a stream of another model.
+        """
+        self._need_fit()
+        return self._live().restore(snapshot)
+
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model as one safetensors file: weights, configuration, checksum, and the rows to go on from.
 
@@ -285,6 +316,13 @@ class Forecaster:
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
         return self.fitted_
+
+    def _live(self) -> Live:
+        """The model as its streams need it, made once for what was learned."""
+        live: Live | None = getattr(self, "_streams", None)
+        if live is None or live.fitted is not self.fitted_:
+            live = self._streams = Live(self.fitted_)
+        return live
 
     def _as_panel(self, table: Any) -> Panel:
         if table is None:

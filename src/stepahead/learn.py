@@ -20,7 +20,8 @@ from stepahead.errors import DataError, TrainingError, require
 from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config
-from stepahead.runtime.network import NOT_CALIBRATED, Calibration, Reading, calibrate, movement
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate
+from stepahead.runtime.network import Reading, movement
 
 if TYPE_CHECKING:
     from stepahead.train import Report

@@ -10,15 +10,8 @@ from scipy import stats
 from stepahead.errors import ConfigError
 from stepahead.nn.network import Network
 from stepahead.recipe import CELLS, QUANTILES
-from stepahead.runtime.network import (
-    NOT_CALIBRATED,
-    Reading,
-    between,
-    calibrate,
-    combine_members,
-    movement,
-    network_output,
-)
+from stepahead.runtime.conformal import NOT_CALIBRATED, calibrate
+from stepahead.runtime.network import Reading, between, combine_members, movement, network_output
 
 NO_TABLE = np.zeros((0, 2))
 

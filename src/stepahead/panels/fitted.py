@@ -19,11 +19,12 @@ from stepahead.data.panel import Panel, Schema, preview
 from stepahead.errors import ConfigError, DataError
 from stepahead.fitted import check_inputs, checked_levels
 from stepahead.forecast import Forecast
-from stepahead.panels.feed import look_ahead, reading
+from stepahead.panels.reading import look_ahead, patched, reading
 from stepahead.panels.windows import Rows, Windows, prepare_rows
 from stepahead.recipe import Config
-from stepahead.runtime.network import NOT_CALIBRATED, Calibration, calibrate, combine_members
-from stepahead.runtime.panel import in_scale, member_output
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate
+from stepahead.runtime.network import combine_members
+from stepahead.runtime.panel import in_scale, last_state, member_output
 
 CHUNK = 2048  # windows that are gathered and forecast at once
 
@@ -122,6 +123,12 @@ class PanelFitted:
         ]
         size = np.where(windows.x.any(axis=1), windows.scale, 0.0)  # where all is zero, zero goes on
         return combine_members(said, self.config.combine) * size[:, None]
+
+    def hidden(self, source: Rows, origin: int) -> np.ndarray:
+        """The hidden units of the first member after its window that ends at this row: [D]."""
+        windows = source.windows(np.array([origin]))
+        patches = patched(getattr(windows, self.kinds[0])(), windows, self.config.patch)
+        return last_state(self.config.cell, self.members[0], patches)[0]
 
     def calibration_at(self, source: Rows, origins: np.ndarray) -> Calibration:
         """Errors at origins that the model never saw -> how wide its intervals must be."""

@@ -20,11 +20,12 @@ from stepahead.data.covariates import fit_covariates
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError, require
 from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of
-from stepahead.panels.feed import Source, batch_of_step, context_width
+from stepahead.panels.feed import Source, batch_of_step
 from stepahead.panels.fitted import PanelFitted, rows_of, with_clock
+from stepahead.panels.reading import context_width
 from stepahead.panels.start import fit_lines
 from stepahead.recipe import Config
-from stepahead.runtime.network import NOT_CALIBRATED
+from stepahead.runtime.conformal import NOT_CALIBRATED
 
 SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by
 WHOLE = 4096  # windows of a batch where all were asked for

@@ -16,9 +16,14 @@ Weights = Mapping[str, np.ndarray]
 
 def network_output(cell: str, weights: Weights, x: np.ndarray, context: np.ndarray, horizon: int) -> np.ndarray:
     """One member's answer: x [N, T, F], context [N, C] -> [N, H, O] in scaled units."""
+    return read_head(weights, np.concatenate([last_hidden(cell, weights, x), context], axis=1), horizon)
+
+
+def last_hidden(cell: str, weights: Weights, x: np.ndarray) -> np.ndarray:
+    """The hidden units of the last layer after each window: x [N, T, F] -> [N, D]."""
     recurrent = {name.removeprefix("cell."): w for name, w in weights.items() if name.startswith("cell.")}
     outputs, _ = scan(cell, x, recurrent)
-    return read_head(weights, np.concatenate([outputs[:, -1], context], axis=1), horizon)
+    return outputs[:, -1]
 
 
 def read_head(weights: Weights, last: np.ndarray, horizon: int) -> np.ndarray:
@@ -48,6 +53,11 @@ class Reading:
     @property
     def has_quantiles(self) -> bool:
         return self.head in ("quantile", "student_t")
+
+    def reaches(self, level: float) -> bool:
+        """Whether the head was trained wide enough for an interval of this coverage, in percent."""
+        known = self.quantiles if self.head == "quantile" else self.t_table[:, 0]
+        return known[0] <= (100 - level) / 200 + 1e-9
 
     def point(self, output: np.ndarray) -> np.ndarray:
         """The forecast itself: [N, H, O] -> [N, H]; the median under "quantile"."""
@@ -80,51 +90,6 @@ def between(values: np.ndarray, known: np.ndarray, wanted: np.ndarray) -> np.nda
         return np.repeat(values, len(wanted), axis=-1)
     share = (wanted - known[right - 1]) / (known[right] - known[right - 1])
     return values[..., right - 1] * (1 - share) + values[..., right] * share
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Split conformal intervals: out-of-sample errors relative to the window's own movement, per step ahead.
-
-    scores: [H, K] float64, ascending along K; K is 0 where nothing was held out. floor: the least movement that counts,
-    so that a window which stands still does not promise certainty.
-    Source: Lei et al. 2018, "Distribution-free predictive inference for regression", locally weighted.
-    """
-
-    scores: np.ndarray
-    floor: float
-
-    def radius(self, level: Sequence[float], moved: np.ndarray) -> np.ndarray:
-        """How far the interval reaches to either side, in scaled units: [N, H, L].
-
-        level: L coverages in percent. moved: [N] from `movement`.
-        Raises: ConfigError when too few errors were held out for that level.
-        """
-        n = self.scores.shape[1]
-        ranks = np.ceil((n + 1) * np.asarray(level) / 100 - 1e-9).astype(int)
-        if n == 0:
-            raise ConfigError("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
-        if (ranks > n).any():
-            raise ConfigError(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
-        reach = self.scores[:, np.maximum(ranks, 1) - 1]  # [H, L]
-        return np.maximum(moved, self.floor)[:, None, None] * reach
-
-
-NOT_CALIBRATED = Calibration(scores=np.zeros((1, 0)), floor=0.0)
-
-
-def calibrate(errors: np.ndarray, moved: np.ndarray, floor: float) -> Calibration:
-    """Learn how wide intervals must be: errors [N, H] scaled, out of sample, NaN where not observed; moved [N].
-
-    At least one error must be known at each step ahead, else there is nothing to calibrate on.
-    """
-    relative = np.abs(errors) / np.maximum(moved, floor)[:, None]
-    known = [np.sort(column[~np.isnan(column)]) for column in relative.T]
-    n = min(map(len, known))
-    # Steps further ahead have fewer errors: thin out the others evenly, so that one table holds them all.
-    return Calibration(
-        np.stack([column[np.linspace(0, len(column) - 1, n).round().astype(int)] for column in known]), floor
-    )
 
 
 def movement(x: np.ndarray, differenced: bool) -> np.ndarray:

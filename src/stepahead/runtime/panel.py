@@ -23,18 +23,22 @@ def member_output(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
     weights: by the names of nn/panel.py. read: patches [N, T, (2+E)p], z [N, L], base [N, H], context [N, C],
     shift [N, H, K].
     """
-    patches = read["patches"]
-    n, steps, width = patches.shape
-    embedded = product(patches.reshape(n * steps, width), weights["embed_weight"]) + weights["embed_bias"]
-    layer = {f"{name}_l0": weights[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
-    _, state = scan(cell, np.maximum(embedded, 0).reshape(n, steps, -1), layer)
-    inner = np.concatenate([state[0][0], single(read["context"])], axis=1)
+    inner = np.concatenate([last_state(cell, weights, read["patches"]), single(read["context"])], axis=1)
     inner = np.maximum(product(inner, weights["mlp_weight"]) + weights["mlp_bias"], 0)
     out = single(read["base"]) + product(read["z"], weights["skip_weight"]) + weights["head_bias"]
     out += product(inner, weights["head_weight"])
     for k, effect in enumerate(weights["effect"][:, 0]):
         out += single(read["shift"][..., k]) * effect
     return out
+
+
+def last_state(cell: str, weights: Arrays, patches: np.ndarray) -> np.ndarray:
+    """The hidden units after each window: patches [N, T, (2+E)p] -> [N, D]."""
+    n, steps, width = patches.shape
+    embedded = product(patches.reshape(n * steps, width), weights["embed_weight"]) + weights["embed_bias"]
+    layer = {f"{name}_l0": weights[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
+    _, state = scan(cell, np.maximum(embedded, 0).reshape(n, steps, -1), layer)
+    return state[0][0]
 
 
 def in_scale(out: np.ndarray, read: Arrays, *, logs: bool) -> np.ndarray:

@@ -10,7 +10,6 @@ from stepahead.data.calendar import DAY, Frequency
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.forecaster import Forecaster
-from stepahead.live import begin_stream, restore_stream
 from stepahead.open_model import load
 from stepahead.runtime.stream import Stream
 from stepahead.server.problems import Problem
@@ -32,11 +31,11 @@ class Served:
 
     def begin(self, panel: Panel, level: Sequence[float] | str = "auto") -> Stream:
         """A Stream that has read the one series of a panel."""
-        return begin_stream(self.forecaster.fitted_, panel, level, adaptive=True)
+        return self.forecaster.stream(panel, level=level)
 
     def restore(self, snapshot: bytes) -> Stream:
         """The Stream of a snapshot."""
-        return restore_stream(self.forecaster.fitted_, snapshot)
+        return self.forecaster.restore(snapshot)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,131 @@
+"""From a model to its streams.  Fitted, panel -> Stream; and from a snapshot back.  No torch here."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from stepahead.data.panel import Panel
+from stepahead.errors import DataError, ModelFileError
+from stepahead.fitted import Fitted, checked_levels, pack
+from stepahead.panels.fitted import PanelFitted, pack_panel
+from stepahead.runtime.adaptive import Yardstick, make_yardstick, normal_yardstick
+from stepahead.runtime.history import PanelHistory
+from stepahead.runtime.rows import Door
+from stepahead.runtime.snapshot import unpack_snapshot
+from stepahead.runtime.stream import Course, History, Stream
+
+LEVELS = (80.0, 95.0)  # coverages of a stream, in percent, where the model can give them
+
+
+class Live:
+    """A model as its streams need it: what they have in common is made once."""
+
+    def __init__(self, fitted: Fitted | PanelFitted) -> None:
+        self.fitted = fitted
+        self.digest = digest_of(fitted)
+        self._courses: dict[tuple[tuple[float, ...], bool], Course] = {}
+
+    def begin(self, panel: Panel, level: Sequence[float] | str, *, adaptive: bool) -> Stream:
+        """A stream that has read the one series of a panel.
+
+        level: coverages in percent; "auto" for those of 80 and 95 that the model can give.
+        Raises: DataError where the rows are too few for a forecast; ConfigError for a level that cannot be.
+        """
+        levels = known_levels(self.fitted) if isinstance(level, str) else checked_levels(level)
+        course = self._course(levels, adaptive)
+        cutoff = int(panel.times[-1:].view(np.int64)[0])
+        return Stream(course, panel.ids[0], cutoff, history_of(self.fitted, panel, levels), course.record())
+
+    def restore(self, snapshot: bytes) -> Stream:
+        """The stream that a snapshot holds.
+
+        Raises: ModelFileError for bytes that cannot be trusted, or of another model.
+        """
+        values, arrays = unpack_snapshot(snapshot)
+        if values["model"] != self.digest:
+            raise ModelFileError("snapshot: is of another model; restore it with the model that it came from")
+        course = self._course(tuple(values["level"]), values["adaptive"])
+        record = course.record()
+        record.restore(arrays)
+        history = history_of(self.fitted, self._panel(values, arrays), course.level)
+        return Stream(course, values["series"], values["cutoff"], history, record)
+
+    def _course(self, level: tuple[float, ...], adaptive: bool) -> Course:
+        if (level, adaptive) not in self._courses:
+            self._courses[level, adaptive] = course_of(self.fitted, self.digest, level, adaptive)
+        return self._courses[level, adaptive]
+
+    def _panel(self, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Panel:
+        """The rows that a snapshot holds."""
+        schema, times = self.fitted.schema, arrays["times"]
+        return Panel(
+            ids=(values["series"],),
+            offsets=np.array([0, len(times)]),
+            times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+            past=arrays["past"],
+            future=arrays["future"],
+            static=np.asarray(values["static"], dtype=object).reshape(1, -1),
+            schema=schema,
+        )
+
+
+def one_series(panel: Panel, series: str | None) -> Panel:
+    """The panel of the series asked for.  Raises: DataError where several are there and none is named."""
+    if series is not None:
+        return panel.select([series])
+    if panel.n_series != 1:
+        raise DataError(f"{panel.schema.source}: has {panel.n_series} series; name the one to stream with series=")
+    return panel
+
+
+def course_of(fitted: Fitted | PanelFitted, digest: str, level: tuple[float, ...], adaptive: bool) -> Course:
+    """What all streams of a model have in common."""
+    config = fitted.config
+    return Course(
+        name=config.name,
+        horizon=config.horizon,
+        schema=fitted.schema,
+        digest=digest,
+        level=level,
+        adaptive=adaptive,
+        door=Door(fitted.schema, fitted.frequency, config.horizon, gaps=config.missing != "error"),
+        yard=yardstick_of(fitted, level),
+        logs=isinstance(fitted, Fitted) and fitted.scale.log_target,
+        positive=isinstance(fitted, PanelFitted),
+    )
+
+
+def history_of(fitted: Fitted | PanelFitted, panel: Panel, level: tuple[float, ...]) -> History:
+    """What a stream of this model remembers."""
+    return PanelHistory(fitted, panel, level)
+
+
+def known_levels(fitted: Fitted | PanelFitted) -> tuple[float, ...]:
+    """Those of the usual levels that the model can give."""
+    if isinstance(fitted, Fitted) and fitted.reading.has_quantiles:
+        return tuple(level for level in LEVELS if fitted.reading.reaches(level))
+    known = fitted.calibration.scores.shape[1]
+    return tuple(level for level in LEVELS if known >= fitted.calibration.rank(level) > 0)
+
+
+def yardstick_of(fitted: Fitted | PanelFitted, level: tuple[float, ...]) -> Yardstick | None:
+    """The held-out one-step errors in units of the first level's interval; normal ones where the head gives it."""
+    if not level:
+        return None
+    scores = fitted.calibration.scores[0]
+    if len(scores) == 0:
+        return normal_yardstick(level[0])
+    reach = scores[fitted.calibration.rank(level[0]) - 1]
+    return make_yardstick((scores / reach).tolist() if reach > 0 else [0.0] * len(scores))
+
+
+def digest_of(fitted: Fitted | PanelFitted) -> str:
+    """A digest of all that decides a model's forecasts: configuration, weights, scale."""
+    tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, array in sorted(tensors.items()):
+        digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:32]

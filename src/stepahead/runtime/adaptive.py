@@ -1,0 +1,207 @@
+"""Intervals that keep their promise while data come, and an alarm when they cannot.  Truth after truth -> widths.
+
+Widths: each level's interval, at each step ahead, is the model's own, stretched about the forecast by a factor
+exp(g). A miss adds gamma * coverage to g, a hit takes gamma * (1 - coverage) away, so that over time the share of
+misses is the one that was promised, whatever the data do: the misses add up to what g has moved. Source: the quantile
+tracker (error integration) of Angelopoulos, Candes and Tibshirani 2023, "Conformal PID Control for Time Series
+Prediction", equations 4 and 5, with an exponential link; without it, Gibbs and Candes 2021.
+
+Alarm: each one-step error is ranked among those that the model made on held-out rows, and the rank becomes a normal
+score. Three cumulative sums wait for errors that lean up, lean down, or have grown. Source: Page 1954, "Continuous
+Inspection Schemes" (CUSUM), allowance 1/2: a shift of one deviation is found in some 20 rows, and independent errors
+that are as they were raise an alarm once in some 10^5 rows.
+
+Legend: H steps ahead, L levels, K held-out errors.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+GAMMA = 0.05  # how far one miss or hit moves a width: the logarithm of the factor, times the level's own share
+RECENT = 200  # pushes that `coverage` looks back on
+ALLOWANCE, ALARM, MOST = 0.5, 10.0, 15.0  # of the cumulative sums; MOST, so that an alarm ends soon after its cause
+NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """What live errors are ranked among.
+
+    ratios: K ascending, held-out one-step errors in units of the interval of the first level, to that side.
+    lean, grown: K + 1 normal scores by rank, of an error's signed and of its absolute size.
+    """
+
+    ratios: tuple[float, ...]
+    lean: tuple[float, ...]
+    grown: tuple[float, ...]
+
+
+def make_yardstick(ratios: Sequence[float]) -> Yardstick:
+    """The scores that go with K known errors, given in units of the first level's half-width."""
+    count = len(ratios) + 1
+    shares = [(rank + 0.5) / count for rank in range(count)]
+    return Yardstick(
+        tuple(sorted(map(float, ratios))),
+        tuple(NORMAL.inv_cdf((1 + share) / 2) for share in shares),
+        tuple(NORMAL.inv_cdf(share) for share in shares),
+    )
+
+
+def normal_yardstick(level: float) -> Yardstick:
+    """The same for errors that are normal with an interval of that level, in percent: a head that learned its own."""
+    half = NORMAL.inv_cdf(0.5 + level / 200)
+    return make_yardstick([NORMAL.inv_cdf(0.5 + (i + 0.5) / 400) / half for i in range(200)])
+
+
+class Bounds(NamedTuple):
+    """Forecast and interval of one origin: mean [H], lo and hi [H, L]."""
+
+    mean: Array
+    lo: Array
+    hi: Array
+
+
+class Adaptive:
+    """The widths, the record and the alarm of one stream; `judge` takes a truth in, `stretch` gives bounds out.
+
+    level: L coverages in percent. logs: widths are stretched on the logarithms of the bounds, for a target that is
+    positive. positive: bounds that the model holds at or above zero stay there. learns: False leaves the widths as the
+    model gives them.
+    """
+
+    __slots__ = (
+        "alpha",
+        "factor",
+        "learns",
+        "level",
+        "logs",
+        "pending",
+        "positive",
+        "record",
+        "seen",
+        "sums",
+        "widths",
+        "yard",
+    )
+
+    def __init__(
+        self,
+        level: Sequence[float],
+        horizon: int,
+        *,
+        logs: bool = False,
+        positive: bool = False,
+        yard: Yardstick | None = None,
+        learns: bool = True,
+    ) -> None:
+        self.level, self.logs, self.positive, self.yard, self.learns = tuple(level), logs, positive, yard, learns
+        self.alpha = [GAMMA * (100 - each) / 100 for each in level]
+        self.widths: Array = np.zeros((horizon, len(level)))
+        self.factor: Array = np.ones((horizon, len(level)))
+        self.pending: deque[tuple[Bounds, float, float]] = deque(maxlen=horizon)  # with the model's own first reach
+        self.record: Array = np.zeros((RECENT, 1 + len(level)), dtype=np.int16)  # judged, and hits by level
+        self.seen = 0
+        self.sums = [0.0, 0.0, 0.0]  # up, down, grown
+
+    def judge(self, truth: float) -> None:
+        """Take the newest value of the target: every forecast that was made for it learns from it.  NaN: nobody can."""
+        if not self.pending or math.isnan(truth):
+            return
+        hits = [0] * len(self.level)
+        for step, (bounds, _, _) in enumerate(self.pending):
+            widths = self.widths[step]
+            for i, (lo, hi) in enumerate(zip(bounds.lo[step].tolist(), bounds.hi[step].tolist(), strict=True)):
+                if lo <= truth <= hi:
+                    hits[i] += 1
+                    widths[i] -= self.alpha[i]
+                else:
+                    widths[i] += GAMMA - self.alpha[i]
+        if self.learns:
+            np.exp(self.widths, out=self.factor)
+        self.record[self.seen % RECENT] = (len(self.pending), *hits)
+        self.seen += 1
+        if self.yard is not None:
+            self._watch(truth)
+
+    def stretch(self, own: Bounds) -> Bounds:
+        """The model's own bounds -> those that hold; remembered until their truth comes."""
+        mean, lo, hi = own
+        if self.learns and len(self.level):
+            if self.logs:
+                mean, lo, hi = np.log(mean), np.log(lo), np.log(hi)
+            middle = mean[:, None]
+            below, above = (middle - lo) * self.factor, (hi - middle) * self.factor
+            if len(self.level) > 1:  # a wider level never lies within a narrower one
+                np.maximum.accumulate(below, axis=1, out=below)
+                np.maximum.accumulate(above, axis=1, out=above)
+            lo, hi = middle - below, middle + above
+            if self.logs:
+                lo, hi = np.exp(lo), np.exp(hi)
+            if self.positive and own.lo.min() >= 0:
+                lo = np.maximum(lo, 0.0)
+        bounds = Bounds(own.mean, lo, hi)
+        if len(self.level):
+            first = own.mean.item(0)
+            self.pending.appendleft((bounds, first - own.lo.item(0), own.hi.item(0) - first))
+        return bounds
+
+    @property
+    def coverage(self) -> dict[float, float] | None:
+        """The share of truths inside each level's interval over the recent pushes; None before the first."""
+        judged, *hits = self.record.sum(axis=0, dtype=np.int64).tolist()
+        return {level: hit / judged for level, hit in zip(self.level, hits, strict=True)} if judged else None
+
+    @property
+    def drifting(self) -> bool:
+        """Whether errors are no longer what they were on held-out rows."""
+        return max(self.sums) > ALARM
+
+    def _watch(self, truth: float) -> None:
+        """Add the newest one-step error to the cumulative sums."""
+        assert self.yard is not None
+        bounds, below, above = self.pending[0]
+        error = truth - bounds.mean.item(0)
+        reach = above if error > 0 else below
+        ratio = abs(error) / reach if reach > 0 else math.inf if error else 0.0
+        known = self.yard.ratios
+        rank = (bisect_left(known, ratio) + bisect_right(known, ratio)) // 2
+        lean, grown = math.copysign(self.yard.lean[rank], error), self.yard.grown[rank]
+        scores = (lean, -lean, grown)
+        self.sums = [min(max(s + z - ALLOWANCE, 0.0), MOST) for s, z in zip(self.sums, scores, strict=True)]
+
+    def copy(self) -> "Adaptive":
+        """Another one that stands where this one stands."""
+        other = copy(self)
+        other.widths, other.factor, other.record = self.widths.copy(), self.factor.copy(), self.record.copy()
+        other.pending, other.seen, other.sums = self.pending.copy(), self.seen, list(self.sums)
+        return other
+
+    def arrays(self) -> dict[str, Array]:
+        """All that a snapshot must hold."""
+        stacked = {name: np.array([getattr(bounds, name) for bounds, _, _ in self.pending]) for name in Bounds._fields}
+        own = np.array([[below, above] for _, below, above in self.pending])
+        rest = {"widths": self.widths, "record": self.record, "sums": np.array([*self.sums, float(self.seen)])}
+        return stacked | {"own": own} | rest
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Put back what `arrays` gave."""
+        self.widths, self.record = arrays["widths"], arrays["record"]
+        self.factor = np.exp(self.widths) if self.learns else np.ones_like(self.widths)
+        *sums, seen = arrays["sums"].tolist()
+        self.sums, self.seen = sums, int(seen)
+        made = zip(*(arrays[name] for name in Bounds._fields), strict=True)
+        bounds = [Bounds(*parts) for parts in made]
+        own = arrays["own"].tolist()
+        self.pending.clear()
+        self.pending.extend((each, below, above) for each, (below, above) in zip(bounds, own, strict=True))

@@ -1,0 +1,62 @@
+"""Intervals from errors that a model made on rows it never saw.  Errors -> Calibration -> how far an interval reaches.
+
+`predict`, `backtest` and streams all take their intervals from here; a stream then keeps them true while data come
+(runtime/adaptive.py). Errors of the training part are never used: they are too small.
+
+Legend: N windows, H horizon, L levels, K errors kept.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stepahead.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Split conformal intervals: out-of-sample errors relative to the window's own movement, per step ahead.
+
+    scores: [H, K] float64, ascending along K; K is 0 where nothing was held out. floor: the least movement that counts,
+    so that a window which stands still does not promise certainty.
+    Source: Lei et al. 2018, "Distribution-free predictive inference for regression", locally weighted.
+    """
+
+    scores: np.ndarray
+    floor: float
+
+    def radius(self, level: Sequence[float], moved: np.ndarray) -> np.ndarray:
+        """How far the interval reaches to either side, in scaled units: [N, H, L].
+
+        level: L coverages in percent. moved: [N] from `movement`.
+        Raises: ConfigError when too few errors were held out for that level.
+        """
+        n, ranks = self.scores.shape[1], self.rank(level)
+        if n == 0:
+            raise ConfigError("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
+        if (ranks > n).any():
+            raise ConfigError(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
+        reach = self.scores[:, np.maximum(ranks, 1) - 1]  # [H, L]
+        return np.maximum(moved, self.floor)[:, None, None] * reach
+
+    def rank(self, level: Sequence[float] | float) -> np.ndarray:
+        """Which of the K ascending errors, counted from 1, a new one stays below as often as `level` says."""
+        return np.ceil((self.scores.shape[1] + 1) * np.asarray(level) / 100 - 1e-9).astype(int)
+
+
+NOT_CALIBRATED = Calibration(scores=np.zeros((1, 0)), floor=0.0)
+
+
+def calibrate(errors: np.ndarray, moved: np.ndarray, floor: float) -> Calibration:
+    """Learn how wide intervals must be: errors [N, H] scaled, out of sample, NaN where not observed; moved [N].
+
+    At least one error must be known at each step ahead, else there is nothing to calibrate on.
+    """
+    relative = np.abs(errors) / np.maximum(moved, floor)[:, None]
+    known = [np.sort(column[~np.isnan(column)]) for column in relative.T]
+    n = min(map(len, known))
+    # Steps further ahead have fewer errors: thin out the others evenly, so that one table holds them all.
+    return Calibration(
+        np.stack([column[np.linspace(0, len(column) - 1, n).round().astype(int)] for column in known]), floor
+    )

@@ -1,0 +1,78 @@
+"""What a stream remembers, in the model's own words: the newest rows, forecast from anew at each push.
+
+Serves every model that reads a window: the whole way of `predict`, on the last rows alone.  runtime/window.py does
+the same sums for the plain networks and is quicker.
+
+Legend: H horizon, L levels, P past inputs, K inputs known ahead, D hidden.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepahead.runtime.adaptive import Bounds
+from stepahead.runtime.rows import Row
+
+Array = NDArray[Any]
+
+
+class PanelHistory:
+    """The last rows of one series as a panel.
+
+    fitted: what was learned, with `source` and `forecast`. panel: of one series, its rows so far; as many are kept as
+    the next forecast reads.
+    """
+
+    def __init__(self, fitted: Any, panel: Any, level: tuple[float, ...]) -> None:
+        self.fitted, self.level = fitted, level
+        self.panel = self._kept(panel)
+
+    def look(self, ahead: Array | None) -> Bounds:
+        """The forecast from the rows so far. ahead: [1, H, K], or None."""
+        return self._look(self.panel, ahead)
+
+    def take(self, row: Row, ahead: Array | None) -> Bounds:
+        """One row more, and the forecast from it; where that cannot be, an error, and all stays as it was."""
+        panel = self.panel
+        times = np.append(panel.times.view(np.int64), row.time).view(panel.times.dtype)
+        longer = replace(
+            panel,
+            offsets=np.array([0, len(times)]),
+            times=times,
+            past=np.vstack([panel.past, row.past]),
+            future=np.vstack([panel.future, row.known]),
+        )
+        bounds = self._look(longer, ahead)
+        self.panel = self._kept(longer)
+        return bounds
+
+    def rows(self) -> Any:
+        """The rows that a snapshot must hold, as a panel."""
+        return self.panel
+
+    def copy(self) -> "PanelHistory":
+        return PanelHistory(self.fitted, self.panel, self.level)  # a panel never changes
+
+    @property
+    def hidden(self) -> Array | None:
+        return self.fitted.hidden(self.fitted.source(self.panel), self.panel.n_rows - 1)
+
+    def _look(self, panel: Any, ahead: Array | None) -> Bounds:
+        found = self.fitted.forecast(
+            self.fitted.source(panel), np.array([panel.n_rows - 1]), level=self.level, future=ahead
+        )
+        return Bounds(found.mean[0], found.lo[0], found.hi[0])
+
+    def _kept(self, panel: Any) -> Any:
+        """The last rows that a forecast reads: a window's, and what is carried into a gap that it begins with."""
+        window = self.fitted.config.window
+        first = panel.n_rows - window
+        if first <= 0:
+            return panel
+        gaps = np.isnan(panel.past[first])
+        for column in np.flatnonzero(gaps):
+            seen = np.flatnonzero(~np.isnan(panel.past[:first, column]))
+            first = min(first, int(seen[-1]) if len(seen) else first)
+        return panel.tail(panel.n_rows - first)

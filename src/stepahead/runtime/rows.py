@@ -1,0 +1,183 @@
+"""The door for live rows.  A mapping of column to value -> a Row, or one clear error and nothing changed.
+
+Legend: P past inputs (the target is the last), K inputs known ahead, H horizon.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepahead.errors import DataError
+
+Array = NDArray[Any]
+
+EPOCH = datetime(1970, 1, 1)
+MICROSECOND = timedelta(microseconds=1)
+DAY = 86_400_000_000  # microseconds
+MONDAY = 4 * DAY  # 1970-01-05
+
+
+class Row(NamedTuple):
+    """One observation.  time: steps, or microseconds since 1970.  past: P numbers, NaN where missing.  known: K."""
+
+    time: int
+    past: tuple[float, ...]
+    known: tuple[float, ...]
+
+
+class Door:
+    """Reads the rows of models that learned from one kind of table.
+
+    schema, frequency: of the model. gaps: whether a value may be missing.
+    """
+
+    def __init__(self, schema: Any, frequency: Any, horizon: int, *, gaps: bool) -> None:
+        self.schema, self.frequency, self.horizon, self.gaps = schema, frequency, horizon, gaps
+        self.names = (*schema.past, *schema.future)
+        self.counts_steps = schema.time_kind == "integer"
+        self._values = itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
+        self._n_past = len(schema.past)
+        self._offsets = self._regular_offsets()
+
+    def read(self, row: Mapping[str, Any], series: str, cutoff: int) -> Row:
+        """One row of a series whose last row is at `cutoff`.
+
+        Raises: DataError for a column that is unknown, absent or no number, and for a time that is not after the last.
+        """
+        try:
+            values = self._values(row)
+        except (KeyError, TypeError) as error:
+            raise self._absent(row, series) from error
+        written = row.get(self.schema.time)
+        time = self.next_time(cutoff) if written is None else self.time_of(written, series)
+        if time <= cutoff:
+            raise DataError(
+                f"series '{series}': {self.schema.time} {self.text_of(time)} is not after the last row, "
+                f"{self.text_of(cutoff)}; send each row once, in the order of time"
+            )
+        if len(row) != len(self.names) + (written is not None):
+            self._refuse_unknown(row, series)
+        for value in values:
+            if value.__class__ is not float or not math.isfinite(value):
+                values = self._numbers(values, series)
+                break
+        return Row(time, values[: self._n_past], values[self._n_past :])
+
+    def read_ahead(self, rows: Sequence[Mapping[str, Any]] | None, series: str) -> Array | None:
+        """The inputs known ahead of the next H rows: [1, H, K], or None for a model that has none.
+
+        Raises: DataError where rows or values are absent.
+        """
+        names = self.schema.future
+        if not names:
+            if rows is not None:
+                raise DataError(f"series '{series}': the model has no inputs known ahead; leave future= out")
+            return None
+        if rows is None or len(rows) != self.horizon:
+            raise DataError(
+                f"series '{series}': the forecast needs {', '.join(map(repr, names))} for each of the next "
+                f"{self.horizon} steps; pass future=, a row for each"
+            )
+        return np.array([[self._known(row, series) for row in rows]])
+
+    def next_time(self, cutoff: int) -> int:
+        """The time of the row after this one, by the frequency."""
+        return int(self.times_after(cutoff)[0])
+
+    def times_after(self, cutoff: int) -> Array:
+        """The times of the next H rows: [H] int64."""
+        if self._offsets is None:
+            return self.frequency.after(np.array([cutoff]).view("datetime64[us]"), self.horizon)[0].view(np.int64)
+        return cutoff + self._offsets[(cutoff - MONDAY) // DAY % 7]
+
+    def time_of(self, value: Any, series: str) -> int:
+        """A time as it was written -> steps, or microseconds since 1970 (in UTC where the model has a zone).
+
+        Raises: DataError for another kind of time than the model learned from.
+        """
+        if self.counts_steps:
+            if isinstance(value, int | np.integer) and not isinstance(value, bool):
+                return int(value)
+            raise self._no_time(value, series, "a whole number")
+        if isinstance(value, np.datetime64):
+            return int(value.astype("datetime64[us]").astype(np.int64))
+        try:
+            stamp = datetime.fromisoformat(value) if isinstance(value, str) else value
+            stamp = stamp if isinstance(stamp, datetime) else datetime(stamp.year, stamp.month, stamp.day)
+        except (ValueError, AttributeError) as error:
+            raise self._no_time(value, series, "a date or time such as 2021-01-31 or 2021-01-31T10:00:00") from error
+        if (stamp.tzinfo is None) != (self.schema.time_zone is None):
+            raise self._no_time(
+                value,
+                series,
+                "a time without a zone" if stamp.tzinfo else "a time with its zone, 2021-01-31T10:00Z say",
+            )
+        if stamp.tzinfo is not None:
+            stamp = stamp.astimezone(UTC).replace(tzinfo=None)
+        return (stamp - EPOCH) // MICROSECOND
+
+    def text_of(self, time: int) -> str:
+        """A time as one writes it."""
+        if self.counts_steps:
+            return str(time)
+        stamp = EPOCH + timedelta(microseconds=time)
+        text = stamp.date().isoformat() if self.schema.time_kind == "date" else stamp.isoformat()
+        return f"{text}Z" if self.schema.time_zone else text
+
+    def _regular_offsets(self) -> Array | None:
+        """Microseconds (or steps) from a row to the next H, by its weekday: [7, H]; None where months are counted."""
+        if self.frequency.unit == "month":
+            return None
+        steps = self.counts_steps
+        week = np.arange(7) if steps else (MONDAY + DAY * np.arange(7)).view("datetime64[us]")
+        return (self.frequency.after(week, self.horizon) - week[:, None]).view(np.int64)
+
+    def _numbers(self, values: Sequence[Any], series: str) -> tuple[float, ...]:
+        """The values as numbers, the slow and thorough way."""
+        return tuple(self._number(n, v, series) for n, v in zip(self.names, values, strict=True))
+
+    def _number(self, name: str, value: Any, series: str) -> float:
+        if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+            if self.gaps and name in self.schema.past:
+                return math.nan
+            remedy = "; fit with missing='ffill' or 'mask' to allow it" if name in self.schema.past else ""
+            raise DataError(f"series '{series}': column '{name}' is missing{remedy}")
+        number = isinstance(value, int | float | np.integer | np.floating)
+        if not number or (isinstance(value, bool) and name == self.schema.target):
+            raise DataError(f"series '{series}': column '{name}': {value!r:.40} is not a number; correct it")
+        if not math.isfinite(value):
+            raise DataError(f"series '{series}': column '{name}': {value!r} is not finite; correct it")
+        return float(value)
+
+    def _known(self, row: Mapping[str, Any], series: str) -> list[float]:
+        for name in self.schema.future:
+            if not hasattr(row, "keys") or name not in row:
+                raise DataError(f"series '{series}': future= lacks column '{name}'; give it for each of the next steps")
+        return [self._number(name, row[name], series) for name in self.schema.future]
+
+    def _absent(self, row: Any, series: str) -> DataError:
+        if not isinstance(row, Mapping):
+            return DataError(f"series '{series}': a row is a mapping of column to value, not a {type(row).__name__}")
+        absent = next(name for name in self.names if name not in row)
+        return DataError(f"series '{series}': the row has no column '{absent}'; it needs {', '.join(self.names)}")
+
+    def _refuse_unknown(self, row: Mapping[str, Any], series: str) -> None:
+        """Raise DataError for a column that the model does not know, or the name of another series."""
+        schema = self.schema
+        for name, value in row.items():
+            if name == schema.series and schema.has_series:
+                if str(value) != series:
+                    raise DataError(f"series '{series}': the row is of series '{value}'; push it to its own stream")
+            elif name != schema.time and name not in self.names:
+                raise DataError(
+                    f"series '{series}': the model has no column '{name}'; it takes {', '.join(self.names)}, and "
+                    f"{schema.time} for the time"
+                )
+
+    def _no_time(self, value: Any, series: str, wanted: str) -> DataError:
+        return DataError(f"series '{series}': {self.schema.time} {value!r:.40} must be {wanted}")

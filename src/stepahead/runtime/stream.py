@@ -1,0 +1,181 @@
+"""Live forecasts.  One new row in, one Forecast out, the state carried along; no torch here.
+
+stream = model.stream(panel)
+stream.push({"open": 98.3, "close": 99.1})  -> Forecast
+
+Legend: H horizon, L levels, D hidden.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepahead.errors import ConfigError
+from stepahead.forecast import Forecast
+from stepahead.runtime.adaptive import Adaptive, Bounds, Yardstick
+from stepahead.runtime.rows import Door, Row
+from stepahead.runtime.snapshot import pack_snapshot
+
+Array = NDArray[Any]
+Rows = Sequence[Mapping[str, Any]]
+
+
+class History(Protocol):
+    """What a stream remembers of its series."""
+
+    def look(self, ahead: Array | None) -> Bounds: ...
+    def take(self, row: Row, ahead: Array | None) -> Bounds: ...
+    def rows(self) -> Any: ...
+    def copy(self) -> Any: ...
+    @property
+    def hidden(self) -> Array | None: ...
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all streams of one model have in common.
+
+    name, horizon: of the model. schema: its columns. digest: by which a snapshot knows its model. level: L coverages
+    in percent. adaptive: whether intervals learn. yard: what live errors are ranked among, or None. logs: whether the
+    target is positive and moves by shares. positive: whether bounds stay at or above zero where the model's do.
+    """
+
+    name: str
+    horizon: int
+    schema: Any
+    digest: str
+    level: tuple[float, ...]
+    adaptive: bool
+    door: Door
+    yard: Yardstick | None
+    logs: bool
+    positive: bool
+
+    def record(self) -> Adaptive:
+        """The widths and the record of a stream that has just begun."""
+        return Adaptive(
+            self.level, self.horizon, logs=self.logs, positive=self.positive, yard=self.yard, learns=self.adaptive
+        )
+
+
+class Stream:
+    """One series, live.  `push` takes a row and answers with the forecast from it.
+
+    From `Forecaster.stream` or `Forecaster.restore`. series: its name. name: the output column, the cell in capitals.
+    horizon: steps ahead. level: L coverages in percent that come with each forecast.
+    """
+
+    def __init__(self, course: Course, series: str, cutoff: int, history: History, adaptive: Adaptive) -> None:
+        self.series, self.name, self.horizon, self.level = series, course.name, course.horizon, course.level
+        self._course, self._cutoff, self._history, self._adaptive = course, cutoff, history, adaptive
+        self._ids: Array = np.array([series], dtype=object)
+        self._present: Bounds | None = adaptive.pending[0][0] if adaptive.pending else None
+        if self._present is None and not course.schema.future:
+            self._present = adaptive.stretch(history.look(None))
+
+    def push(self, row: Mapping[str, Any], *, future: Rows | None = None) -> Forecast:
+        """Take one row in and forecast from it.
+
+        row: column -> value: the target and the inputs, and the time, which may be left out: then it is the next step.
+        future: for a model with inputs known ahead, a row of them for each of the next `horizon` steps.
+        Returns: Forecast of one origin.
+        Raises: DataError for a column that is unknown, absent or no number, or a time that is not after `cutoff`; the
+        stream stays as it was.
+        """
+        door = self._course.door
+        taken = door.read(row, self.series, self._cutoff)
+        ahead = door.read_ahead(future, self.series)
+        bounds = self._history.take(taken, ahead)
+        self._cutoff = taken.time
+        self._adaptive.judge(taken.past[-1])
+        return self._say(bounds)
+
+    def forecast(self, *, future: Rows | None = None) -> Forecast:
+        """The present forecast, without a new row. future: as for `push`."""
+        if self._present is None or future is not None:
+            ahead = self._course.door.read_ahead(future, self.series)
+            return self._as_forecast(self._adaptive.copy().stretch(self._history.look(ahead)))
+        return self._as_forecast(self._present)
+
+    def fork(self) -> "Stream":
+        """An independent copy that stands where this one stands, to try what if."""
+        other = copy(self)
+        other._history, other._adaptive = self._history.copy(), self._adaptive.copy()
+        return other
+
+    def snapshot(self) -> bytes:
+        """The whole state as bytes, some kilobytes, checksummed; `Forecaster.restore` brings it back, anywhere."""
+        rows = self._history.rows()
+        values = {
+            "model": self._course.digest,
+            "series": self.series,
+            "cutoff": self._cutoff,
+            "level": list(self.level),
+            "adaptive": self._course.adaptive,
+            "static": rows.static.tolist(),
+        }
+        arrays = {"times": rows.times.view(np.int64), "past": rows.past, "future": rows.future}
+        return pack_snapshot(values, arrays | self._adaptive.arrays())
+
+    @property
+    def cutoff(self) -> Any:
+        """The time of the last row taken in: a whole number, or datetime64[us] (UTC where the model has a zone)."""
+        counts = self._course.door.counts_steps
+        return self._cutoff if counts else np.datetime64(self._cutoff, "us")
+
+    @property
+    def coverage(self) -> dict[float, float] | None:
+        """The share of truths that lay inside each level's interval, over the recent pushes; None before the first."""
+        return self._adaptive.coverage
+
+    @property
+    def drifting(self) -> bool:
+        """Whether the errors are no longer what they were on held-out rows: time to fit anew."""
+        return self._adaptive.drifting
+
+    @property
+    def hidden(self) -> Array | None:
+        """The hidden units of the (first) network after the last row: [D], or None where it shows none."""
+        return self._history.hidden
+
+    def _say(self, own: Bounds) -> Forecast:
+        self._present = self._adaptive.stretch(own)
+        return self._as_forecast(self._present)
+
+    def _as_forecast(self, bounds: Bounds) -> Forecast:
+        door = self._course.door
+        kind = np.int64 if door.counts_steps else np.dtype("datetime64[us]")
+        return Forecast(
+            name=self.name,
+            ids=self._ids,
+            cutoffs=np.array([self._cutoff]).view(kind),
+            times=door.times_after(self._cutoff)[None].view(kind),
+            mean=bounds.mean[None],
+            level=self.level,
+            lo=bounds.lo[None],
+            hi=bounds.hi[None],
+            schema=self._course.schema,
+        )
+
+
+def push_many(streams: Sequence[Stream], rows: Rows) -> list[Forecast]:
+    """Push one row to each of several streams of one model; the network runs over all of them at once.
+
+    Raises: DataError as `Stream.push` does, before any stream has changed; ConfigError for streams of several models,
+    or one stream twice.
+    """
+    if len(streams) != len(rows):
+        raise ConfigError(f"push_many takes a row for each stream: {len(streams)} streams, {len(rows)} rows")
+    if len({id(stream) for stream in streams}) != len(streams):
+        raise ConfigError("push_many takes one row a stream; push the others after it")
+    if len({stream._course.digest for stream in streams}) > 1:
+        raise ConfigError("push_many takes streams of one model; call it once for each model")
+    forks = [stream.fork() for stream in streams]
+    answers = [fork.push(row) for fork, row in zip(forks, rows, strict=True)]
+    for stream, fork in zip(streams, forks, strict=True):
+        stream.__dict__.update(fork.__dict__)
+    return answers
