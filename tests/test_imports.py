@@ -23,6 +23,7 @@ HOMES = {
     "pyarrow": ("data/frames.py",),
     "safetensors": ("store.py",),
     "scipy": ("evaluate/significance.py", "learn.py"),
+    "statsforecast": ("evaluate/classical.py",),
     "typer": ("cli/",),
     "click": ("cli/",),
     "rich": ("cli/",),

@@ -53,6 +53,12 @@ def test_fits_see_the_rows_up_to_their_cutoff_and_forecasts_follow_them() -> Non
     assert set(result.baselines) == {"naive", "drift", "window_mean"}
 
 
+def test_one_fit_for_many_series_answers_by_series_and_by_time_too() -> None:
+    two = Panel.from_arrays(np.concatenate([WALK, WALK]), ids=("a", "b"), offsets=[0, 60, 120])
+    result = backtest(FakeModel(), two, n_windows=3, step_size=2, refit=False)
+    assert result.origins.tolist() == [54, 56, 58, 114, 116, 118]
+
+
 def test_windows_fill_the_test_part_where_no_number_is_given() -> None:
     result = backtest(FakeModel(horizon=3), PANEL, step_size=3, refit=False)  # 18 test rows
     assert (result.panel.times[result.origins] == [42, 45, 48, 51, 54, 57]).all()

@@ -14,6 +14,7 @@ import numpy as np
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.baselines import BASELINES, naive, series_of
+from stepahead.evaluate.classical import check_classical, classical_means
 from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, interval_scores
@@ -35,6 +36,7 @@ def backtest(
     refit: bool | int = True,
     train_rows: int | None = None,
     level: Sequence[float] = (),
+    baselines: Sequence[str] = (),
     checkpoint: str | PathLike[str] | None = None,
     seed: int = 0,
     progress: Callable[[Any], None] | None = None,
@@ -55,6 +57,7 @@ def backtest(
         refit: True fits anew at each cutoff, False once at the first, k at every k-th.
         train_rows: None trains on all rows up to the cutoff, a number on that many.
         level: interval coverages in percent.
+        baselines: classical models beside the simple ones: "auto_ets", "auto_arima", "theta", out of statsforecast.
         checkpoint: file that holds the folds done; a backtest that was killed goes on from it, to the same bits.
         seed: of the bootstrap in the verdict.
         progress: called with `walk.Walked`: fits done and time left; handed to `model.fit` where there is one fit.
@@ -76,6 +79,7 @@ def backtest(
     """
     asked = prepared(model, horizon, level)
     steps = check_count("horizon", asked.get_params()["horizon"])
+    classical = check_classical(baselines)
     walking = n_windows is not None or step_size is not None
     if not walking:
         if train_rows is not None:
@@ -89,7 +93,7 @@ def backtest(
     found = assess(
         panel,
         answers,
-        baselines=WALKING if walking else STANDARD,
+        baselines=(WALKING if walking else STANDARD) + classical,
         step_size=step,
         n_fits=len(folds),
         n_asked=sum(len(fold.origins) for fold in folds),
@@ -97,6 +101,7 @@ def backtest(
     )
     plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
     plan |= {"refit": refit, "train_rows": train_rows, "level": tuple(level), "seed": seed}
+    plan |= {"baselines": classical} if classical else {}
     return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
 
 
@@ -143,15 +148,15 @@ def assess(
 ) -> Backtest:
     """Hold answers against the truth and the baselines.
 
-    baselines: names out of BASELINES; seasonal_naive is left out without a season. step_size: rows from one origin to
-    the next. n_asked: origins that were asked for, with those that the model could not answer.
+    baselines: names out of BASELINES and CLASSICAL; seasonal_naive is left out without a season. step_size: rows from
+    one origin to the next. n_asked: origins that were asked for, with those that the model could not answer.
     Raises: DataError where there is no truth at all.
     """
     horizon, season = answers.mean.shape[1], answers.season_length
     actual = actual_of(panel, answers, season)
     if np.isnan(actual.y).all():
         raise DataError(f"{panel.schema.source}: column '{panel.schema.target}' has no value in the rows to test on")
-    means = baseline_means(panel, answers.origins, horizon, season, baselines)
+    means = baseline_means(panel, answers, baselines)
     verdict = judge(
         actual,
         answers.mean,
@@ -183,12 +188,16 @@ def assess(
     )
 
 
-def baseline_means(
-    panel: Panel, origins: np.ndarray, horizon: int, season_length: int | None, names: Sequence[str]
-) -> dict[str, np.ndarray]:
+def baseline_means(panel: Panel, answers: Answers, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The forecasts of each baseline at the same origins: {name: [N, H]}."""
-    wanted = [name for name in names if name != "seasonal_naive" or (season_length or 1) > 1]
-    return {name: BASELINES[name](panel, origins, horizon, season_length) for name in wanted}
+    origins, horizon, season = answers.origins, answers.mean.shape[1], answers.season_length
+    wanted = [name for name in names if name != "seasonal_naive" or (season or 1) > 1]
+    return {
+        name: BASELINES[name](panel, origins, horizon, season)
+        if name in BASELINES
+        else classical_means(name, panel, origins, horizon, season, answers.starts, answers.stops)
+        for name in wanted
+    }
 
 
 def actual_of(panel: Panel, answers: Answers, season_length: int | None) -> Actual:

@@ -179,6 +179,9 @@ def describe(baseline: str, target: str, season_length: int | None, *, also_naiv
         "seasonal_naive": f"repeating the {what} of one season ({season_length} steps) before",
         "drift": "the straight line of its drift",
         "window_mean": f"the mean of the last {season_length or WINDOW} rows",
+        "auto_ets": "exponential smoothing (AutoETS)",
+        "auto_arima": "an ARIMA model (AutoARIMA)",
+        "theta": "the Theta method",
     }.get(baseline, baseline)
     return f"repeating the last {what} or {words}" if also_naive else words
 
@@ -237,5 +240,6 @@ def p_words(p_value: float) -> str:
     """A p-value as one writes it, never rounded over the border of significance."""
     if p_value < 0.001:
         return "p < 0.001"
-    digits = next((d for d in (2, 3, 4) if (round(p_value, d) < SIGNIFICANT) == (p_value < SIGNIFICANT)), 5)
+    rounded = {d: round(p_value, d) for d in (2, 3, 4)}
+    digits = next((d for d, p in rounded.items() if p > 0 and (p < SIGNIFICANT) == (p_value < SIGNIFICANT)), 5)
     return f"p = {p_value:.{digits}f}"

@@ -218,8 +218,6 @@ def answerable(fitted: Model, panel: Panel, origins: np.ndarray) -> np.ndarray:
 
 def join(parts: Sequence[Answers]) -> Answers:
     """The answers of all folds, by series and by time."""
-    if len(parts) == 1:
-        return parts[0]
     order = np.argsort(np.concatenate([part.origins for part in parts]), kind="stable")
     columns = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in ARRAYS}
     return Answers(parts[0].name, parts[0].season_length, level=parts[0].level, **columns)
