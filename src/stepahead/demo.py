@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stepahead import samples
 from stepahead.data.frames import write_frame
 from stepahead.data.panel import Panel
@@ -17,8 +15,9 @@ from stepahead.data.read import read
 from stepahead.errors import require
 from stepahead.evaluate.result import Backtest
 from stepahead.forecaster import Forecaster
-from stepahead.show.plots import plot_states
+from stepahead.show.symbols import plot_look
 from stepahead.symbol_model import SymbolModel
+from stepahead.symbol_stream import Look
 
 WINDOW = 7
 TRAIN_SHARE = 0.7
@@ -52,7 +51,7 @@ class WordPart:
 
     model: fitted. text: the word. symbols: in order of first appearance, each one input. prefix: what was given.
     following: (symbol, probability), the likeliest first. completed: from the first symbol on.
-    states: [T, D] hidden states after each symbol of the prefix. expected: [T] the likeliest next symbol after each.
+    look: the hidden units after each symbol of the prefix, with the likeliest next ones.
     """
 
     model: SymbolModel
@@ -62,8 +61,7 @@ class WordPart:
     prefix: str
     following: tuple[tuple[str, float], ...]
     completed: str
-    states: np.ndarray
-    expected: tuple[str, ...]
+    look: Look
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,6 @@ def run_word(text: str = "hello") -> WordPart:
     """Learn one word by heart with two hidden units, and ask for what follows all but its last symbol."""
     model = SymbolModel(cell="rnn", hidden_size=2).fit(text)
     prefix = text[:-1]
-    look = model.look(prefix, k=1)
     return WordPart(
         model=model,
         text=text,
@@ -111,8 +108,7 @@ def run_word(text: str = "hello") -> WordPart:
         prefix=prefix,
         following=tuple(model.next(prefix)),
         completed=model.complete(text[0], len(text) - 1),
-        states=look.hidden,
-        expected=tuple(best for ((best, _),) in look.next),
+        look=model.look(prefix, k=2),
     )
 
 
@@ -132,8 +128,8 @@ def word_files(part: WordPart) -> Files:
     """What the word leaves: the model, and its hidden states as a picture."""
     return {
         "hello.safetensors": part.model.save,
-        "hello-states.png": lambda path: plot_states(part.states, part.prefix, part.expected, path),
-        "hello-states.svg": lambda path: plot_states(part.states, part.prefix, part.expected, path),
+        "hello-states.png": lambda path: plot_look(part.look, path),
+        "hello-states.svg": lambda path: plot_look(part.look, path),
     }
 
 

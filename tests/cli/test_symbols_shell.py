@@ -106,6 +106,8 @@ def test_looking_inside_prints_units_and_draws_them(run: Run, models: Path, tmp_
     assert out.splitlines()[0].split() == ["symbol", "expected", "next", "unit", out.splitlines()[0].split()[-1]]
     assert "l  " in out
     assert (tmp_path / "hello.png").read_bytes()[:4] == b"\x89PNG"
+    assert run("look", models / "word", "hello", "-o", "hello.html")[0] == 0
+    assert (tmp_path / "hello.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     status, out, _ = run("look", models / "word", "hello", "--json")
     seen = json.loads(out)
     assert len(seen["hidden"]) == 5
@@ -142,7 +144,7 @@ def test_every_command_teaches_by_example(run: Run) -> None:
         (("anomalies", "{lines}", "t.csv", "--top-g", "1", "--level", "2"), "two rules"),
         (("anomalies", "{lines}", "t.csv", "--false-alarms", "1e-9"), "clean sequences to calibrate"),
         (("evaluate", "{desk}", "t.csv"), "pass --case and --activity"),
-        (("look", "{word}", "hello", "-o", "x.gif"), "must end in .png or .svg"),
+        (("look", "{word}", "hello", "-o", "x.gif"), "must end in .png or .svg or .html"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

@@ -13,7 +13,7 @@ import stepahead as sa
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, MissingExtraError
 from stepahead.evaluate.result import Backtest
-from stepahead.show.plots import last_rows, plot, plot_states
+from stepahead.show.plots import last_rows, new_figure, plot
 
 
 @cache
@@ -116,25 +116,10 @@ def test_an_unknown_series_and_an_empty_zoom_are_refused() -> None:
         plot(result(), zoom=0)
 
 
-def test_the_heat_map_shows_every_state_and_both_rows_of_symbols() -> None:
-    states = np.array([[0.1, -0.9], [0.5, 0.7], [-1.0, 1.0]])
-    figure = plot_states(states, "h$ ", ["$", " ", "\n"])
-    axes = figure.axes[0]
-    np.testing.assert_array_equal(axes.images[0].get_array(), states.T)
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["h", r"\$", "␣"]
-    above = axes.child_axes[0]
-    assert [label.get_text() for label in above.get_xticklabels()] == [r"\$", "␣", "⏎"]
-
-
-def test_the_heat_map_names_a_wrong_number_of_symbols() -> None:
-    with pytest.raises(ConfigError, match="states have 3 steps, but there are 2 symbols, 3 predictions"):
-        plot_states(np.zeros((3, 2)), "he", "ell")
-
-
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"a plot needs matplotlib: pip install 'stepahead\[plot\]'"):
-        plot_states(np.zeros((1, 1)), "a")
+        new_figure(1, 1)
 
 
 def test_importing_the_module_does_not_import_matplotlib() -> None:

@@ -207,7 +207,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stepahead.show.report.os.replace", full)
+    monkeypatch.setattr("stepahead.show.html_page.os.replace", full)
     with pytest.raises(ConfigError, match=r"r\.html' cannot be written \(No space left on device\)"):
         result().report(target)
     assert [file.name for file in tmp_path.iterdir()] == ["r.html"]

@@ -13,7 +13,7 @@ from stepahead.cli.symbol_source import load_model, prefix_for, read_source, sou
 if TYPE_CHECKING:
     from stepahead.symbol_model import SymbolModel
 
-app = typer.Typer(cls=Shell, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(cls=Shell, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.callback()
@@ -263,7 +263,7 @@ def anomalies(
 def look(
     model: Model,
     sequence: Prefix = None,
-    picture: Annotated[Path | None, typer.Option("-o", "--output", help="PNG or SVG to draw.")] = None,
+    picture: Annotated[Path | None, typer.Option("-o", "--output", help="PNG, SVG or HTML to write.")] = None,
     units: Annotated[int, o.option("--units", "Hidden units to show, the most telling first [8].")] = 8,
     json: o.Json = False,
 ) -> None:
@@ -271,12 +271,18 @@ def look(
 
     \b
     stepahead symbols look word.safetensors hello -o hello.png
+    stepahead symbols look word.safetensors hello -o hello.html
     """
     learned = load_model(model)
     if picture:
-        output.check_outputs([model], {"-o": (picture, (".png", ".svg"))})
-    seen = learned.look(prefix_for(learned, sequence))
-    if picture:
+        output.check_outputs([model], {"-o": (picture, (".png", ".svg", ".html"))})
+    given = prefix_for(learned, sequence)
+    seen = learned.look(given)
+    if picture and picture.suffix.lower() == ".html":
+        from stepahead.show.symbol_report import report_symbols
+
+        report_symbols(learned, picture, [given], units=units)
+    elif picture:
         from stepahead.show.symbols import plot_look
 
         plot_look(seen, picture, units=units)

@@ -1,10 +1,9 @@
-"""Pictures by matplotlib.  A backtest, or hidden states -> a Figure, saved as PNG or SVG where a path is given.
+"""Pictures by matplotlib.  A backtest -> a Figure, saved as PNG or SVG where a path is given.
 
 matplotlib is imported when something is drawn, never before; no global state (pyplot) is touched.
 """
 
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,63 +126,6 @@ def _draw_lines(axes: "Axes", curves: "Curves", style: Style, *, markers: bool) 
 def _stamp(time: np.generic) -> str:
     """A time as one writes it: no hours where they are all zero."""
     return str(time).removesuffix("T00:00:00.000000").removesuffix(".000000").replace("T", " ")
-
-
-def plot_states(
-    states: np.ndarray,
-    symbols: Sequence[str],
-    predictions: Sequence[str] | None = None,
-    path: str | Path | None = None,
-) -> "Figure":
-    """Draw the hidden units through time as a heat map, with the symbols along the axis.
-
-    Args:
-        states: [T, D] hidden states after each symbol, in [-1, 1].
-        symbols: T symbols that went in.
-        predictions: T symbols that the model puts first after each step, written above.
-        path: file to write, ending in .png or .svg; nothing is written without one.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ConfigError: lengths that differ, or another ending. MissingExtraError: matplotlib is not installed.
-
-    Example:
-        >>> figure = plot_states(np.zeros((2, 3)), "he", "el")
-    """
-    states = np.atleast_2d(np.asarray(states, dtype=np.float64))
-    steps, units = states.shape
-    if len(symbols) != steps or (predictions is not None and len(predictions) != steps):
-        found = f"{len(symbols)} symbols" + ("" if predictions is None else f", {len(predictions)} predictions")
-        raise ConfigError(f"states have {steps} steps, but there are {found}: give one for each step")
-    figure = new_figure(max(4.2, 0.85 * steps + 2.4), max(2.6, 0.42 * units + 1.8), path)
-    axes = figure.subplots()
-    image = axes.imshow(states.T, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
-    axes.set_xticks(range(steps), [_visible(symbol) for symbol in symbols], fontsize=13)
-    axes.set_yticks(range(units), [f"unit {unit + 1}" for unit in range(units)])
-    axes.set_xlabel("symbol that went in, step by step")
-    axes.tick_params(length=0)
-    if steps * units <= 200:
-        _write_values(axes, states)
-    if predictions is not None:
-        above = axes.secondary_xaxis("top")
-        above.set_xticks(range(steps), [_visible(symbol) for symbol in predictions], fontsize=13)
-        above.set_xlabel("symbol expected next")
-        above.tick_params(length=0, colors=FORECAST)
-    figure.colorbar(image, ax=axes, label="hidden state", ticks=[-1, 0, 1])
-    return save(figure, path)
-
-
-def _write_values(axes: "Axes", states: np.ndarray) -> None:
-    for (step, unit), value in np.ndenumerate(states):
-        # White on the dark ends of the colours, dark in the middle.
-        color = "white" if abs(value) > 0.6 else TRUTH
-        axes.text(step, unit, f"{value:+.2f}", ha="center", va="center", fontsize=9, color=color)
-
-
-def _visible(symbol: str) -> str:
-    return {"\n": "⏎", " ": "␣", "\t": "⇥"}.get(symbol, escaped(symbol))
 
 
 def escaped(text: str) -> str:

@@ -1,37 +1,25 @@
 """One page that says everything a backtest found.  Backtest -> a self-contained HTML file that works offline.
 
 The words and tables are written here, the curves are drawn in the page by uPlot, which travels inside the file.
-Whatever comes from the data is escaped: as text by `escape`, as JSON by `as_json`; and the page's policy lets no other
-script run.
 """
 
-import base64
-import hashlib
-import json
-import os
 import platform
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepahead.errors import ConfigError
 from stepahead.evaluate.verdict import p_words
 from stepahead.evaluate.verdict import percent as finite_percent
 from stepahead.show import report_data as found
-from stepahead.show.sections import figure, html_list, section, skill_chart, table
+from stepahead.show.html_page import Part, details, html_page, installed, write_page
+from stepahead.show.sections import figure, section, skill_chart, table
 
 if TYPE_CHECKING:
     from stepahead.evaluate.result import Backtest
 
-SUFFIXES = (".html", ".htm")
 OUTCOMES = {  # word beside the sign, for those who see no colour
     "beats": ("✓", "Beats the best baseline"),
     "unproven": ("≈", "Not proven to beat the best baseline"),
@@ -63,19 +51,7 @@ def report(
     Example:
         report(backtest(model, panel, level=[80, 95]), "goog.html")
     """
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"report: '{path}' must end in {' or '.join(SUFFIXES)}")
-    page = render(result, window_curve=window_curve, command=command)
-    temporary = target.with_name(f".stepahead-{secrets.token_hex(6)}.html")
-    try:
-        temporary.write_text(page, encoding="utf-8", newline="\n")
-        os.replace(temporary, target)
-    except OSError as error:
-        raise ConfigError(f"report: '{path}' cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_page(path, lambda: render(result, window_curve=window_curve, command=command))
 
 
 def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None, command: str | None = None) -> str:
@@ -101,24 +77,14 @@ def render(result: "Backtest", *, window_curve: found.WindowCurve | None = None,
         scores_section(result),
         reproduce_section(result, command),
     ]
-    parts = [part for part in sections if part]
-    styles = asset("vendor/uPlot.min.css") + asset("page/report.css")
-    code = "\n".join(map(asset, ("vendor/uPlot.iife.min.js", "page/charts.js", "page/report.js")))
-    script = f"/*\n{asset('vendor/uPlot.LICENSE')}*/\n{code}"
-    return Template(asset("page/report.html")).substitute(
-        title=escape(title(result)),
-        policy=policy(styles, script),
-        styles=styles,
-        verdict=verdict_section(result),
-        links=html_list([f'<a href="#{name}">{escape(words)}</a>' for name, words, _ in parts]),
-        sections="\n".join(body for _, _, body in parts),
-        data=as_json(charts),
-        script=script,
-        version=escape(installed("stepahead")),
+    return html_page(
+        kind="Backtest",
+        title=title(result),
+        top=verdict_section(result),
+        parts=[part for part in sections if part],
+        data=charts,
+        scripts=("vendor/uPlot.iife.min.js", "page/charts.js", "page/report.js"),
     )
-
-
-Part = tuple[str, str, str]  # anchor, heading, HTML
 
 
 def title(result: "Backtest") -> str:
@@ -327,34 +293,3 @@ def plain_text(value: Any) -> str:
     if value is None or isinstance(value, bool | int | float | list | tuple | np.number):
         return repr(value.item() if isinstance(value, np.number) else value)
     return type(value).__name__
-
-
-def details(body: str, *, summary: str = "As a table") -> str:
-    return f"<details><summary>{escape(summary)}</summary>{body}</details>"
-
-
-def installed(name: str) -> str:
-    """The version of a package, empty where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
-
-
-def asset(name: str) -> str:
-    return files("stepahead.show").joinpath(name).read_text(encoding="utf-8")
-
-
-def as_json(value: Any) -> str:
-    """JSON that can stand inside a script element: no character of it can end the element."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def policy(styles: str, script: str) -> str:
-    """The page's content security policy: its own style and script, no request to anywhere."""
-    return f"default-src 'none'; style-src {sha256(styles)}; script-src {sha256(script)}; base-uri 'none'"
-
-
-def sha256(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,3 @@
+"use strict";
+// A page without charts: the switch between light and dark alone.
+charting.start();
