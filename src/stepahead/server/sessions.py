@@ -114,6 +114,7 @@ class Sessions:
             self._prepare(jobs, work, outcome)
             if work.changes:
                 self.store.commit(work.changes)
+            self._publish(work, outcome)
         except Problem as problem:
             failed = problem
         except StoreFailed as failure:
@@ -125,8 +126,6 @@ class Sessions:
         if failed is not None:
             self._forget(work)
             outcome.answers += [(job, failed) for job in jobs if not answered(job, outcome)]
-            return
-        self._publish(work, outcome)
 
     def _prepare(self, jobs: list[Job], work: Work, outcome: Outcome) -> None:
         job = jobs[0]

@@ -4,9 +4,6 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from stepahead.data.panel import Schema
 from stepahead.forecast import Forecast
 from stepahead.server.problems import encode
 from stepahead.server.rows import RowReader
@@ -35,7 +32,7 @@ class View:
 
     def records(self) -> list[dict[str, Any]]:
         """The forecast, one record a step."""
-        return [] if self.forecast is None else records_of(self.forecast, self.reader.schema)
+        return [] if self.forecast is None else self.forecast.records()
 
     def standing(self) -> dict[str, Any]:
         """What every answer about a series holds."""
@@ -63,20 +60,6 @@ class View:
         standing = self.standing()
         del standing["repeated"]
         return encode({"row": self.reader.record(time, packed), **standing, "hidden": self.hidden})
-
-
-def records_of(forecast: Forecast, schema: Schema) -> list[dict[str, Any]]:
-    """A forecast of one origin: a record a step, the time and the columns; null where there is no interval."""
-    columns = {name: values.tolist() for name, values in forecast.columns().items()}
-    stamps = forecast.times[0].astype(np.int64).tolist()
-    return [
-        {schema.time: as_text(stamp, schema)} | {name: or_null(values[i]) for name, values in columns.items()}
-        for i, stamp in enumerate(stamps)
-    ]
-
-
-def or_null(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def coverage_of(stream: Any) -> dict[str, float | None]:

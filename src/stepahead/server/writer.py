@@ -58,7 +58,7 @@ class Writer:
 
         Raises: Problem 429 where too much waits, 503 when closing, or what the job came to.
         """
-        if self.closing or self.loop is None:
+        if self.closing or self.loop is None or not self.thread.is_alive():
             raise Problem(503, "the server is closing", headers={"retry-after": "5"})
         weight = job.weight
         if len(self.jobs) >= self.most_jobs or (self.rows and self.rows + weight > self.most_rows):
@@ -91,7 +91,11 @@ class Writer:
     def _batch(self) -> None:
         jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), BATCH))]
         started = time.perf_counter()
-        outcome = self.sessions.run(jobs)
+        try:
+            outcome = self.sessions.run(jobs)
+        except Exception as error:  # the thread must live: whoever waits is told
+            LOG.exception("a mistake in the writer")
+            outcome = Outcome(answers=[(job, error) for job in jobs])
         seconds = time.perf_counter() - started
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self._deliver, outcome, seconds)

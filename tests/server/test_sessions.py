@@ -1,0 +1,266 @@
+"""What happens to series: each answer beside a Stream that was pushed by hand, on both stores."""
+
+from typing import Any
+
+import pytest
+from server_models import daily_rows, models, step_rows
+
+from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
+from stepahead.server.problems import Problem
+from stepahead.server.rows import read_history
+from stepahead.server.sessions import Sessions
+from stepahead.server.store import Changes, StoreFailed, open_store
+
+
+def ask(sessions: Sessions, job: Job) -> Any:
+    """The answer to one job; a problem is raised."""
+    answer = ask_all(sessions, [job])[0]
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def ask_all(sessions: Sessions, jobs: list[Job]) -> list[Any]:
+    """The answers to a batch, in the order of its jobs."""
+    outcome = sessions.run(jobs)
+    found = {id(job): answer for job, answer in outcome.answers}
+    assert len(outcome.answers) == len(jobs)
+    return [found[id(job)] for job in jobs]
+
+
+def begin(sessions: Sessions, series: str, rows: int = 6, digest: bytes = b"1") -> Any:
+    history = read_history(models().forecasters["daily"].reader, daily_rows(rows), series)
+    stream = models().forecasters["daily"].begin(history.panel)
+    return ask(sessions, Create(series, "daily", stream, history, digest))
+
+
+def by_hand(series: str, rows: int, warm: int = 6) -> Any:
+    """A Stream of the same rows, without the service."""
+    served = models().forecasters["daily"]
+    stream = served.begin(read_history(served.reader, daily_rows(warm), series).panel)
+    for row in daily_rows(rows - warm, warm):
+        stream.push(row)
+    return stream
+
+
+@pytest.fixture
+def sessions(url: str) -> Any:
+    sessions = Sessions(models(), open_store(url), state_every=4)
+    yield sessions
+    sessions.close()
+
+
+def means(view: Any) -> list[float]:
+    return view.forecast.mean[0].tolist()
+
+
+def test_a_push_answers_as_the_stream_does(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    for i in range(6, 20):
+        answer = ask(sessions, Push("a", daily_rows(1, i)))
+        expected = by_hand("a", i + 1)
+        assert means(answer.view) == expected.forecast().mean[0].tolist()
+        assert answer.view.rows == i + 1
+        assert answer.view.json() == answer.view.json()
+    assert answer.view.coverage == {f"{k:g}": v for k, v in expected.coverage.items()}
+
+
+def test_a_batch_of_many_series_is_what_each_alone_would_be(sessions: Sessions) -> None:
+    names = [f"s{i}" for i in range(8)]
+    for i, name in enumerate(names):
+        begin(sessions, name, rows=6 + i)
+    answers = ask_all(sessions, [Push(name, daily_rows(1, 6 + i)) for i, name in enumerate(names)])
+    for i, answer in enumerate(answers):
+        expected = by_hand(names[i], 7 + i, warm=6 + i).forecast().mean[0]
+        assert means(answer.view) == pytest.approx(expected.tolist(), rel=1e-6)  # other batch shapes, other last bits
+
+
+def test_two_pushes_to_one_series_in_a_batch_are_taken_one_after_the_other(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    answers = ask_all(sessions, [Push("a", daily_rows(1, i)) for i in range(6, 10)])
+    assert [answer.view.rows for answer in answers] == [10] * 4  # each tells where the series stands when it is on disk
+    assert means(answers[-1].view) == by_hand("a", 10).forecast().mean[0].tolist()
+
+
+def test_the_same_row_again_is_answered_and_not_taken_in(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    first = ask(sessions, Push("a", daily_rows(1, 6)))
+    again = ask(sessions, Push("a", daily_rows(1, 6)))
+    assert (again.repeated, again.view.rows, means(again.view)) == (1, 7, means(first.view))
+
+
+def test_the_same_row_twice_in_one_batch_is_taken_in_once(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    row = daily_rows(1, 6)
+    answers = ask_all(sessions, [Push("a", row), Push("a", daily_rows(1, 7)), Push("a", row)])
+    assert [answer.repeated for answer in answers] == [0, 0, 1]
+    assert answers[0].view.rows == 8
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "words"),
+    [
+        ({"ds": "2024-01-07", "load": 1.0, "y": 3.0}, 409, "another row at"),
+        ({"ds": "2023-12-01", "load": 1.0, "y": 3.0}, 409, "rows must come in order"),
+        ({"ds": "2024-01-06T12:00", "load": 1.0, "y": 3.0}, 409, "rows must come in order"),
+        ({"ds": "soon", "load": 1.0, "y": 3.0}, 422, "is not a time"),
+        ({"ds": "2024-01-08T00:00Z", "load": 1.0, "y": 3.0}, 422, "leave the offset out"),
+        ({"ds": 5.0, "load": 1.0, "y": 3.0}, 422, "is not a time"),
+        ({"ds": "2024-01-08", "y": 3.0}, 422, "'load' is missing"),
+        ({"ds": "2024-01-08", "load": 1.0, "y": 3.0, "x": 1.0}, 422, "'x' is not one of"),
+        ({"ds": "2024-01-08", "load": "high", "y": 3.0}, 422, "is not a number"),
+        ({"ds": "2024-01-08", "load": None, "y": 3.0}, 422, "'load' is missing"),
+    ],
+)
+def test_a_bad_row_is_refused_and_changes_nothing(sessions: Sessions, row: Any, status: int, words: str) -> None:
+    begin(sessions, "a")
+    before = ask(sessions, Push("a", daily_rows(1, 6)))
+    with pytest.raises(Problem, match=words) as caught:
+        ask(sessions, Push("a", [row]))
+    assert caught.value.status == status
+    after = ask(sessions, Look("a"))
+    assert after.json() == before.view.json()
+    assert sessions.store.last(after.number, 100)[-1][0] == after.cutoff
+
+
+def test_many_rows_are_taken_in_all_or_none(sessions: Sessions) -> None:
+    before = begin(sessions, "a")
+    rows = daily_rows(5, 6)
+    with pytest.raises(Problem, match="'load' is missing"):
+        ask(sessions, Push("a", [*rows, {"load": None, "y": 1.0}]))  # the stream itself refuses the last one
+    assert ask(sessions, Look("a")).json() == before.view.json()
+    assert means(ask(sessions, Push("a", rows)).view) == by_hand("a", 11).forecast().mean[0].tolist()
+
+
+def test_rows_that_overlap_with_those_there_go_on_behind_them(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    ask(sessions, Push("a", daily_rows(3, 6)))
+    answer = ask(sessions, Push("a", daily_rows(6, 5)))
+    assert (answer.repeated, answer.view.rows) == (4, 11)
+    assert means(answer.view) == by_hand("a", 11).forecast().mean[0].tolist()
+
+
+def test_a_key_answers_a_retry_with_the_same_bytes_and_refuses_another_request(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    row = [{"load": 0.5, "y": 20.0}]  # without a time, only the key tells a retry from the next row
+    first = ask(sessions, Push("a", row, "k1", b"x"))
+    ask(sessions, Push("a", row, "k2", b"x"))
+    again = ask(sessions, Push("a", row, "k1", b"x"))
+    assert again.body == first.body
+    assert ask(sessions, Look("a")).rows == 8
+    with pytest.raises(Problem, match="Idempotency-Key") as caught:
+        ask(sessions, Push("a", row, "k1", b"y"))
+    assert caught.value.status == 422
+    both = ask_all(sessions, [Push("a", row, "k3", b"x"), Push("a", row, "k3", b"x")])
+    assert both[0].body == both[1].body
+    assert ask(sessions, Look("a")).rows == 9
+
+
+def test_bulk_is_all_or_none_over_series(sessions: Sessions) -> None:
+    for name in "ab":
+        begin(sessions, name)
+    with pytest.raises(Problem, match="another row"):
+        ask(sessions, PushMany({"a": daily_rows(3, 6), "b": [daily_rows(1, 5)[0] | {"y": 1.0}]}))
+    with pytest.raises(Problem, match="no series is named 'c'"):
+        ask(sessions, PushMany({"a": daily_rows(3, 6), "c": daily_rows(1, 6)}))
+    with pytest.raises(Problem, match="missing"):
+        ask(sessions, PushMany({"a": daily_rows(3, 6), "b": [daily_rows(1, 6)[0] | {"y": None}]}))
+    assert [ask(sessions, Look(name)).rows for name in "ab"] == [6, 6]
+    taken, repeated, views = ask(sessions, PushMany({"a": daily_rows(3, 6), "b": daily_rows(2, 5)}))
+    assert (taken, repeated, [view.rows for view in views]) == (4, 1, [9, 7])
+    assert means(views[0]) == pytest.approx(by_hand("a", 9).forecast().mean[0].tolist(), rel=1e-6)
+
+
+def test_a_series_begins_once(sessions: Sessions) -> None:
+    assert begin(sessions, "a").created
+    ask(sessions, Push("a", daily_rows(1, 6)))
+    again = begin(sessions, "a")
+    assert (again.created, again.view.rows) == (False, 7)
+    with pytest.raises(Problem, match="is there already") as caught:
+        begin(sessions, "a", digest=b"2")
+    assert caught.value.status == 409
+
+
+def test_delete_forgets_everything_and_the_name_is_free(sessions: Sessions) -> None:
+    number = begin(sessions, "a").view.number
+    ask(sessions, Push("a", daily_rows(1, 6), "k", b""))
+    ask(sessions, Delete("a"))
+    for job in (Look("a"), Delete("a"), Push("a", daily_rows(1, 6))):
+        with pytest.raises(Problem, match="no series is named 'a'"):
+            ask(sessions, job)
+    assert sessions.store.last(number, 10) == []
+    assert sessions.store.key(number, "k") is None
+    assert begin(sessions, "a", digest=b"3").created
+
+
+def test_a_restart_goes_on_from_state_and_rows(url: str) -> None:
+    first = Sessions(models(), open_store(url), state_every=4)
+    begin(first, "a")
+    for i in range(6, 17):
+        ask(first, Push("a", daily_rows(1, i)))
+    first.store.close()  # as if killed: no state is kept at the end
+    second = Sessions(models(), open_store(url), state_every=4)
+    view = ask(second, Look("a", inside=True))
+    expected = by_hand("a", 17)
+    assert (view.rows, means(view)) == (17, expected.forecast().mean[0].tolist())
+    assert view.coverage == {f"{k:g}": v for k, v in expected.coverage.items()}
+    again = ask(second, Push("a", daily_rows(1, 16)))
+    assert again.repeated == 1
+    second.close()
+
+
+def test_more_series_than_fit_in_memory_come_back_as_they_were(url: str) -> None:
+    sessions = Sessions(models(), open_store(url), most_live=2)
+    names = [f"s{i}" for i in range(5)]
+    for name in names:
+        begin(sessions, name)
+    for i in range(6, 9):
+        for name in names:
+            answer = ask(sessions, Push(name, daily_rows(1, i)))
+            assert means(answer.view) == by_hand(name, i + 1).forecast().mean[0].tolist()
+            assert len(sessions.live) <= 2
+    sessions.close()
+
+
+def test_a_commit_that_fails_leaves_nothing_behind(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(sessions, "a")
+    before = ask(sessions, Look("a")).json()
+
+    def full(changes: Changes) -> None:
+        raise StoreFailed("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions.store, "commit", full)
+        answers = ask_all(sessions, [Push("a", daily_rows(1, 6)), Push("b", daily_rows(1, 6))])
+        assert [answer.status for answer in answers] == [503, 404]
+        with pytest.raises(Problem, match="does not answer"):
+            begin(sessions, "c")
+    assert ask(sessions, Look("a")).json() == before
+    with pytest.raises(Problem, match="no series"):
+        ask(sessions, Look("c"))
+    assert means(ask(sessions, Push("a", daily_rows(1, 6))).view) == by_hand("a", 7).forecast().mean[0].tolist()
+
+
+def test_models_that_count_steps_take_whole_numbers(sessions: Sessions) -> None:
+    served = models().forecasters["steps"]
+    history = read_history(served.reader, step_rows(5), "n")
+    ask(sessions, Create("n", "steps", served.begin(history.panel), history, b""))
+    answer = ask(sessions, Push("n", [{"ds": 6.0, "y": 1.0}]))
+    assert answer.view.standing()["cutoff"] == 6
+    assert ask(sessions, Push("n", [{"y": 2.0}])).view.cutoff == 7
+    for time in (6.5, "7", 2.0**60):
+        with pytest.raises(Problem, match="is not a step"):
+            ask(sessions, Push("n", [{"ds": time, "y": 1.0}]))
+
+
+def test_a_series_whose_model_is_another_file_now_is_refused(url: str) -> None:
+    first = Sessions(models(), open_store(url))
+    begin(first, "a")
+    first.close()
+    other = type(models())({}, {})
+    second = Sessions(other, open_store(url))
+    with pytest.raises(Problem, match="'daily' is not served") as caught:
+        ask(second, Look("a"))
+    assert caught.value.status == 409
+    ask(second, Delete("a"))
+    second.close()
