@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include "openmp.h"
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -151,6 +153,20 @@ int processors() {
     return found == 0 ? 1 : static_cast<int>(found);
 }
 
+struct Outer {
+    Task task;
+    void* context;
+};
+
+// A task that calls us again runs that call by itself.
+void run_inside(void* outer, long i) {
+    const Outer& own = *static_cast<const Outer*>(outer);
+    const bool before = inside_task;
+    inside_task = true;
+    own.task(own.context, i);
+    inside_task = before;
+}
+
 struct Block {
     void* data = nullptr;
     std::size_t bytes = 0;
@@ -164,6 +180,8 @@ void run_tasks(long count, int threads, Task task, void* context) {
     if (threads > count) threads = static_cast<int>(count);
     if (threads > 1024) threads = 1024;
     if (threads > 1 && count < (1L << 31) && !inside_task) {
+        Outer outer{task, context};
+        if (run_on_openmp(count, threads, run_inside, &outer)) return;
         Pool& shared = pool();
         std::unique_lock<std::mutex> lock(shared.busy, std::try_to_lock);
         if (lock.owns_lock()) {

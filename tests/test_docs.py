@@ -32,8 +32,9 @@ def blocks(paper: Path, language: str) -> list[str]:
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command that can be typed, with its words: (("symbols", "fit"), command)."""
-    for word, command in group.commands.items():
-        if hasattr(command, "commands"):
+    for word in group.list_commands(None):
+        command = group.get_command(None, word)
+        if hasattr(command, "list_commands"):
             yield from commands(command, (*path, word))
         else:
             yield (*path, word), command

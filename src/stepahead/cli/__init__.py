@@ -1,16 +1,43 @@
 """The shell.  `stepahead fit | predict | backtest | ...`: one file a command; errors are one line and exit status 2.
 
-Libraries are imported when a command runs, so that `stepahead --help` is quick and `predict` never meets torch.
+A command's file is imported when it is called, and libraries when it runs, so that `predict` is quick and never meets
+torch.
 """
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
-from stepahead.cli import audit, backtest, demo, fit, predict, symbols
 from stepahead.cli.shell import Shell
 
-app = typer.Typer(cls=Shell, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+COMMANDS = ("demo", "fit", "predict", "backtest", "audit", "serve", "symbols")  # each a file of this folder
+
+
+class Commands(Shell):
+    """The commands, each read from its file when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"stepahead.cli.{cmd_name}")
+        command = get_command(module.app) if hasattr(module, "app") else single(getattr(module, cmd_name))
+        command.name = cmd_name
+        return command
+
+
+def single(function: Any) -> Any:
+    """A function with typer's annotations as a command."""
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    alone.command()(function)
+    return get_command(alone)
+
+
+app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def show_version(asked: bool) -> None:
@@ -37,14 +64,6 @@ def stepahead(
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-app.command()(demo.demo)
-app.command()(fit.fit)
-app.command()(predict.predict)
-app.command()(backtest.backtest)
-app.command()(audit.audit)
-app.add_typer(symbols.app, name="symbols")
 
 
 def main() -> None:

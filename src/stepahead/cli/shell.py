@@ -61,7 +61,7 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def options_of(ctx: Any) -> dict[str, str]:
     """The options of the command that runs: parameter -> how it is typed."""
-    command = ctx.command.commands.get(ctx.invoked_subcommand) if ctx.invoked_subcommand else None
+    command = ctx.command.get_command(ctx, ctx.invoked_subcommand) if ctx.invoked_subcommand else None
     parameters = getattr(command, "params", [])
     return {p.name: p.opts[-1] for p in parameters if p.name and p.opts and p.opts[-1].startswith("--")}
 
