@@ -147,9 +147,10 @@ def test_numbers_have_as_few_digits_as_tell_them_apart(pair: tuple[float, float]
 
 def test_small_percentages_and_p_values_are_not_rounded_away() -> None:
     assert [percent(x) for x in (-0.007, 0.0004, 0.00004, 0.0)] == ["-0.7 %", "0.04 %", "0.004 %", "0 %"]
-    assert [p_words(p) for p in (0.41, 0.0499, 0.0501, 1e-9)] == [
+    assert [p_words(p) for p in (0.41, 0.0499, 0.0501, 0.004, 1e-9)] == [
         "p = 0.41",
         "p = 0.0499",
         "p = 0.05",
+        "p = 0.004",
         "p < 0.001",
     ]

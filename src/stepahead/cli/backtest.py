@@ -24,6 +24,7 @@ Refit = Annotated[
     ),
 ]
 TrainRows = Annotated[int | None, o.option("--train-rows", "In a walk: learn so many rows before a cutoff [all].")]
+Adaptive = Annotated[bool, o.option("--adaptive", "Intervals that learn from each truth as it comes.")]
 Baselines = Annotated[
     Any,
     o.option("--baselines", "Classical models too: auto_ets,auto_arima,theta.", parser=o.columns, metavar="NAMES"),
@@ -38,7 +39,7 @@ Plot = Annotated[Path | None, o.option("--plot", "Picture to write, .png or .svg
 Report = Annotated[Path | None, o.option("--report", "Page to write, .html: everything found, works offline.")]
 Out = Annotated[Path | None, o.option("-o", "Forecasts to write, .csv or .parquet.", "--output")]
 
-PLAN = ("test_size", "n_windows", "step_size", "refit", "train_rows", "baselines", "checkpoint", "level")
+PLAN = ("test_size", "n_windows", "step_size", "refit", "train_rows", "adaptive", "baselines", "checkpoint", "level")
 
 
 def backtest(
@@ -76,6 +77,7 @@ def backtest(
     step_size: StepSize = None,
     refit: Refit = None,
     train_rows: TrainRows = None,
+    adaptive: Adaptive = False,
     baselines: Baselines = None,
     checkpoint: Checkpoint = None,
     level: Level = None,

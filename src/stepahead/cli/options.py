@@ -129,6 +129,7 @@ def command_line(context: typer.Context) -> str:
         source = context.get_parameter_source(parameter.name or "")
         if value is None or source is None or source.name != "COMMANDLINE":
             continue
+        value = Path(value) if parameter.type.name == "path" else value  # some versions of typer convert later
         if parameter.param_type_name == "argument":
             words.append(typed(value))
         elif value is True and getattr(parameter, "is_flag", False):

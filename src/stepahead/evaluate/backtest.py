@@ -16,8 +16,9 @@ from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.baselines import BASELINES, naive, series_of
 from stepahead.evaluate.classical import check_classical, classical_means
 from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
+from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
-from stepahead.evaluate.result import Backtest, interval_scores
+from stepahead.evaluate.result import Backtest
 from stepahead.evaluate.verdict import judge
 from stepahead.evaluate.walk import Answers, Model, answer, walk
 
@@ -36,6 +37,7 @@ def backtest(
     refit: bool | int = True,
     train_rows: int | None = None,
     level: Sequence[float] = (),
+    adaptive: bool = False,
     baselines: Sequence[str] = (),
     checkpoint: str | PathLike[str] | None = None,
     seed: int = 0,
@@ -56,7 +58,9 @@ def backtest(
         n_windows, step_size: number of cutoffs, and rows from one to the next (the horizon by default).
         refit: True fits anew at each cutoff, False once at the first, k at every k-th.
         train_rows: None trains on all rows up to the cutoff, a number on that many.
-        level: interval coverages in percent.
+        level: interval coverages in percent; with any, the coverage reached for 50, 80, 90 and 95 is told too.
+        adaptive: intervals that learn from each truth as it comes, as those of a stream do; for a single fit whose
+            forecasts are a row apart.
         baselines: classical models beside the simple ones: "auto_ets", "auto_arima", "theta", out of statsforecast.
         checkpoint: file that holds the folds done; a backtest that was killed goes on from it, to the same bits.
         seed: of the bootstrap in the verdict.
@@ -81,6 +85,8 @@ def backtest(
     steps = check_count("horizon", asked.get_params()["horizon"])
     classical = check_classical(baselines)
     walking = n_windows is not None or step_size is not None
+    if adaptive and (not len(level) or (walking and refit is not False)):
+        raise ConfigError("adaptive=True is for intervals of a single fit: pass level=, and refit=False in a walk")
     if not walking:
         if train_rows is not None:
             raise ConfigError("train_rows= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
@@ -89,10 +95,14 @@ def backtest(
         step = steps if step_size is None else check_count("step_size", step_size)
         count = windows_in(panel, test_size, n_windows, steps, step)
         folds = walk_forward(panel, steps, n_windows=count, step_size=step, refit=refit, train_rows=train_rows)
-    answers = walk(asked, panel, folds, level=level, checkpoint=checkpoint, progress=progress)
+    told = tuple(sorted({float(one) for one in (*level, *REPORTED)})) if len(level) else ()
+    answers = walk(
+        asked, panel, folds, level=told, needed=level, adaptive=adaptive, checkpoint=checkpoint, progress=progress
+    )
     found = assess(
         panel,
         answers,
+        level=level,
         baselines=(WALKING if walking else STANDARD) + classical,
         step_size=step,
         n_fits=len(folds),
@@ -101,7 +111,7 @@ def backtest(
     )
     plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
     plan |= {"refit": refit, "train_rows": train_rows, "level": tuple(level), "seed": seed}
-    plan |= {"baselines": classical} if classical else {}
+    plan |= ({"baselines": classical} if classical else {}) | ({"adaptive": True} if adaptive else {})
     return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
 
 
@@ -133,7 +143,7 @@ def holdout_verdict(
     Returns: Backtest; its `.verdict` and `.scores` are what `Forecaster.fit` keeps.
     """
     fold: Fold = split_at(panel, np.broadcast_to(np.asarray(n_train, dtype=np.int64), (panel.n_series,)))
-    return assess(panel, answer(fitted, panel, fold, level), n_asked=len(fold.origins), seed=seed)
+    return assess(panel, answer(fitted, panel, fold, level), level=level, n_asked=len(fold.origins), seed=seed)
 
 
 def assess(
@@ -141,6 +151,7 @@ def assess(
     answers: Answers,
     *,
     n_asked: int,
+    level: Sequence[float] = (),
     baselines: Sequence[str] = STANDARD,
     step_size: int = 1,
     n_fits: int = 1,
@@ -148,6 +159,7 @@ def assess(
 ) -> Backtest:
     """Hold answers against the truth and the baselines.
 
+    level: coverages whose bounds the result holds; those of the other levels answered are scored alone.
     baselines: names out of BASELINES and CLASSICAL; seasonal_naive is left out without a season. step_size: rows from
     one origin to the next. n_asked: origins that were asked for, with those that the model could not answer.
     Raises: DataError where there is no truth at all.
@@ -167,16 +179,18 @@ def assess(
         overlap=-(-horizon // step_size),
         seed=seed,
     )
-    own = numbers(score(actual, answers.mean)) | interval_scores(actual, answers.level, answers.lo, answers.hi)
+    losses = interval_losses(actual, answers.mean, answers.level, answers.lo, answers.hi)
+    own = numbers(score(actual, answers.mean)) | numbers(interval_scores(actual, losses))
+    kept = [answers.level.index(float(one)) for one in level]
     return Backtest(
         name=answers.name,
         panel=panel,
         origins=answers.origins,
         actual=actual,
         mean=answers.mean,
-        level=answers.level,
-        lo=answers.lo,
-        hi=answers.hi,
+        level=tuple(level),
+        lo=answers.lo[..., kept],
+        hi=answers.hi[..., kept],
         baseline_means=means,
         scores={answers.name: own},
         baselines={key: numbers(score(actual, values)) for key, values in means.items()},
@@ -185,6 +199,7 @@ def assess(
         step_size=step_size,
         n_fits=n_fits,
         n_skipped=n_asked - len(answers.origins),
+        coverage={one: own[f"coverage-{one:g}"] for one in answers.level if np.isfinite(own[f"coverage-{one:g}"])},
     )
 
 

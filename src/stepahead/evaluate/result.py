@@ -13,7 +13,8 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.compare import Comparison, against_each, at_each_step
-from stepahead.evaluate.metrics import Actual, average, covered, score, width
+from stepahead.evaluate.intervals import interval_losses, interval_scores
+from stepahead.evaluate.metrics import Actual, average, covered, score
 from stepahead.evaluate.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ class Backtest:
 
     name: the model's column, "LSTM". panel: the table that was tested. origins: [N] row positions, the last row that
     each forecast knew. actual: the truth [N, H] with its groups. mean: [N, H]. level: [L]; lo, hi: [N, H, L].
-    baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}. baselines: the same for each baseline.
+    baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}, with intervals also "coverage-90",
+    "width-90", ..., "pinball" and "crps". baselines: the same for each baseline, without intervals.
+    coverage: {90.0: share of truths inside} of 50, 80, 90, 95 % and what was asked for; empty without intervals.
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
     enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a
@@ -72,6 +75,7 @@ class Backtest:
     n_fits: int = 1
     n_skipped: int = 0
     asked: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def skill(self) -> float:
@@ -115,11 +119,16 @@ class Backtest:
     def scores_by(self, by: str, *, metrics: Sequence[str] | None = None) -> Any:
         """Scores of the model and of each baseline by "series", "step" or "cutoff", as a long frame.
 
-        Returns: a frame of the group's column, "model", and one column a metric.
+        metrics: names of point metrics; all of them by default, and what there is to say of the intervals.
+        Returns: a frame of the group's column, "model", and one column a metric; NaN where a baseline has no intervals.
         """
         groups = self._group_names(by)
         models = {self.name: self.mean, **self.baseline_means}
         tables = [score(self.actual, values, by=by, metrics=metrics) for values in models.values()]
+        if metrics is None:
+            losses = interval_losses(self.actual, self.mean, self.level, self.lo, self.hi)
+            own = interval_scores(self.actual, losses, by)
+            tables = [table | (own if i == 0 else unknown(own)) for i, table in enumerate(tables)]
         columns: dict[str, Any] = {
             by: np.tile(groups, len(models)),
             "model": np.repeat(np.asarray(list(models), dtype=object), len(groups)),
@@ -192,12 +201,13 @@ class Backtest:
         report(self, path, window_curve=window_curve, command=command)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values for `json.dumps`: scores, baselines, skill, p_value, echo, beats, verdict, what was tested."""
+        """Plain values for `json.dumps`: scores, baselines, coverage, skill, p_value, verdict, what was tested."""
         verdict = self.verdict
         return plain(
             {
                 "scores": self.scores,
                 "baselines": self.baselines,
+                "coverage": {f"{level:g}": share for level, share in self.coverage.items()},
                 "skill": verdict.skill,
                 "skill_interval": list(verdict.interval),
                 "p_value": verdict.p_value,
@@ -226,14 +236,9 @@ class Backtest:
         return np.arange(1, self.actual.groups(by)[1] + 1)
 
 
-def interval_scores(actual: Actual, level: Sequence[float], lo: np.ndarray, hi: np.ndarray) -> dict[str, float]:
-    """Coverage and width of each level: {"coverage-90": .., "width-90": ..}."""
-    found: dict[str, float] = {}
-    for i, percent in enumerate(level):
-        bounds = lo[..., i], hi[..., i]
-        found[f"coverage-{percent:g}"] = float(average(covered(actual.y, *bounds), actual))
-        found[f"width-{percent:g}"] = float(average(width(actual.y, *bounds), actual))
-    return found
+def unknown(scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same names without a number."""
+    return {name: np.full_like(values, np.nan) for name, values in scores.items()}
 
 
 def plain(value: Any) -> Any:

@@ -93,19 +93,22 @@ def walk(
     folds: Sequence[Fold],
     *,
     level: Sequence[float] = (),
+    needed: Sequence[float] | None = None,
+    adaptive: bool = False,
     checkpoint: str | PathLike[str] | None = None,
     progress: Callable[[Any], None] | None = None,
 ) -> Answers:
     """Fit on each fold's training part and forecast at its origins.
 
-    model: unfitted; each fold fits a clone. checkpoint: file that holds the folds done so far; a walk that was killed
-    goes on from it and ends in the same bits. progress: called with Walked; where there is one fit only,
-    handed to `model.fit`.
+    model: unfitted; each fold fits a clone. level: coverages in percent; needed: those without which there is no answer
+    (all of them by default), the others are NaN where a fit cannot give them. adaptive: bounds as those of a stream.
+    checkpoint: file that holds the folds done so far; a walk that was killed goes on from it and ends in the same bits.
+    progress: called with Walked; where there is one fit only, handed to `model.fit`.
     Returns: the Answers of all folds, by series and by time.
     Raises: ConfigError where the checkpoint is of another walk; what `fit` raises; TrainingError where a forecast is
     not a number.
     """
-    saved = Saved(checkpoint, fingerprint(model, panel, folds, level) if checkpoint else "")
+    saved = Saved(checkpoint, fingerprint(model, panel, folds, (*level, adaptive)) if checkpoint else "")
     parts = saved.load()
     clock = Clock(progress, len(folds), len(parts))
     together = hasattr(model, "fit_each") and model.get_params().get("holdout") is None
@@ -113,7 +116,7 @@ def walk(
         with interrupt_ends_it():
             fitted = fit_many(model, [training(panel, fold) for fold in fleet], clock.within(len(parts), len(fleet)))
         for one, fold in zip(fitted, fleet, strict=True):
-            parts.append(answer(one, panel, fold, level))
+            parts.append(answer(one, panel, fold, level, needed, adaptive=adaptive))
             saved.save(parts, last=len(parts) == len(folds))
         clock.tell(len(parts))
     return join(parts)
@@ -176,13 +179,23 @@ class Clock:
         self.progress(Walked(done, self.total, seconds, left))
 
 
-def answer(fitted: Model, panel: Panel, fold: Fold, level: Sequence[float]) -> Answers:
+def answer(
+    fitted: Model,
+    panel: Panel,
+    fold: Fold,
+    level: Sequence[float],
+    needed: Sequence[float] | None = None,
+    *,
+    adaptive: bool = False,
+) -> Answers:
     """The forecasts of one fit at those origins of its fold where it can answer.
 
+    level, needed, adaptive: as for `walk`.
     Raises: DataError where it can answer nowhere; TrainingError naming the first forecast that is not a number.
     """
-    origins = answerable(fitted, panel, fold.origins)
-    found, series = fitted.forecast(panel, origins, level=tuple(level)), series_of(panel, origins)
+    origins = np.sort(answerable(fitted, panel, fold.origins))
+    series = series_of(panel, origins)
+    found = bounded(fitted, panel, origins, tuple(level), level if needed is None else needed)
     broken = np.flatnonzero(~np.isfinite(found.mean).all(axis=1))
     if len(broken):
         at = broken[0]
@@ -190,7 +203,7 @@ def answer(fitted: Model, panel: Panel, fold: Fold, level: Sequence[float]) -> A
             f"{fitted.name}: the forecast for series '{panel.ids[series[at]]}' at {panel.schema.time} "
             f"{panel.times[origins[at]]} is not a number ({len(broken)} of {len(series)} such); check its inputs"
         )
-    return Answers(
+    answers = Answers(
         name=fitted.name,
         season_length=fitted.season_length_,
         origins=origins,
@@ -201,6 +214,41 @@ def answer(fitted: Model, panel: Panel, fold: Fold, level: Sequence[float]) -> A
         lo=np.asarray(found.lo, dtype=np.float64),
         hi=np.asarray(found.hi, dtype=np.float64),
     )
+    if not adaptive:
+        return answers
+    from stepahead.evaluate.turning import turned  # late: it needs this module's Answers
+
+    return turned(fitted, panel, answers)
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """Forecasts put together from several calls."""
+
+    mean: np.ndarray
+    level: tuple[float, ...]
+    lo: np.ndarray
+    hi: np.ndarray
+
+
+def bounded(
+    fitted: Model, panel: Panel, origins: np.ndarray, level: tuple[float, ...], needed: Sequence[float]
+) -> Forecasts:
+    """The forecasts with all levels, NaN for those that are not needed and that the fit cannot give."""
+    try:
+        return fitted.forecast(panel, origins, level=level)
+    except ConfigError:
+        if set(level) <= set(needed):
+            raise
+    found = fitted.forecast(panel, origins, level=tuple(needed))
+    lo, hi = (np.full((*found.mean.shape, len(level)), np.nan) for _ in range(2))
+    for i, one in enumerate(level):
+        try:
+            alone = fitted.forecast(panel, origins, level=(one,))
+        except ConfigError:
+            continue
+        lo[..., i], hi[..., i] = alone.lo[..., 0], alone.hi[..., 0]
+    return Bounded(found.mean, level, lo, hi)
 
 
 def answerable(fitted: Model, panel: Panel, origins: np.ndarray) -> np.ndarray:

@@ -244,7 +244,7 @@ def worst_section(result: "Backtest") -> Part:
 def scores_section(result: "Backtest") -> Part:
     everyone = {**result.scores, **result.baselines}
     metrics = [name for name in next(iter(everyone.values())) if not name.startswith(("coverage-", "width-"))]
-    rows = [[worded(name), *(scores[metric] for metric in metrics)] for name, scores in everyone.items()]
+    rows = [[worded(name), *(scores.get(m, np.nan) for m in metrics)] for name, scores in everyone.items()]
     caption = "All steps and series; the mean over the series of each one's score"
     return section("scores", "Scores", table(caption, ["model", *metrics], rows))
 

@@ -1,0 +1,121 @@
+"""Scores of intervals against naive loops, the levels that are always told, and bounds that turn as a stream's do."""
+
+import json
+
+import numpy as np
+import pytest
+from evaluate_fakes import FakeModel
+
+import stepahead as sa
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError
+from stepahead.evaluate.backtest import backtest
+from stepahead.evaluate.intervals import interval_losses
+from stepahead.evaluate.metrics import Actual
+
+RNG = np.random.default_rng(5)
+WALK = Panel.from_arrays(np.concatenate([RNG.normal(size=80).cumsum(), RNG.normal(size=60).cumsum()]) + 60,
+                         ids=("a", "b"), offsets=[0, 80, 140])  # fmt: skip
+
+
+def test_losses_of_bounds_equal_a_loop_over_their_quantiles() -> None:
+    y, mean = RNG.normal(size=(2, 30, 1))
+    half = np.array([0.5, 1.5])  # of 50 and 90 %
+    losses = interval_losses(Actual.from_arrays(y), mean, (50, 90), mean[..., None] - half, mean[..., None] + half)
+    quantiles = {0.05: mean - 1.5, 0.25: mean - 0.5, 0.5: mean, 0.75: mean + 0.5, 0.95: mean + 1.5}
+    shares = {0.05: 0.15, 0.25: 0.225, 0.5: 0.25, 0.75: 0.225, 0.95: 0.15}  # of the probabilities nearest to each
+    for n in range(30):
+        each = {p: max(p * (y[n, 0] - q[n, 0]), (p - 1) * (y[n, 0] - q[n, 0])) for p, q in quantiles.items()}
+        assert losses["pinball"][n, 0] == pytest.approx(sum(each.values()) / 5, rel=1e-12)
+        assert losses["crps"][n, 0] == pytest.approx(2 * sum(each[p] * shares[p] for p in each), rel=1e-12)
+        assert losses["coverage-90"][n, 0] == float(abs(y[n, 0] - mean[n, 0]) <= 1.5)
+        assert losses["width-50"][n, 0] == pytest.approx(1.0)
+
+
+def test_crps_of_the_four_usual_levels_is_near_the_closed_form_of_the_normal() -> None:
+    """A right forecast N(0, 1) has the mean CRPS 1/sqrt(pi), Gneiting and Raftery 2007; nine quantiles: 3 % less."""
+    z, y = np.array([0.67449, 1.28155, 1.64485, 1.95996]), np.random.default_rng(0).normal(size=(100_000, 1))
+    bounds = np.broadcast_to(z, (*y.shape, 4))
+    losses = interval_losses(Actual.from_arrays(y), np.zeros_like(y), (50, 80, 90, 95), -bounds, bounds)
+    assert losses["crps"].mean() == pytest.approx(np.pi**-0.5, rel=0.04)
+
+
+def test_with_any_level_the_coverage_of_four_is_told_and_the_frame_has_those_asked_for() -> None:
+    result = backtest(FakeModel(slope=0.2), WALK, level=[80])
+    assert list(result.coverage) == [50, 80, 90, 95]
+    assert {"coverage-50", "coverage-95", "width-90", "pinball", "crps"} <= set(result.scores["FAKE"])
+    assert [c for c in result.forecasts.columns if "-lo-" in c] == ["FAKE-lo-80"]
+    assert result.level == (80,)
+    assert result.coverage[80.0] == pytest.approx(float(result.coverage_by()[80]))
+    assert json.loads(json.dumps(result.to_json()))["coverage"]["95"] == result.coverage[95.0]
+    assert backtest(FakeModel(), WALK).coverage == {}
+
+
+class Few(FakeModel):
+    """Cannot give more than 90 %, as a model with few held-out errors."""
+
+    def forecast(self, panel, origins, *, level=()):
+        if any(one > 90 for one in level):
+            raise ConfigError("level=95 needs more than the 12 held-out errors; hold out more rows")
+        return super().forecast(panel, origins, level=level)
+
+
+def test_a_level_that_a_fit_cannot_give_is_left_out_unless_it_was_asked_for() -> None:
+    result = backtest(Few(), WALK, level=[80])
+    assert list(result.coverage) == [50, 80, 90]
+    assert result.coverage == {k: v for k, v in backtest(FakeModel(), WALK, level=[80]).coverage.items() if k < 95}
+    with pytest.raises(ConfigError, match="level=95 needs"):
+        backtest(Few(), WALK, level=[80, 95])
+
+
+def test_scores_by_series_step_and_cutoff_tell_of_intervals_too() -> None:
+    result = backtest(FakeModel(horizon=2), WALK, n_windows=4, step_size=3, level=[50, 90])
+    for by, groups in (("series", 2), ("step", 2), ("cutoff", 8)):
+        frame = result.scores_by(by)
+        own = frame.filter(frame["model"] == "FAKE")
+        assert len(own) == groups
+        np.testing.assert_allclose(own["coverage-90"], result.coverage_by(by)[90])
+        assert {"pinball", "crps", "width-50"} <= set(frame.columns)
+        assert np.isnan(frame.filter(frame["model"] == "naive")["crps"].to_numpy()).all()
+
+
+MODELS = {
+    "price": {"recipe": "price", "max_steps": 20},
+    "classic, several steps": {"recipe": "classic", "max_steps": 10, "horizon": 3},
+    "panel": {"recipe": "panel", "max_steps": 6, "horizon": 2, "window": 8, "ensemble": 1},
+}
+
+
+@pytest.mark.parametrize("params", MODELS.values(), ids=list(MODELS))
+def test_adaptive_bounds_are_those_of_a_stream_pushed_row_by_row(params: dict[str, object]) -> None:
+    model = sa.Forecaster(**params, season_length=None, holdout=0.5)  # type: ignore[arg-type]
+    result = backtest(model, WALK, level=[50, 80], adaptive=True)
+    fitted = model.clone().fit(WALK.head(np.array([56, 42])))
+    mine = result.origins < 80
+    stream = fitted.stream(WALK.select(["a"]).head(np.array([56])), level=(50, 80))
+    said = [stream.forecast()]
+    said += [stream.push({"y": float(value)}) for value in WALK.y[56:79]]
+    np.testing.assert_allclose(result.lo[mine], [one.lo[0] for one in said], rtol=1e-5)
+    np.testing.assert_allclose(result.hi[mine], [one.hi[0] for one in said], rtol=1e-5)
+
+
+def test_adaptive_bounds_know_no_later_truth() -> None:
+    past = WALK.past.copy()
+    past[70:80] = 500  # of the first series; its origins are 55 to 78
+    model = sa.Forecaster(recipe="classic", max_steps=5, season_length=None, holdout=0.5)
+    one, other = (backtest(model, p, level=[80], adaptive=True) for p in (WALK, WALK.with_past(past)))
+    early, late = one.origins < 70, (one.origins >= 70) & (one.origins < 80)
+    np.testing.assert_array_equal(one.hi[early], other.hi[early])
+    assert (one.hi[late] != other.hi[late]).any()
+
+
+def test_adaptive_bounds_need_a_single_fit_with_forecasts_a_row_apart() -> None:
+    model = sa.Forecaster(recipe="classic", max_steps=5, season_length=None, holdout=0.5)
+    with pytest.raises(ConfigError, match="a single fit"):
+        backtest(model, WALK, adaptive=True)
+    with pytest.raises(ConfigError, match="a single fit"):
+        backtest(model, WALK, level=[80], adaptive=True, n_windows=3)
+    with pytest.raises(ConfigError, match="a forecast at every row"):
+        backtest(model, WALK, level=[80], adaptive=True, n_windows=3, step_size=2, refit=False)
+    with pytest.raises(ConfigError, match="for a Forecaster, not a FakeModel"):
+        backtest(FakeModel(), WALK, level=[80], adaptive=True)
