@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.frames import to_frame
 from stepahead.data.panel import Schema
 
 
@@ -40,6 +39,8 @@ class Forecast:
 
     def frame(self) -> Any:
         """A frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-90, LSTM-hi-90."""
+        from stepahead.data.frames import to_frame  # late: polars is large, and the service needs no frames
+
         horizon = self.times.shape[1]
         keys = {self.schema.series: np.repeat(self.ids, horizon), self.schema.time: self.times.reshape(-1)}
         return to_frame(keys | self.columns(), self.schema)

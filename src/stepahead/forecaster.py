@@ -15,7 +15,6 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
-from stepahead.data.future import read_future
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
@@ -233,6 +232,8 @@ class Forecaster:
             given = given.select(ids)
         ahead = None
         if fitted.schema.future:
+            from stepahead.data.future import read_future
+
             ahead = read_future(future, given, fitted.frequency, fitted.config.horizon)
         elif future is not None:
             raise ConfigError("future= was given, but the model was trained without inputs known ahead")
