@@ -79,7 +79,7 @@ def test_the_page_holds_every_value_of_the_look() -> None:
     assert len(rows) == 4 + 3
 
 
-def test_blue_is_below_zero_and_red_above() -> None:
+def test_blue_is_below_zero_and_orange_above() -> None:
     assert [shade(value) for value in (-1.0, -0.04, 0.0, 0.52, 7.0)] == ["n10", "n0", "p0", "p5", "p10"]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepahead.errors import ConfigError
+from stepahead.evaluate.symbols import SIGNIFICANT
 from stepahead.show.html_page import Part, details, html_page, installed, write_page
 from stepahead.show.sections import section, table
 from stepahead.show.symbols import check_length, shown
@@ -65,7 +66,12 @@ def verdict_words(model: "SymbolModel") -> str:
     verdict = model.verdict_
     if verdict is None:
         return '<p class="sentence">Nothing was held back to judge by: a text learned whole has no verdict.</p>'
-    sign, words = ("✓", "Beats counting") if verdict.beats else ("≈", "Not proven to beat counting")
+    if verdict.beats:
+        sign, words = "✓", "Beats counting"
+    elif verdict.skill < 0 and verdict.p_value < SIGNIFICANT:
+        sign, words = "✗", "Worse than counting"
+    else:
+        sign, words = "≈", "Not proven to beat counting"
     return (
         f'<p class="outcome"><span aria-hidden="true">{sign}</span> {words}</p>'
         f'<p class="sentence">{escape(verdict.sentence)}</p>'
@@ -74,7 +80,7 @@ def verdict_words(model: "SymbolModel") -> str:
 
 def look_section(looks: Sequence["Look"], units: int) -> Part:
     text = (
-        "The hidden units after each symbol, the most telling first: blue is below zero, red above. "
+        "The hidden units after each symbol, the most telling first: blue is below zero, orange above. "
         "Under each symbol stands what the network expected to follow, with its probability."
     )
     body = f"<p>{text}</p>" + "".join(heat_table(look, units) for look in looks)
@@ -110,19 +116,21 @@ def expected(step: Sequence[tuple[str, float]], place: int) -> str:
 
 
 def shade(value: float) -> str:
-    """The class of a cell: p0 is nothing, p10 all red, n10 all blue."""
+    """The class of a cell: p0 is nothing, p10 all orange, n10 all blue."""
     strength = min(round(SHADES * abs(value)), SHADES)
     return f"{'n' if value < 0 else 'p'}{strength}"
 
 
 def heat_styles() -> str:
-    """A rule for each shade; the colours themselves are the style sheet's, light and dark."""
-    rules = [
-        f".heat td.{sign}{k}{{background:color-mix(in srgb,var(--{color}) {100 * k // SHADES}%,var(--zero))"
-        + (";color:var(--paper)}" if k > 0.6 * SHADES else "}")
-        for sign, color in (("n", "low"), ("p", "high"))
-        for k in range(SHADES + 1)
-    ]
+    """A rule for each shade: a colour of the style sheet, light and dark, and letters that can be read on it."""
+    rules = []
+    for sign, color, light_from in (("n", "low", 9), ("p", "high", SHADES + 1)):
+        for k in range(SHADES + 1):
+            letters = ["paper" if k >= first else "ink" for first in (light_from, 6)]
+            rules.append(
+                f".heat .{sign}{k} {{ background: color-mix(in srgb, var(--{color}) {100 * k // SHADES}%, var(--zero)); "
+                f"color: light-dark(var(--{letters[0]}), var(--{letters[1]})); }}"
+            )
     return "\n".join(rules)
 
 

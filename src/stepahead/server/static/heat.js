@@ -74,14 +74,12 @@ function begin(canvas, height) {
 
 // One pixel a cell, then enlarged: quick for hundreds of units.
 function cells(ctx, place, { columns, units, room }) {
-  const [low, zero, high, blank] = ["low", "zero", "high", place.blank ? "card" : "paper"].map((name) => channels(color(name)));
+  const shade = shades(), blank = channels(color(place.blank ? "card" : "paper"));
   const small = new ImageData(room, units.length);
   for (let x = 0; x < room; x += 1) {
     for (let y = 0; y < units.length; y += 1) {
       const value = columns[x - place.blank]?.[y];
-      const end = value < 0 ? low : high, share = Math.min(Math.abs(value ?? 0), 1);
-      const shade = value === undefined ? blank : zero.map((part, i) => part + (end[i] - part) * share);
-      small.data.set([...shade.map(Math.round), 255], 4 * (y * room + x));
+      small.data.set([...(value === undefined ? blank : shade(value)).map(Math.round), 255], 4 * (y * room + x));
     }
   }
   const sheet = new OffscreenCanvas(room, units.length);
@@ -89,7 +87,16 @@ function cells(ctx, place, { columns, units, room }) {
   ctx.imageSmoothingEnabled = false;
   ctx.drawImage(sheet, place.left, place.top, place.wide * room, place.tall * units.length);
 }
+function shades() {
+  const [low, zero, high] = ["low", "zero", "high"].map((name) => channels(color(name)));
+  return (value) => {
+    const end = value < 0 ? low : high, share = Math.min(Math.abs(value), 1);
+    return zero.map((part, i) => part + (end[i] - part) * share);
+  };
+}
 const channels = (text) => text.match(/[\d.]+/g).slice(0, 3).map((part) => (text.startsWith("color(") ? 255 * part : Number(part)));
+// Relative luminance, WCAG 2.
+const luminance = (rgb) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => sum + weight * ((rgb[i] / 255 + 0.055) / 1.055) ** 2.4, 0);
 
 function axes(ctx, place, { columns, labels, units }) {
   ctx.font = "12px system-ui, sans-serif";
@@ -115,12 +122,14 @@ function axes(ctx, place, { columns, labels, units }) {
   ctx.textAlign = "left";
   ctx.fillText(labels[0], place.left + place.blank * place.wide, foot);
 }
-function values(ctx, place, columns) {
+function values(ctx, place, columns) { // in ink or paper, whichever reads better on the cell
+  const shade = shades(), letters = ["ink", "paper"].map(color), bright = letters.map((one) => luminance(channels(one)) + 0.05);
   ctx.font = "12px system-ui, sans-serif";
   ctx.textAlign = "center";
-  const [ink, paper] = [color("ink"), color("paper")];
   columns.forEach((column, x) => column.forEach((value, y) => {
-    ctx.fillStyle = Math.abs(value) > 0.6 ? paper : ink;
+    const ground = luminance(shade(value)) + 0.05;
+    const [ink, paper] = bright.map((one) => Math.max(one / ground, ground / one));
+    ctx.fillStyle = letters[ink >= paper ? 0 : 1];
     ctx.fillText(signed(value), place.left + (place.blank + x + 0.5) * place.wide, place.top + (y + 0.5) * place.tall);
   }));
 }
