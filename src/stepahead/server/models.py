@@ -14,7 +14,7 @@ from stepahead.open_model import load
 from stepahead.runtime.stream import Stream
 from stepahead.server.problems import Problem
 from stepahead.server.rows import RowReader
-from stepahead.server.schema import Model
+from stepahead.server.schema import Judged, Model
 from stepahead.symbol_model import SymbolModel
 
 LEARNED_SHOWN = 1_000  # names of learned series that a description lists at most
@@ -109,12 +109,14 @@ def describe_forecaster(served: Served) -> Model:
         static=list(schema.static),
         learned=list(model.panel_.ids[:LEARNED_SHOWN]),
         frequency=frequency_name(model.fitted_.frequency),
+        verdict=None if model.verdict_ is None else Judged(model.verdict_.sentence, model.verdict_.outcome),
     )
 
 
 def describe_symbols(name: str, model: SymbolModel) -> Model:
-    shape = model.shape_
-    return Model(name, "symbols", shape.cell, shape.hidden_size, symbols=len(model.vocabulary_.symbols))
+    shape, vocabulary = model.shape_, model.vocabulary_
+    size, tokens = len(vocabulary.symbols), vocabulary.tokens
+    return Model(name, "symbols", shape.cell, shape.hidden_size, symbols=size, tokens=tokens)
 
 
 UNITS: tuple[tuple[int, str], ...] = (

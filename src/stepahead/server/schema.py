@@ -202,8 +202,18 @@ class ForecastResponse(Struct):
     usage: None = None
 
 
+class Judged(Struct):
+    """A model's verdict. outcome: "beats" | "unproven" | "tie" | "same" | "worse", against the best baseline."""
+
+    sentence: str
+    outcome: str
+
+
 class Model(Struct):
-    """A model that is served. kind: "forecaster" | "symbols"; columns: the inputs of a row, the target last."""
+    """A model that is served. kind: "forecaster" | "symbols"; columns: the inputs of a row, the target last.
+
+    verdict: of the rows held out while it learned. tokens: how symbols are cut, "chars" | "words" | "items".
+    """
 
     name: str
     kind: str
@@ -221,6 +231,8 @@ class Model(Struct):
     learned: list[str] | None = None
     frequency: str | None = None
     symbols: int | None = None
+    tokens: str | None = None
+    verdict: Judged | None = None
 
 
 class Prefix(Strict):
