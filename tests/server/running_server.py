@@ -19,11 +19,9 @@ RUN = "from stepahead.cli import main; main()"
 class Running:
     """A server that listens. url: host and port; lines: what it logged before."""
 
-    def __init__(self, store: str, *options: str, wrapper: tuple[str, ...] = (), **environment: str) -> None:
-        command = [*wrapper, sys.executable, "-c", RUN, "serve", *map(str, files()), "--store", store, "--port", "0"]
-        self.process = subprocess.Popen(
-            [*command, *options], stderr=subprocess.PIPE, text=True, env=os.environ | environment
-        )
+    def __init__(self, store: str, *options: str, wrapper: tuple[str, ...] = (), run: str = RUN) -> None:
+        command = [*wrapper, sys.executable, "-c", run, "serve", *map(str, files()), "--store", store, "--port", "0"]
+        self.process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
         self.port = self._port()
 
     def _port(self) -> int:
@@ -79,9 +77,9 @@ def ask_on(
 
 
 @contextmanager
-def running(store: str, *options: str, **environment: str) -> Iterator[Running]:
+def running(store: str, *options: str, run: str = RUN) -> Iterator[Running]:
     """A server for the length of a block."""
-    server = Running(store, *options, **environment)
+    server = Running(store, *options, run=run)
     try:
         yield server
     finally:

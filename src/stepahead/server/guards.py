@@ -120,9 +120,9 @@ def is_loopback(host: str) -> bool:
 class Intake:
     """Reads bodies within bounds. held: bytes of all bodies that are coming in now."""
 
-    def __init__(self, *, most_held: int = MOST_HELD, seconds: float = BODY_SECONDS) -> None:
+    def __init__(self, *, most_held: int = MOST_HELD, seconds: float | None = None) -> None:
         self.most_held = most_held
-        self.seconds = seconds
+        self.seconds = BODY_SECONDS if seconds is None else seconds
         self.held = 0
 
     async def read(self, scope: Scope, receive: Callable[[], Any], limit: int) -> bytearray:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -72,8 +73,14 @@ def serve(paths: Sequence[Path], options: Options) -> None:
         backlog=BACKLOG,
     )
     LOG.info("listening", extra={"url": f"http://{shown_host(options.host)}:{port}/", "models": models.names()})
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(sign, drained)
     Server(config, service).run(sockets=[listening])
     LOG.info("stopped")
+
+
+def drained(sign: int, frame: Any) -> None:
+    """uvicorn raises the signal again when it has drained: by then it has done its work, and the status is 0."""
 
 
 class Server(uvicorn.Server):
