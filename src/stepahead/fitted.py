@@ -21,6 +21,7 @@ from stepahead.errors import ConfigError, DataError
 from stepahead.forecast import Forecast
 from stepahead.recipe import Config
 from stepahead.runtime.conformal import Calibration
+from stepahead.runtime.correction import NO_CORRECTION, Correction
 from stepahead.runtime.network import Reading, combine_members, last_hidden, movement, network_output
 from stepahead.store import under
 
@@ -123,8 +124,7 @@ class Fitted:
     def _interval(self, batch: Batch, output: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Lower and upper bounds in the target's units: [2, N, H, L]."""
         if self.reading.has_quantiles:
-            tails = [(100 - level) / 200 for level in levels]
-            lo, hi = (self.reading.quantile(output, side) for side in (tails, [1 - p for p in tails]))
+            lo, hi = self.reading.interval(output, levels)
         else:
             moved = movement(batch.x, bool(self.scale.difference))
             middle, reach = self.reading.point(output)[..., None], self.calibration.radius(levels, moved)
@@ -189,6 +189,7 @@ def pack(fitted: Fitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     tensors |= {f"scale.{n}": getattr(scale, n) for n in ("logs", "floor", "center", "spread")}
     tensors |= {"covariates.center": covariates.center, "covariates.spread": covariates.spread}
     tensors |= {"reading.t_table": fitted.reading.t_table, "calibration.scores": fitted.calibration.scores}
+    tensors |= {"reading.correction": fitted.reading.correction.to_array()}
     config = {
         "config": fitted.config.to_json(),
         "schema": {n: v for n, v in vars(fitted.schema).items() if n not in ("notes", "backend", "source")},
@@ -207,6 +208,8 @@ def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: Own
     config = Config.from_json(saved["config"])
     names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
     scale: dict[str, Any] = saved["scale"] | under(tensors, "scale.")
+    corrected = tensors.get("reading.correction")  # files of before had none
+    correction = NO_CORRECTION if corrected is None else Correction.from_array(corrected)
     rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
     return Fitted(
         config=config,
@@ -215,7 +218,7 @@ def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: Own
         scale=Scale(**scale),
         covariates=Covariates(**under(tensors, "covariates."), statics=rules),
         members=tuple(under(tensors, f"member.{m}.") for m in range(saved["members"])),
-        reading=Reading(config.head, config.quantiles, tensors["reading.t_table"]),
+        reading=Reading(config.head, config.quantiles, tensors["reading.t_table"], correction),
         calibration=Calibration(tensors["calibration.scores"], saved["floor"]),
         shrinkage=saved["shrinkage"],
         own=own,

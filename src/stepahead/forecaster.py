@@ -7,7 +7,6 @@ model.predict(level=[80, 95])
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +18,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
-from stepahead.holdout import calibrated, enough_rows, lighter, rows_to_keep
+from stepahead.holdout import calibrated, enough_rows, lighter, rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config, resolve
@@ -389,7 +388,7 @@ class Forecaster:
             self.fitted_ = error.kept  # the last good weights
             raise
         if self.backtest_ is not None:
-            fitted = replace(fitted, calibration=self._calibration)
+            fitted = with_calibration(fitted, self._calibration)
         self._keep(fitted, results)
 
     def _training(self, checkpoint: Any = None, progress: Callable[[Any], None] | None = None) -> Any:

@@ -1,5 +1,6 @@
 """What `fit` holds out at the end of each series for its verdict and its intervals.  Panel -> rows that stay."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.recipe import Config, check_count
+from stepahead.runtime.correction import Correction
 
 ENOUGH = 2000  # origins over all series that a verdict on a panel needs
 HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
@@ -42,8 +44,15 @@ def lighter(config: Config) -> dict[str, Any]:
     return {"ensemble": -(-config.ensemble // 2), "max_steps": -(-config.max_steps // 2)}
 
 
+def with_calibration(fitted: Any, found: Any) -> Any:
+    """The fitted model with intervals by what `calibrated` found."""
+    if isinstance(found, Correction):
+        return replace(fitted, reading=replace(fitted.reading, correction=found))
+    return replace(fitted, calibration=found)
+
+
 def calibrated(fitted: Any, panel: Panel, origins: np.ndarray) -> Any:
-    """The calibration that the held-out origins give: those whose whole horizon is there."""
+    """The calibration, or correction, that the held-out origins give: those whose whole horizon is there."""
     from stepahead.learn import calibration_of
 
     source = fitted.source(panel)

@@ -21,6 +21,7 @@ from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config
 from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate
+from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
 from stepahead.runtime.network import Reading, movement
 
 if TYPE_CHECKING:
@@ -173,14 +174,18 @@ def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> 
     return float(np.clip(slope - error, 0.0, 1.0))
 
 
-def calibration_of(fitted: Any, source: Any, origins: np.ndarray) -> Calibration:
-    """Errors of a model at origins that it never saw -> how wide its intervals must be."""
+def calibration_of(fitted: Any, source: Any, origins: np.ndarray) -> Calibration | Correction:
+    """Errors of a model at origins that it never saw -> how wide its intervals must be, or by how much wider."""
     if isinstance(fitted, PanelFitted):
         return fitted.calibration_at(source, origins)
-    if fitted.reading.has_quantiles or len(origins) == 0:
-        return NOT_CALIBRATED
+    if len(origins) == 0:
+        return NO_CORRECTION if fitted.reading.has_quantiles else NOT_CALIBRATED
     batch = source.batch(origins)
     target, observed = source.targets(origins, batch.base, batch.unit)
+    if fitted.reading.has_quantiles:
+        levels = [level for level in KNOWN_FOR if fitted.reading.reaches(level)]
+        lo, hi = replace(fitted.reading, correction=NO_CORRECTION).interval(fitted.output(batch), levels)
+        return fit_correction(np.where(observed > 0, target, np.nan), lo, hi, levels)
     errors = np.where(observed > 0, target - fitted.reading.point(fitted.output(batch)), np.nan)
     moved = movement(batch.x, bool(fitted.scale.difference))
     return calibrate(errors, moved, floor=max(0.1 * float(np.median(moved)), 1e-6))

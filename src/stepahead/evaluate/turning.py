@@ -30,24 +30,35 @@ def turned(fitted: Any, panel: Panel, answers: Answers) -> Answers:
     learned: Fitted | PanelFitted = fitted.fitted_
     series = series_of(panel, answers.origins)
     lo, hi = answers.lo.copy(), answers.hi.copy()
+    levels = np.flatnonzero(~np.isnan(lo).any(axis=(0, 1)))  # a level that the fit cannot give stays unknown
     for s in np.unique(series):
         mine = np.flatnonzero(series == s)
         if (np.diff(answers.origins[mine]) != 1).any():
             raise ConfigError("adaptive=True needs a forecast at every row: one split, or step_size=1 and refit=False")
-        turn(record_of(learned, answers), panel, answers, mine, lo, hi)
+        turn(record_of(learned, answers, levels), panel, answers, mine, levels, lo, hi)
     return replace(answers, lo=lo, hi=hi)
 
 
-def record_of(fitted: Fitted | PanelFitted, answers: Answers) -> Adaptive:
-    """The state that a stream of this model begins with."""
+def record_of(fitted: Fitted | PanelFitted, answers: Answers, levels: np.ndarray) -> Adaptive:
+    """The state that a stream of this model begins with, for some of the levels."""
     logs = isinstance(fitted, Fitted) and fitted.scale.log_target
-    return Adaptive(answers.level, answers.mean.shape[1], logs=logs, positive=isinstance(fitted, PanelFitted))
+    level = [answers.level[i] for i in levels]
+    return Adaptive(level, answers.mean.shape[1], logs=logs, positive=isinstance(fitted, PanelFitted))
 
 
-def turn(record: Adaptive, panel: Panel, answers: Answers, mine: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> None:
+def turn(
+    record: Adaptive,
+    panel: Panel,
+    answers: Answers,
+    mine: np.ndarray,
+    levels: np.ndarray,
+    lo: np.ndarray,
+    hi: np.ndarray,
+) -> None:
     """Walk through the origins of one series: positions `mine`, ascending; writes their bounds into lo and hi."""
     for n in mine:
         if n != mine[0]:
             record.judge(float(panel.y[answers.origins[n]]))
-        bounds = record.stretch(Bounds(answers.mean[n], answers.lo[n], answers.hi[n]))
-        lo[n], hi[n] = bounds.lo, bounds.hi
+        own = (answers.mean[n], answers.lo[n][:, levels], answers.hi[n][:, levels])
+        bounds = record.stretch(Bounds(*(part.tolist() for part in own)))
+        lo[n][:, levels], hi[n][:, levels] = bounds.lo, bounds.hi

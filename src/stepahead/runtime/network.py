@@ -10,6 +10,7 @@ import numpy as np
 
 from stepahead.errors import ConfigError
 from stepahead.runtime.cell import scan
+from stepahead.runtime.correction import NO_CORRECTION, Correction
 
 Weights = Mapping[str, np.ndarray]
 
@@ -43,12 +44,13 @@ class Reading:
     """How a head's numbers are read.
 
     head: its name. quantiles: probabilities of the "quantile" head. t_table: [K, 2] probability and Student-t quantile
-    of the learned degrees of freedom, for "student_t".
+    of the learned degrees of freedom, for "student_t". correction: of the bounds of these two, by held-out rows.
     """
 
     head: str
     quantiles: tuple[float, ...]
     t_table: np.ndarray
+    correction: Correction = NO_CORRECTION
 
     @property
     def has_quantiles(self) -> bool:
@@ -64,6 +66,12 @@ class Reading:
         if self.head == "quantile":
             return self.quantile(output, [0.5])[..., 0]
         return output[..., 0].astype(np.float64)
+
+    def interval(self, output: np.ndarray, level: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds that the head gives, corrected: [N, H, O] -> lo, hi [N, H, L]. level: L ascending, in percent."""
+        tails = [(100 - each) / 200 for each in level]
+        own = self.quantile(output, tails), self.quantile(output, [1 - p for p in tails])
+        return self.correction.apply(*own, level)
 
     def quantile(self, output: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
         """Quantiles of the forecast: [N, H, O] -> [N, H, len(probabilities)].
