@@ -18,6 +18,7 @@ template <class T>
 struct StepForward {
     Index inputs, hidden;     // D, H
     const T *weights, *bias;  // packed, read
+    const T* start;           // [G*H, L] read: where the sums begin in place of the bias; or null
     const T* xh;              // [K, L] read
     T* h;                     // [H, L] written
     const T* c_before;        // [H, L] read, lstm
@@ -39,6 +40,12 @@ struct StepBackward {
 
 template <Cell cell, int NV, class T>
 struct Step;
+
+// Where the sum of a row (j * G + g) begins.
+template <int NV, class T>
+STEPAHEAD_INLINE Vec<T> begin(const StepForward<T>& s, Index row, int v, T bias) {
+    return s.start == nullptr ? Vec<T>::splat(bias) : Vec<T>::load(s.start + (row * NV + v) * width<T>);
+}
 
 // The units themselves, from their gates' sums.
 template <Cell cell, class T>
@@ -81,7 +88,7 @@ struct PlainStep {
         for (Index j = 0; j < s.hidden; j += 4) {
             V sums[4][NV];
             for (int r = 0; r < 4; ++r)
-                for (int v = 0; v < NV; ++v) sums[r][v] = V::splat(s.bias[j + r]);
+                for (int v = 0; v < NV; ++v) sums[r][v] = begin<NV>(s, j + r, v, s.bias[j + r]);
             accumulate(sums, s.weights + j * K, s.xh, K);
             const Index last = s.hidden - j < 4 ? s.hidden - j : 4;
             for (Index r = 0; r < last; ++r)
@@ -116,7 +123,7 @@ struct Step<Cell::lstm, NV, T> {
         for (Index j = 0; j < s.hidden; ++j) {
             V sums[4][NV];
             for (int r = 0; r < 4; ++r)
-                for (int v = 0; v < NV; ++v) sums[r][v] = V::splat(s.bias[4 * j + r]);
+                for (int v = 0; v < NV; ++v) sums[r][v] = begin<NV>(s, 4 * j + r, v, s.bias[4 * j + r]);
             accumulate(sums, s.weights + j * K * 4, s.xh, K);
             for (int v = 0; v < NV; ++v) {
                 const Index at = j * L + v * W;
@@ -170,7 +177,7 @@ struct Step<Cell::gru, NV, T> {
             const T *weights = s.weights + j * K * 3, *bias = s.bias + j * 4;
             V sums[3][NV], by_x[NV];
             for (int r = 0; r < 3; ++r)
-                for (int v = 0; v < NV; ++v) sums[r][v] = V::splat(bias[r]);
+                for (int v = 0; v < NV; ++v) sums[r][v] = begin<NV>(s, 3 * j + r, v, bias[r]);
             accumulate(sums, weights, s.xh, s.inputs);
             for (int v = 0; v < NV; ++v) {
                 by_x[v] = sums[2][v];

@@ -1,7 +1,9 @@
 // The kernel for one instruction set: compiled once for each, with that set's flags (see CMakeLists.txt).
 #include "kernel.h"
 
+#include "generate.h"
 #include "scan.h"
+#include "softmax.h"
 #include "step.h"
 #include "train.h"
 
@@ -23,6 +25,10 @@ const Kernel& table() {
         packed_step_size,
         pack_step,
         step,
+        packed_head_size,
+        pack_head,
+        generate,
+        softmax_loss,
         train,
     };
     return functions;

@@ -25,6 +25,15 @@ struct Strides {
     Index m, t, b, i;
 };
 
+// Symbols in place of x, for one model with D = 0: what each of V symbols adds to the gates' sums is a row of a table.
+template <class T>
+struct Coded {
+    const T* table;      // [V, G*H], read; null: there is an x
+    Index size;          // V
+    const Index* codes;  // [T, B] by the strides, read, each below V
+    Index stride_t, stride_b;
+};
+
 // All owned by the caller; a null pointer is an argument left out.
 template <class T>
 struct Forward {
@@ -41,6 +50,7 @@ struct Forward {
     Strides outputs_strides;
     T *h_n, *c_n;  // [M, B, H], written
     T* saved;      // [saved_size], written
+    Coded<T> coded = {};
 };
 
 template <class T>
@@ -59,6 +69,8 @@ struct Backward {
     T *grad_weight_ih, *grad_weight_hh;  // as the weights, written; both or neither
     T *grad_bias_ih, *grad_bias_hh;      // [M, G*H], written
     T *grad_h0, *grad_c0;                // [M, B, H], written
+    Coded<T> coded = {};
+    T* grad_table = nullptr;  // [V, G*H], written
 };
 
 // One layer's weights, packed for `step`: float32, owned by the caller.
@@ -77,6 +89,29 @@ struct StepCall {
 };
 
 enum class Loss : int { mse = 0, mae = 1, huber = 2, pinball = 3 };
+
+// One row goes on by itself: each symbol that is chosen is read next.
+struct GenerateCall {
+    StepCall step;  // rows is 1; x is set for each step
+    const float* rows;  // [V, D], what the cell reads for each symbol
+    const float* head;  // [packed_head_size]
+    Index classes;      // at most V
+    Index code, length, end;  // read first; how many to choose; the class that stops (-1: none)
+    const double* uniforms;   // [length] in [0, 1), or null: always the likeliest
+    double temperature, top_p;  // top_p 1: all
+    Index top_k;                // 0: all
+    Index* codes;               // [length], written
+};
+
+// Cross-entropy of a linear layer over classes, with its gradients.
+struct SoftmaxCall {
+    Index num_rows, hidden, classes;  // N, H, K
+    int threads;
+    const float *rows, *weight, *bias;  // [N, H], [K, H], [K], read
+    const Index* targets;               // [N], each below K, or -1: not asked for
+    float scale;                        // of the gradients
+    float *grad_rows, *grad_weight, *grad_bias;  // as rows, weight, bias, written; all or none
+};
 
 struct TrainSetup {
     Cell cell;
@@ -122,6 +157,10 @@ struct Kernel {
     void (*pack_step)(Cell, Index inputs, Index hidden, const float* weight_ih, const float* weight_hh,
                       const float* bias_ih, const float* bias_hh, float* packed);
     void (*step)(const StepCall&);
+    Index (*packed_head_size)(Index hidden, Index classes);
+    void (*pack_head)(Index hidden, Index classes, const float* head, const float* bias, float* packed);
+    Index (*generate)(const GenerateCall&);  // how many were chosen before the end
+    double (*softmax_loss)(const SoftmaxCall&);  // the sum over rows, unscaled
     void (*train)(const TrainSetup&, const TrainCall&);
 };
 

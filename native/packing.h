@@ -17,6 +17,9 @@ struct Weights {                 // of one model, in torch's layout
 
 constexpr Index round_up(Index n, Index to) { return (n + to - 1) / to * to; }
 
+// Sums of one step: G*H and padding.
+inline Index gradient_rows(Cell cell, Index H) { return round_up(gates_of(cell) * H, 4); }
+
 // Where the packed parts of one model begin, in elements.
 struct Packed {
     Index weights, bias, back_h, back_x, total;
@@ -58,6 +61,18 @@ inline void pack_forward(Cell cell, Index D, Index H, const Weights<T>& w, T* pa
     }
 }
 
+// A table of what symbols add to the sums, [V, G*H], as rows that begin those sums: [V, gradient_rows].
+template <class T>
+inline void pack_table(Cell cell, Index H, const T* table, Index size, const T* bias, T* packed) {
+    const Index G = gates_of(cell), R = gradient_rows(cell, H);
+    for (Index v = 0; v < size; ++v, table += G * H, packed += R)
+        for (Index row = 0; row < R; ++row) {
+            const Index j = row / G, g = row % G;
+            const T half = is_logistic(cell, g) ? T(0.5) : T(1);
+            packed[row] = j < H ? half * table[g * H + j] + bias[G == 1 ? j : j * 4 + g] : T(0);
+        }
+}
+
 // [ceil(n/4), G*H, 4] of the transpose, for `multiply`: how the n inputs of a product feel its G*H rows.
 template <class T>
 inline void pack_backward(Cell cell, Index n, Index H, const T* weight, T* packed) {
@@ -77,9 +92,8 @@ inline void pack_model(Cell cell, Index D, Index H, const Weights<T>& w, bool ba
     if (backward && wants_x) pack_backward(cell, D, H, w.ih, packed + p.back_x);
 }
 
-// The gradient of one model as a tile's rows accumulate it: [K, rows] and the biases [2, rows] (the
-// second only by the gru), rows = G*H and padding.
-inline Index gradient_rows(Cell cell, Index H) { return round_up(gates_of(cell) * H, 4); }
+// The gradient of one model as a tile's rows accumulate it: [K, gradient_rows] and the biases [2, gradient_rows] (the
+// second only by the gru).
 inline Index gradient_size(Cell cell, Index D, Index H) { return round_up(gradient_rows(cell, H) * (D + H + 2), 16); }
 
 template <class T>
@@ -104,6 +118,18 @@ inline void unpack_gradients(Cell cell, Index D, Index H, const T* partial, Inde
             for (Index k = 0; k < H; ++k) out.hh[to * H + k] = sum((D + k) * R + from);
             if (out.bias_ih != nullptr) out.bias_ih[to] = sum(K * R + from);
             if (out.bias_hh != nullptr) out.bias_hh[to] = sum((cell == Cell::gru ? K + 1 : K) * R + from);
+        }
+}
+
+// Add up the parts' gradients of a table, [V, gradient_rows] each, `size` apart, and turn them into torch's layout.
+template <class T>
+inline void unpack_table(Cell cell, Index H, const T* partial, Index parts, Index size, Index symbols, T* out) {
+    const Index G = gates_of(cell), R = gradient_rows(cell, H);
+    for (Index v = 0; v < symbols; ++v)
+        for (Index row = 0; row < G * H; ++row) {
+            T total = partial[v * R + row];
+            for (Index p = 1; p < parts; ++p) total += partial[p * size + v * R + row];
+            out[v * G * H + row % G * H + row / G] = total;
         }
 }
 

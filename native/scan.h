@@ -89,8 +89,14 @@ inline Weights<T> weights_of(const Sizes& z, Index m, const T* ih, const T* hh, 
     return {ih + m * rows * z.inputs, hh + m * rows * z.hidden, at(bias_ih, m * rows), at(bias_hh, m * rows)};
 }
 
+template <class Tile, class T>
+inline void give_codes(Tile& tile, const Coded<T>& coded, Index b) {
+    for (Index l = 0; l < tile.scan.lanes; ++l) tile.codes[l] = coded.codes + (b + l) * coded.stride_b;
+    tile.codes_stride_t = coded.stride_t;
+}
+
 template <Cell cell, int NV, class T>
-void forward_task(const Forward<T>& f, const Cut& cut, const T* packed, Index task) {
+void forward_task(const Forward<T>& f, const Cut& cut, const T* packed, const T* table, Index task) {
     using M = Memory<cell, NV, T>;
     const Sizes& z = f.sizes;
     const Index m = task / cut.tiles, b = task % cut.tiles * M::L, H = z.hidden, row = m * z.rows + b;
@@ -110,8 +116,13 @@ void forward_task(const Forward<T>& f, const Cut& cut, const T* packed, Index ta
     tile.h_n = at(f.h_n, row * H);
     tile.c_n = at(f.c_n, row * H);
     tile.keep = f.saved != nullptr;
-    tile.memory = tile.keep ? f.saved + task * M::size(z.steps, z.inputs, H)
-                            : static_cast<T*>(scratch(Slot::task, sizeof(T) * M::size_without_steps(z.inputs, H)));
+    const Index start = table == nullptr ? 0 : gradient_rows(cell, H) * M::L;
+    const Index memory = tile.keep ? 0 : M::size_without_steps(z.inputs, H);
+    T* work = static_cast<T*>(scratch(Slot::task, sizeof(T) * (start + memory)));
+    tile.memory = tile.keep ? f.saved + task * M::size(z.steps, z.inputs, H) : work + start;
+    tile.start = work;
+    tile.table = table;
+    if (table != nullptr) give_codes(tile, f.coded, b);
     forward_tile<cell, NV, T>(tile);
 }
 
@@ -121,13 +132,17 @@ void forward(const Forward<T>& f) {
     if (z.models * z.rows * z.hidden == 0) return;
     const Cut cut = cut_rows<T>(z);
     const Packed p = packed_layout(z.cell, z.inputs, z.hidden, false);
-    T* packed = static_cast<T*>(scratch(Slot::shared, sizeof(T) * z.models * p.total));
+    const Index rows = gradient_rows(z.cell, z.hidden);
+    T* packed = static_cast<T*>(scratch(Slot::shared, sizeof(T) * (z.models * p.total + f.coded.size * rows)));
+    T* table = f.coded.table == nullptr ? nullptr : packed + z.models * p.total;
     parallel(z.models, f.threads, [&](Index m) {
         const Weights<T> weights = weights_of(z, m, f.weight_ih, f.weight_hh, f.bias_ih, f.bias_hh);
         pack_model(z.cell, z.inputs, z.hidden, weights, false, false, packed + m * p.total);
     });
+    if (table != nullptr) pack_table(z.cell, z.hidden, f.coded.table, f.coded.size, packed + p.bias, table);
     with_cell(z.cell, cut.vectors, [&]<Cell C, int NV>() {
-        parallel(z.models * cut.tiles, f.threads, [&](Index task) { forward_task<C, NV, T>(f, cut, packed, task); });
+        parallel(z.models * cut.tiles, f.threads,
+                 [&](Index task) { forward_task<C, NV, T>(f, cut, packed, table, task); });
     });
 }
 
@@ -150,6 +165,10 @@ void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gra
     tile.grad_x_stride_t = f.grad_x_strides.t;
     tile.grad_x_stride_b = f.grad_x_strides.b;
     tile.gradient = gradient;
+    if (gradient != nullptr && f.grad_table != nullptr) {
+        tile.grad_table = gradient + gradient_size(cell, z.inputs, H);
+        give_codes(tile, f.coded, b);
+    }
     const Index state = H * M::L;
     T* work = static_cast<T*>(
         scratch(Slot::task, sizeof(T) * (2 * state + backward_workspace<cell, NV, T>(z.steps, z.inputs, H))));
@@ -163,11 +182,18 @@ void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gra
     if (M::has_c && f.grad_c0 != nullptr) lanes_to_rows<NV>(tile.grad_c, H, lanes, f.grad_c0 + row * H, H);
 }
 
+// What one part adds up: the weights' gradient and the table's.
+template <class T>
+inline Index part_size(const Backward<T>& f) {
+    const Index table = f.grad_table == nullptr ? 0 : f.coded.size * gradient_rows(f.sizes.cell, f.sizes.hidden);
+    return gradient_size(f.sizes.cell, f.sizes.inputs, f.sizes.hidden) + round_up(table, 16);
+}
+
 template <Cell cell, int NV, class T>
 void backward_tasks(const Backward<T>& f, const Cut& cut, const T* packed, T* partial) {
     using M = Memory<cell, NV, T>;
     const Sizes& z = f.sizes;
-    const Index size = gradient_size(cell, z.inputs, z.hidden), saved = M::size(z.steps, z.inputs, z.hidden);
+    const Index size = part_size(f), saved = M::size(z.steps, z.inputs, z.hidden);
     parallel(z.models * cut.parts, f.threads, [&](Index task) {
         const Index m = task / cut.parts, part = task % cut.parts;
         T* gradient = at(partial, task * size);
@@ -186,6 +212,7 @@ void clear_gradients(const Backward<T>& f) {
     if (f.grad_weight_hh != nullptr) std::memset(f.grad_weight_hh, 0, sizeof(T) * rows * z.hidden);
     if (f.grad_bias_ih != nullptr) std::memset(f.grad_bias_ih, 0, sizeof(T) * rows);
     if (f.grad_bias_hh != nullptr) std::memset(f.grad_bias_hh, 0, sizeof(T) * rows);
+    if (f.grad_table != nullptr) std::memset(f.grad_table, 0, sizeof(T) * f.coded.size * rows);
 }
 
 template <class T>
@@ -194,7 +221,7 @@ void backward(const Backward<T>& f) {
     if (z.models * z.rows * z.hidden == 0) return clear_gradients(f);
     const Cut cut = cut_rows<T>(z);
     const Packed p = packed_layout(z.cell, z.inputs, z.hidden, true);
-    const Index size = gradient_size(z.cell, z.inputs, z.hidden), rows = gates_of(z.cell) * z.hidden;
+    const Index size = part_size(f), rows = gates_of(z.cell) * z.hidden;
     const bool learns = f.grad_weight_hh != nullptr;  // weight_ih may be empty, and an empty array have no address
     T* packed =
         static_cast<T*>(scratch(Slot::shared, sizeof(T) * z.models * (p.total + (learns ? cut.parts * size : 0))));
@@ -212,6 +239,9 @@ void backward(const Backward<T>& f) {
                                   at(f.grad_bias_ih, m * rows), at(f.grad_bias_hh, m * rows)};
         unpack_gradients(z.cell, z.inputs, z.hidden, partial + m * cut.parts * size, cut.parts, size, out);
     });
+    if (f.grad_table == nullptr) return;
+    const T* tables = partial + gradient_size(z.cell, z.inputs, z.hidden);
+    unpack_table(z.cell, z.hidden, tables, cut.parts, size, f.coded.size, f.grad_table);
 }
 
 }  // namespace STEPAHEAD_ISA

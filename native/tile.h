@@ -81,6 +81,10 @@ struct TileForward {
     T *h_n, *c_n;  // [lanes, H] or null
     T* memory;     // Memory::size, or size_without_steps
     bool keep;     // for backward
+    const T* table;                // [V, gradient_rows], packed, or null
+    const Index* codes[max_lanes];  // the first step of each row
+    Index codes_stride_t;
+    T* start;  // [gradient_rows, L], workspace of the table
 };
 
 template <int NV, class T>
@@ -110,6 +114,15 @@ void pack_x(const TileForward<T>& a, Index time, const Active<NV, T>& active, T*
     if (!active.all) active.keep(to, nullptr, D);
 }
 
+// The table's rows of one step's symbols, side by side.
+template <Cell cell, int NV, class T>
+void pack_codes(const TileForward<T>& a, Index time) {
+    const Index R = gradient_rows(cell, a.scan.hidden);
+    const T* from[max_lanes];
+    for (Index l = 0; l < a.scan.lanes; ++l) from[l] = a.table + a.codes[l][time * a.codes_stride_t] * R;
+    rows_to_lanes<NV>(from, 0, 1, R, a.scan.lanes, a.start);
+}
+
 template <int NV, class T>
 void write_outputs(const TileForward<T>& a, Index time, const Active<NV, T>& active, const T* h) {
     T* to = a.outputs + time * a.outputs_stride_t;
@@ -128,6 +141,7 @@ void forward_tile(const TileForward<T>& a) {
     const M memory(a.memory, a.keep ? steps : 1, D, H);
     load_state<NV>(a.h0, H, a.scan.lanes, memory.xh + D * L);
     if (M::has_c) load_state<NV>(a.c0, H, a.scan.lanes, memory.c);
+    if (a.table != nullptr) std::memset(a.start, 0, sizeof(T) * gradient_rows(cell, H) * L);
     const auto slot = [&](Index s) { return memory.xh + (a.keep ? s : s % 2) * K * L; };
     T* c = memory.c;
     for (Index s = 0; s < steps; ++s) {
@@ -135,9 +149,10 @@ void forward_tile(const TileForward<T>& a) {
         const Active<NV, T> active(a.scan, time);
         T *xh = slot(s), *h = slot(s + 1) + D * L, *c_before = c;
         if (M::has_c && (a.keep || !active.all)) c = a.keep ? c + H * L : memory.c + (c == memory.c ? H * L : 0);
+        if (a.table != nullptr) pack_codes<cell, NV>(a, time);
         pack_x<cell, NV>(a, time, active, xh);
         T* kept = a.keep ? memory.kept + s * H * M::S::keeps * L : nullptr;
-        M::S::forward({D, H, a.weights, a.bias, xh, h, c_before, c, kept});
+        M::S::forward({D, H, a.weights, a.bias, a.table == nullptr ? nullptr : a.start, xh, h, c_before, c, kept});
         if (!active.all) {
             active.keep(h, xh + D * L, H);
             if (M::has_c) active.keep(c, c_before, H);
@@ -160,6 +175,9 @@ struct TileBackward {
     T* gradient;         // [gradient_size], added to; null where not wanted
     T *grad_h, *grad_c;  // [H, L]: after the last step in, before the first step out
     T* workspace;        // backward_workspace
+    T* grad_table;       // [V, gradient_rows], added to, or null
+    const Index* codes[max_lanes];
+    Index codes_stride_t;
 };
 
 // Steps whose gradients are gathered before they meet the weights: enough to pay for the sum over lanes, few enough
@@ -258,6 +276,26 @@ struct BackwardTile {
             outer<NV>(by_x, slot, rows, xh, -K * L, K, count, a.gradient);
         }
         outer_ones<NV>(by_x, slot, rows, count, a.gradient + K * rows);
+        if (a.grad_table != nullptr)
+            for (Index i = 0; i < count; ++i) add_to_table(a.scan.time(last - i), by_x + i * slot);
+    }
+
+    // Each row's gradient goes to its symbol's.
+    void add_to_table(Index time, const T* x) {
+        using V = Vec<T>;
+        for (Index r = 0; r + V::width <= rows; r += V::width)
+            for (Index l0 = 0; l0 < a.scan.lanes; l0 += V::width) {
+                V square[V::width];
+                for (int i = 0; i < V::width; ++i) square[i] = V::load(x + (r + i) * L + l0);
+                transpose(square);
+                for (Index l = l0; l < l0 + V::width && l < a.scan.lanes; ++l) {
+                    T* to = a.grad_table + a.codes[l][time * a.codes_stride_t] * rows + r;
+                    (V::load(to) + square[l - l0]).store(to);
+                }
+            }
+        for (Index r = rows / V::width * V::width; r < rows; ++r)
+            for (Index l = 0; l < a.scan.lanes; ++l)
+                a.grad_table[a.codes[l][time * a.codes_stride_t] * rows + r] += x[r * L + l];
     }
 };
 

@@ -145,6 +145,82 @@ def scan_backward_at(
 ) -> None:
     """`scan_backward` by address."""
 
+def scan_codes_forward_at(
+    cell: int,
+    double: bool,
+    steps: int,
+    rows: int,
+    hidden: int,
+    threads: int,
+    table: int,  # [V, G*H]: weight_ih and bias_ih applied to each symbol
+    size: int,  # V
+    codes: int,  # [T, B] int64 by the strides, each below V: checked
+    codes_stride_t: int,
+    codes_stride_b: int,
+    weight_hh: int,
+    bias_hh: int,
+    h0: int,
+    c0: int,
+    outputs: int,
+    outputs_stride_t: int,
+    outputs_stride_b: int,
+    h_n: int,
+    c_n: int,
+    saved: int,  # saved_size with inputs 0
+) -> None:
+    """`scan_forward_at` for one model that reads symbols in place of x.
+
+    Raises:
+        ValueError: a code is not in the table.
+    """
+
+def scan_codes_backward_at(
+    cell: int,
+    double: bool,
+    steps: int,
+    rows: int,
+    hidden: int,
+    threads: int,
+    size: int,
+    codes: int,
+    codes_stride_t: int,
+    codes_stride_b: int,
+    weight_hh: int,
+    saved: int,
+    grad_outputs: int,
+    grad_outputs_stride_t: int,
+    grad_outputs_stride_b: int,
+    grad_outputs_stride_h: int,
+    grad_h_n: int,
+    grad_c_n: int,
+    grad_table: int,
+    grad_weight_hh: int,
+    grad_bias_hh: int,
+    grad_h0: int,
+    grad_c0: int,
+) -> None:
+    """Gradients of `scan_codes_forward_at`."""
+
+def softmax_loss_at(
+    rows: int,
+    hidden: int,
+    classes: int,
+    threads: int,
+    hidden_rows: int,  # [N, H] float32, as all but targets
+    weight: int,  # [K, H]
+    bias: int,  # [K]
+    targets: int,  # [N] int64, below K, or -1 for none: checked
+    scale: float,  # of the gradients
+    grad_rows: int,  # all three or none
+    grad_weight: int,
+    grad_bias: int,
+) -> float:
+    """Cross-entropy of a linear layer, summed and unscaled, with its gradients.
+
+    Raises:
+        ValueError: a target that is no class.
+    """
+
 class Stepper:
     """The weights of one network of one or more layers, forward in time, packed once: for streaming.
 
@@ -160,6 +236,30 @@ class Stepper:
     def __init__(self, cell: str, layers: Sequence[tuple[Array, Array, Array | None, Array | None]]) -> None: ...
     def step(self, x: Array, h: Array, c: Array | None, threads: int = 0) -> None:
         """Advance one step: x [B, D]; h and c [num_layers, B, H], contiguous, updated in place; h[-1] is the output."""
+
+class Generator:
+    """A stepper with a head that goes on by itself.
+
+    Args:
+        stepper: kept alive by this.
+        rows: [V, D] float32, what the cell reads for each symbol.
+        head: [K, H] float32, K at most V. bias: [K].
+    """
+
+    def __init__(self, stepper: Stepper, rows: Array, head: Array, bias: Array) -> None: ...
+    def generate(
+        self,
+        h: Array,  # [num_layers, 1, H], updated
+        c: Array | None,
+        code: int,  # read first
+        end: int,  # the class that stops, or -1
+        uniforms: NDArray[np.float64] | None,  # [length] in [0, 1), one for each choice; None: always the likeliest
+        temperature: float,
+        top_k: int,  # 0: all
+        top_p: float,  # 1: all
+        codes: NDArray[np.int64],  # [length], written
+    ) -> int:
+        """Choose and read up to `length` symbols; how many came before the end. The last one is not read yet."""
 
 class Trainer:
     """Fused training of M networks: one-layer cell, linear head on the last step, loss, backward, Adam.

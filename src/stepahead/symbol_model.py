@@ -18,7 +18,7 @@ from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedEr
 from stepahead.evaluate.ngrams import best_order, count_ngrams
 from stepahead.evaluate.symbols import SymbolScores, judge_symbols, score_symbols, scores_from_json
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, sequence_scores
-from stepahead.runtime.symbols import Engine, Shape, Told, check_sampling, generate, pick, tell
+from stepahead.runtime.symbols import Engine, Sampling, Shape, Told, check_sampling, generate, pick, tell
 from stepahead.symbol_recipe import is_word, resolve
 from stepahead.symbol_stream import Look, NamedStream, Surprise, top
 
@@ -223,27 +223,22 @@ class SymbolModel:
         Returns:
             The prefix and what follows; characters side by side, words and items with a space between.
         """
-        check_sampling(temperature, top_k, top_p)
+        sampling = Sampling(temperature, top_k, top_p)
+        check_sampling(sampling)
         if not 0 <= length <= LONGEST:
             raise ConfigError(f"length={length}: must lie between 0 and {LONGEST:,} symbols")
-        rng, stream = np.random.default_rng(seed), self.stream(prefix)
+        stream = self.stream(prefix)
         if stream.log_probabilities is None and length:
             raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
-        end = self.vocabulary_.end_code if self.vocabulary_.end else -1
-        added: list[int] = []
-        while len(added) < length and stream.log_probabilities is not None:
-            code = pick(stream.log_probabilities, rng, temperature=temperature, top_k=top_k, top_p=top_p)
-            if code == end:
-                break
-            added.append(code)
-            if temperature == 0:
-                added += generate(self.engine_, stream.state, code, length - 1, end)
-                break
-            if len(added) < length:
-                stream.push_code(code)
-        start = self.vocabulary_.cut(prefix)
+        added: Sequence[int] = ()
+        if length and stream.log_probabilities is not None:
+            end = self.vocabulary_.end_code if self.vocabulary_.end else -1
+            uniforms = np.random.default_rng(seed).random(length)
+            first = pick(stream.log_probabilities, float(uniforms[0]), sampling)
+            if first != end:
+                added = [first, *generate(self.engine_, stream.state, first, uniforms[1:], end, sampling).tolist()]
         glue = "" if self.vocabulary_.tokens == "chars" else " "
-        return glue.join([*start, *(self.vocabulary_.name(code) for code in added)])
+        return glue.join([*self.vocabulary_.cut(prefix), *map(self.vocabulary_.name, added)])
 
     def score(self, sequence: Prefix) -> Surprise:
         """The surprise of each symbol of one sequence, in bits, and of the whole."""

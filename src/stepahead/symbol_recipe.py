@@ -13,6 +13,7 @@ from stepahead.errors import ConfigError
 from stepahead.runtime.cell import GATES
 from stepahead.runtime.symbols import Shape
 
+MOST_ONE_HOT = 4096  # symbols: their identity matrix takes 64 MiB
 WORD = 500  # symbols up to which a corpus is learned by heart
 
 
@@ -83,6 +84,10 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, Symbo
     )
     if shape.tied and not shape.embedding:
         raise ConfigError("tied=True: needs an embedding to be tied to; pass embedding=64, say")
+    if not shape.embedding and shape.inputs > MOST_ONE_HOT:
+        raise ConfigError(
+            f"embedding=0: one-hot is for up to {MOST_ONE_HOT:,} symbols, found {shape.inputs:,}; pass embedding=64, say"
+        )
     plan = SymbolPlan(
         epochs=chosen["epochs"],
         rows=chosen["batch_size"],

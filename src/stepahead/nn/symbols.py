@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from stepahead.data.symbols import Corpus
 from stepahead.errors import TrainingError
+from stepahead.nn.codes import LARGEST, read_codes, serves, softmax_loss, softmax_serves
 from stepahead.nn.network import make_cell
 from stepahead.runtime.symbols import Shape
 from stepahead.symbol_recipe import SymbolPlan
@@ -62,7 +63,6 @@ class SymbolNetwork(nn.Module):
         self.shape = shape
         width = shape.embedding or shape.inputs
         if shape.embedding:
-            # The last row stands for a symbol never seen: zeros, and no gradient.
             self.embedding = nn.Embedding(shape.inputs + 1, width, padding_idx=shape.inputs)
         self.cell = make_cell(shape.cell, width, shape.hidden_size, shape.num_layers, shape.dropout)
         self.dropout = nn.Dropout(shape.dropout)
@@ -73,27 +73,40 @@ class SymbolNetwork(nn.Module):
 
     def forward(self, codes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """codes [B, T] -> hidden [B, T, D] after dropout, and the state."""
-        if self.shape.embedding:
-            x = self.dropout(self.embedding(codes))  # [B, T, E]
+        if not self.shape.embedding:
+            return self._read(codes, torch.eye(self.shape.inputs + 1, self.shape.inputs), state)
+        if self.shape.inputs < LARGEST:
+            # A symbol loses the same numbers wherever it stands: the table of its products stays a table.
+            return self._read(codes, self.dropout(F.pad(self.embedding.weight[:-1], (0, 0, 0, 1))), state)
+        hidden, state = self.cell(self.dropout(self.embedding(codes)), state)
+        return self.dropout(hidden), state
+
+    def _read(self, codes: Tensor, vectors: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """vectors [V, E] of all symbols; the last is of one never seen: zeros, and no gradient."""
+        if serves(self.cell, codes, len(vectors)):
+            table = F.linear(vectors, self.cell.weight_ih_l0, self.cell.bias_ih_l0)
+            hidden, state = read_codes(self.cell, codes, table, state)
         else:
-            x = F.one_hot(codes, self.shape.inputs + 1)[..., : self.shape.inputs].to(torch.float32)
-        hidden, state = self.cell(x, state)
+            hidden, state = self.cell(F.embedding(codes, vectors), state)
         return self.dropout(hidden), state
 
     def rows(self) -> Tensor:
         """The vectors that the classes are compared with: [K, D], or [K, E] where tied."""
         return self.head.weight if isinstance(self.head, nn.Linear) else self.embedding.weight[: self.shape.classes]
 
-    def loss(self, hidden: Tensor, targets: Tensor, sampled: Tensor | None = None) -> Tensor:
-        """Summed surprise in nats of targets [B, T], those of -1 left out."""
-        known = targets >= 0
-        flat = hidden[known] if not bool(known.all()) else hidden.flatten(0, 1)  # [N, D]
-        true = targets[known]
+    def loss(self, hidden: Tensor, targets: Tensor, sampled: Tensor | None = None, scale: float = 1.0) -> Tensor:
+        """Summed surprise in nats of targets [B, T], those of -1 left out, times scale."""
+        flat, true = hidden.flatten(0, 1), targets.flatten()  # [N, D], [N]
         if self.shape.tied:
             flat = self.projection(flat)
+        if sampled is None and softmax_serves(flat, self.rows()):
+            return softmax_loss(flat, self.rows(), self.head.bias, true, scale)
+        known = true >= 0
+        if not bool(known.all()):
+            flat, true = flat[known], true[known]
         if sampled is None:
-            return F.cross_entropy(F.linear(flat, self.rows(), self.head.bias), true, reduction="sum")
-        return self._sampled(flat, true, sampled)
+            return F.cross_entropy(F.linear(flat, self.rows(), self.head.bias), true, reduction="sum") * scale
+        return self._sampled(flat, true, sampled) * scale
 
     def _sampled(self, flat: Tensor, true: Tensor, sampled: Tensor) -> Tensor:
         """Only the batch's own classes and a drawn sample compete; the drawn are weighed by how rarely they are drawn.
@@ -155,14 +168,14 @@ def learn_once(
                 state = _detached(state) if carry else None
                 hidden, state = network(_hidden_some(codes, shape, plan, rng), state)
                 size = int((targets >= 0).sum())
-                loss = network.loss(hidden, targets, _candidates(shape, rng))
+                loss = network.loss(hidden, targets, _candidates(shape, rng), 1 / size)
                 optimizer.zero_grad()
-                (loss / size).backward()
+                loss.backward()
                 nn.utils.clip_grad_norm_(parameters, plan.clip)
                 optimizer.step()
                 if mean is not None:
                     mean.update_parameters(network)
-                total, count, step = total + float(loss.detach()), count + size, step + 1
+                total, count, step = total + float(loss.detach()) * size, count + size, step + 1
                 if progress and step % 20 == 0:
                     valid_best = best if plan.patience is not None and math.isfinite(best) else None
                     progress(

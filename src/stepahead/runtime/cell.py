@@ -133,6 +133,13 @@ class Stepper:
         self.advance(np.ascontiguousarray(x, np.float32), after)
         return after[0][-1], after
 
+    def generator(self, rows: Array, head: Array, bias: Array) -> Any:
+        """What goes on by itself under a head: rows [V, D], head [K, H], bias [K]; None where there is no kernel."""
+        if self._kernel is None or not hasattr(_native, "Generator"):
+            return None
+        arrays = [np.ascontiguousarray(array, np.float32) for array in (rows, head, bias)]
+        return _native.Generator(self._kernel, *arrays)
+
     def advance(self, x: Array, state: State) -> None:
         """As `step`, but the state itself moves on, without a copy: x and state float32 and contiguous."""
         if self._kernel is not None:

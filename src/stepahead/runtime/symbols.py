@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Weights = Mapping[str, Array]
 
 CELLS_AT_ONCE = 1 << 22  # logits held at a time: 32 MiB of doubles
+AT_A_TIME = 4096  # symbols that are generated before an interrupt is heard
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Engine:
     def stepper(self) -> Stepper:
         """The cell, packed for going step by step."""
         return Stepper(self.shape.cell, self.cell)
+
+    @cached_property
+    def generator(self) -> Any:
+        """The kernel's way to go on symbol by symbol, or None where there is no kernel."""
+        return self.stepper.generator(self.embedding, self.head, self.bias)
 
     def zero_state(self, rows: int = 1) -> State:
         return self.stepper.zero_state(rows)
@@ -168,53 +174,81 @@ class SymbolStream:
         return self.log_probabilities
 
 
-def generate(engine: Engine, state: State, code: int, length: int, end: int) -> Iterator[int]:
-    """The likeliest codes after `code`, which the state has not read yet; stops before the class `end` (-1: none).
+@dataclass(frozen=True)
+class Sampling:
+    """How the next class is chosen. temperature: 0 always takes the likeliest. top_k, top_p: see `pick`; None: all."""
 
-    As pushing and picking at temperature 0, without the sums that only probabilities need.
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+
+def generate(engine: Engine, state: State, code: int, uniforms: Array, end: int, sampling: Sampling) -> Array:
+    """The codes that follow `code`, which the state has not read yet: [n] int64, at most one for each of uniforms.
+
+    Args:
+        state: a value, left as it is. uniforms: [length] in [0, 1), one for each choice. end: class that stops, or -1.
     """
     state = tuple(part.copy() for part in state)
-    rows = [engine.embedding[[row]] for row in range(min(len(engine.embedding), 4096))]
-    hidden = state[0][-1, 0]  # [D], moves with the state
-    logits = np.empty(len(engine.bias), engine.bias.dtype)
-    advance, head, bias = engine.stepper.advance, engine.head, engine.bias
-    for _ in range(length):
-        advance(rows[code] if code < len(rows) else engine.embedding[[code]], state)
-        np.dot(head, hidden, out=logits)
-        np.add(logits, bias, out=logits)
-        code = int(logits.argmax())
+    codes = np.empty(len(uniforms), np.int64)
+    for first in range(0, len(codes), AT_A_TIME):
+        part = codes[first : first + AT_A_TIME]
+        count = _go_on(engine, state, code, uniforms[first : first + len(part)], end, sampling, part)
+        if count < len(part):
+            return codes[: first + count]
+        code = int(part[-1])
+    return codes
+
+
+def _go_on(engine: Engine, state: State, code: int, uniforms: Array, end: int, sampling: Sampling, codes: Array) -> int:
+    """Fill codes and move the state; how many came before the end."""
+    if engine.generator is not None:
+        drawn = np.ascontiguousarray(uniforms) if sampling.temperature else None
+        cell_state = state[1] if engine.shape.cell == "lstm" else None
+        top_k, top_p = sampling.top_k or 0, 1.0 if sampling.top_p is None else sampling.top_p
+        return engine.generator.generate(
+            state[0], cell_state, code, end, drawn, sampling.temperature, top_k, top_p, codes
+        )
+    for place, uniform in enumerate(uniforms):
+        engine.stepper.advance(engine.embedding[[code]], state)
+        code = pick(engine.log_probabilities(state[0][-1, 0]), float(uniform), sampling)
         if code == end:
-            return
-        yield code
+            return place
+        codes[place] = code
+    return len(codes)
 
 
-def pick(
-    log_probabilities: Array, rng: np.random.Generator, *, temperature: float, top_k: int | None, top_p: float | None
-) -> int:
-    """Choose a class: the likeliest at temperature 0, else drawn from those that top_k and top_p leave.
+def pick(log_probabilities: Array, uniform: float, sampling: Sampling) -> int:
+    """Choose a class: the likeliest at temperature 0, else the one that uniform in [0, 1) falls on.
 
-    Source: top_p is nucleus sampling, Holtzman et al. 2020: the fewest classes whose probabilities reach top_p.
+    top_k leaves the k likeliest; of these top_p leaves the fewest whose probabilities reach that share.
+
+    Source: nucleus sampling, Holtzman et al. 2020.
     """
-    if temperature == 0:
+    if sampling.temperature == 0:
         return int(log_probabilities.argmax())
-    order = np.argsort(-log_probabilities, kind="stable")[:top_k]
-    scaled = log_probabilities[order] / temperature
-    odds = np.exp(scaled - scaled.max())
-    odds /= odds.sum()
-    if top_p is not None:
-        odds = odds[: int(np.searchsorted(np.cumsum(odds), top_p)) + 1]
-    return int(order[rng.choice(len(odds), p=odds / odds.sum())])
+    odds = np.exp((log_probabilities - log_probabilities.max()) / sampling.temperature)
+    order = np.arange(len(odds))
+    if sampling.top_k is not None or sampling.top_p is not None:
+        order = np.argsort(-odds, kind="stable")[: sampling.top_k]
+    reached = np.cumsum(odds[order])
+    if sampling.top_p is not None:
+        reached = reached[: int(np.searchsorted(reached, sampling.top_p * reached[-1])) + 1]
+    place = int(np.searchsorted(reached, uniform * reached[-1], side="right"))
+    return int(order[min(place, len(reached) - 1)])
 
 
-def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
+def check_sampling(sampling: Sampling) -> None:
     """Refuse what cannot be.
 
     Raises:
         ConfigError: temperature below 0, top_k below 1, or top_p outside (0, 1].
     """
-    if not temperature >= 0 or not np.isfinite(temperature):
-        raise ConfigError(f"temperature={temperature}: must be 0 (always the likeliest) or more; 1 samples as learned")
-    if top_k is not None and top_k < 1:
-        raise ConfigError(f"top_k={top_k}: must be at least 1")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ConfigError(f"top_p={top_p}: must lie in (0, 1]")
+    if not sampling.temperature >= 0 or not np.isfinite(sampling.temperature):
+        raise ConfigError(
+            f"temperature={sampling.temperature}: must be 0 (always the likeliest) or more; 1 samples as learned"
+        )
+    if sampling.top_k is not None and sampling.top_k < 1:
+        raise ConfigError(f"top_k={sampling.top_k}: must be at least 1")
+    if sampling.top_p is not None and not 0 < sampling.top_p <= 1:
+        raise ConfigError(f"top_p={sampling.top_p}: must lie in (0, 1]")
