@@ -9,13 +9,14 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.errors import DataError, ModelFileError
-from stepahead.fitted import Fitted, checked_levels, pack
+from stepahead.fitted import Fitted, check_origins, checked_levels, pack
 from stepahead.panels.fitted import PanelFitted, pack_panel
 from stepahead.runtime.adaptive import Yardstick, make_yardstick, normal_yardstick
 from stepahead.runtime.history import PanelHistory
 from stepahead.runtime.rows import Door
 from stepahead.runtime.snapshot import unpack_snapshot
 from stepahead.runtime.stream import Course, History, Stream
+from stepahead.runtime.window import WindowHistory, WindowModel
 
 LEVELS = (80.0, 95.0)  # coverages of a stream, in percent, where the model can give them
 
@@ -27,6 +28,7 @@ class Live:
         self.fitted = fitted
         self.digest = digest_of(fitted)
         self._courses: dict[tuple[tuple[float, ...], bool], Course] = {}
+        self._windows: dict[tuple[float, ...], WindowModel] = {}
 
     def begin(self, panel: Panel, level: Sequence[float] | str, *, adaptive: bool) -> Stream:
         """A stream that has read the one series of a panel.
@@ -37,7 +39,7 @@ class Live:
         levels = known_levels(self.fitted) if isinstance(level, str) else checked_levels(level)
         course = self._course(levels, adaptive)
         cutoff = int(panel.times[-1:].view(np.int64)[0])
-        return Stream(course, panel.ids[0], cutoff, history_of(self.fitted, panel, levels), course.record())
+        return Stream(course, panel.ids[0], cutoff, self._history(panel, levels), course.record())
 
     def restore(self, snapshot: bytes) -> Stream:
         """The stream that a snapshot holds.
@@ -50,13 +52,24 @@ class Live:
         course = self._course(tuple(values["level"]), values["adaptive"])
         record = course.record()
         record.restore(arrays)
-        history = history_of(self.fitted, self._panel(values, arrays), course.level)
+        history = self._history(self._panel(values, arrays), course.level)
         return Stream(course, values["series"], values["cutoff"], history, record)
 
     def _course(self, level: tuple[float, ...], adaptive: bool) -> Course:
         if (level, adaptive) not in self._courses:
             self._courses[level, adaptive] = course_of(self.fitted, self.digest, level, adaptive)
         return self._courses[level, adaptive]
+
+    def _history(self, panel: Panel, level: tuple[float, ...]) -> History:
+        """What a stream remembers of a panel's one series."""
+        fitted = self.fitted
+        if not is_plain(fitted):
+            return PanelHistory(fitted, panel, level)
+        last = panel.tail(fitted.config.window)
+        assert isinstance(fitted, Fitted)
+        check_origins(fitted.source(last), np.array([last.n_rows - 1]))
+        model = self._windows.setdefault(level, WindowModel(fitted, level))
+        return WindowHistory(model, last.times.view(np.int64), last.past, last.static)
 
     def _panel(self, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Panel:
         """The rows that a snapshot holds."""
@@ -98,9 +111,14 @@ def course_of(fitted: Fitted | PanelFitted, digest: str, level: tuple[float, ...
     )
 
 
-def history_of(fitted: Fitted | PanelFitted, panel: Panel, level: tuple[float, ...]) -> History:
-    """What a stream of this model remembers."""
-    return PanelHistory(fitted, panel, level)
+def is_plain(fitted: Fitted | PanelFitted) -> bool:
+    """Whether the quick way serves: a cell and a head over complete past inputs, and nothing beside the window."""
+    return (
+        isinstance(fitted, Fitted)
+        and fitted.own is None
+        and fitted.config.missing == "error"
+        and fitted.covariates.width(1) == 0
+    )
 
 
 def known_levels(fitted: Fitted | PanelFitted) -> tuple[float, ...]:

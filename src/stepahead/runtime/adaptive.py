@@ -14,12 +14,12 @@ that are as they were raise an alarm once in some 10^5 rows.
 Legend: H steps ahead, L levels, K held-out errors.
 """
 
-import math
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from math import exp, inf, log
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -65,11 +65,13 @@ def normal_yardstick(level: float) -> Yardstick:
 
 
 class Bounds(NamedTuple):
-    """Forecast and interval of one origin: mean [H], lo and hi [H, L]."""
+    """Forecast and interval of one origin: mean H numbers, lo and hi H rows of L.  Lists: one push is too small for
+    arrays.
+    """
 
-    mean: Array
-    lo: Array
-    hi: Array
+    mean: list[float]
+    lo: list[list[float]]
+    hi: list[list[float]]
 
 
 class Adaptive:
@@ -82,7 +84,6 @@ class Adaptive:
 
     __slots__ = (
         "alpha",
-        "factor",
         "learns",
         "level",
         "logs",
@@ -107,54 +108,56 @@ class Adaptive:
     ) -> None:
         self.level, self.logs, self.positive, self.yard, self.learns = tuple(level), logs, positive, yard, learns
         self.alpha = [GAMMA * (100 - each) / 100 for each in level]
-        self.widths: Array = np.zeros((horizon, len(level)))
-        self.factor: Array = np.ones((horizon, len(level)))
+        self.widths = [[0.0] * len(self.level) for _ in range(horizon)]
         self.pending: deque[tuple[Bounds, float, float]] = deque(maxlen=horizon)  # with the model's own first reach
-        self.record: Array = np.zeros((RECENT, 1 + len(level)), dtype=np.int16)  # judged, and hits by level
+        self.record: Array = np.zeros((RECENT, 1 + len(self.level)), dtype=np.int16)  # judged, and hits by level
         self.seen = 0
-        self.sums = [0.0, 0.0, 0.0]  # up, down, grown
+        self.sums = (0.0, 0.0, 0.0)  # up, down, grown
 
     def judge(self, truth: float) -> None:
         """Take the newest value of the target: every forecast that was made for it learns from it.  NaN: nobody can."""
-        if not self.pending or math.isnan(truth):
+        if not self.pending or truth != truth:
             return
         hits = [0] * len(self.level)
         for step, (bounds, _, _) in enumerate(self.pending):
             widths = self.widths[step]
-            for i, (lo, hi) in enumerate(zip(bounds.lo[step].tolist(), bounds.hi[step].tolist(), strict=True)):
-                if lo <= truth <= hi:
-                    hits[i] += 1
-                    widths[i] -= self.alpha[i]
-                else:
-                    widths[i] += GAMMA - self.alpha[i]
-        if self.learns:
-            np.exp(self.widths, out=self.factor)
+            for i, (lo, hi, alpha) in enumerate(zip(bounds.lo[step], bounds.hi[step], self.alpha, strict=True)):
+                inside = lo <= truth <= hi
+                hits[i] += inside
+                widths[i] += -alpha if inside else GAMMA - alpha
         self.record[self.seen % RECENT] = (len(self.pending), *hits)
         self.seen += 1
         if self.yard is not None:
-            self._watch(truth)
+            self._watch(truth, self.yard)
 
     def stretch(self, own: Bounds) -> Bounds:
         """The model's own bounds -> those that hold; remembered until their truth comes."""
-        mean, lo, hi = own
-        if self.learns and len(self.level):
-            if self.logs:
-                mean, lo, hi = np.log(mean), np.log(lo), np.log(hi)
-            middle = mean[:, None]
-            below, above = (middle - lo) * self.factor, (hi - middle) * self.factor
-            if len(self.level) > 1:  # a wider level never lies within a narrower one
-                np.maximum.accumulate(below, axis=1, out=below)
-                np.maximum.accumulate(above, axis=1, out=above)
-            lo, hi = middle - below, middle + above
-            if self.logs:
-                lo, hi = np.exp(lo), np.exp(hi)
-            if self.positive and own.lo.min() >= 0:
-                lo = np.maximum(lo, 0.0)
-        bounds = Bounds(own.mean, lo, hi)
-        if len(self.level):
-            first = own.mean.item(0)
-            self.pending.appendleft((bounds, first - own.lo.item(0), own.hi.item(0) - first))
+        if not self.level:
+            return own
+        bounds = own
+        if self.learns:
+            pairs = [self._stretched(*step) for step in zip(own.mean, own.lo, own.hi, self.widths, strict=True)]
+            bounds = Bounds(own.mean, [lo for lo, _ in pairs], [hi for _, hi in pairs])
+        first = own.mean[0]
+        self.pending.appendleft((bounds, first - own.lo[0][0], own.hi[0][0] - first))
         return bounds
+
+    def _stretched(
+        self, middle: float, lows: list[float], highs: list[float], widths: list[float]
+    ) -> tuple[list[float], list[float]]:
+        """The bounds of one step ahead; a wider level never lies within a narrower one."""
+        lo, hi, below, above = [], [], 0.0, 0.0
+        for low, high, width in zip(lows, highs, widths, strict=True):
+            factor = exp(width)
+            if self.logs:
+                below, above = max(below, factor * log(middle / low)), max(above, factor * log(high / middle))
+                lo.append(middle * exp(-below))
+                hi.append(middle * exp(above))
+                continue
+            below, above = max(below, factor * (middle - low)), max(above, factor * (high - middle))
+            lo.append(max(middle - below, 0.0) if self.positive and low >= 0 else middle - below)
+            hi.append(middle + above)
+        return lo, hi
 
     @property
     def coverage(self) -> dict[float, float] | None:
@@ -167,41 +170,42 @@ class Adaptive:
         """Whether errors are no longer what they were on held-out rows."""
         return max(self.sums) > ALARM
 
-    def _watch(self, truth: float) -> None:
+    def _watch(self, truth: float, yard: Yardstick) -> None:
         """Add the newest one-step error to the cumulative sums."""
-        assert self.yard is not None
         bounds, below, above = self.pending[0]
-        error = truth - bounds.mean.item(0)
+        error = truth - bounds.mean[0]
         reach = above if error > 0 else below
-        ratio = abs(error) / reach if reach > 0 else math.inf if error else 0.0
-        known = self.yard.ratios
-        rank = (bisect_left(known, ratio) + bisect_right(known, ratio)) // 2
-        lean, grown = math.copysign(self.yard.lean[rank], error), self.yard.grown[rank]
-        scores = (lean, -lean, grown)
-        self.sums = [min(max(s + z - ALLOWANCE, 0.0), MOST) for s, z in zip(self.sums, scores, strict=True)]
+        ratio = abs(error) / reach if reach > 0 else inf if error else 0.0
+        rank = (bisect_left(yard.ratios, ratio) + bisect_right(yard.ratios, ratio)) // 2
+        lean, grown = yard.lean[rank], yard.grown[rank]
+        if error < 0:
+            lean = -lean
+        up, down, large = self.sums
+        self.sums = (
+            min(max(up + lean - ALLOWANCE, 0.0), MOST),
+            min(max(down - lean - ALLOWANCE, 0.0), MOST),
+            min(max(large + grown - ALLOWANCE, 0.0), MOST),
+        )
 
     def copy(self) -> "Adaptive":
         """Another one that stands where this one stands."""
         other = copy(self)
-        other.widths, other.factor, other.record = self.widths.copy(), self.factor.copy(), self.record.copy()
-        other.pending, other.seen, other.sums = self.pending.copy(), self.seen, list(self.sums)
+        other.widths = [list(widths) for widths in self.widths]
+        other.record, other.pending = self.record.copy(), self.pending.copy()
         return other
 
     def arrays(self) -> dict[str, Array]:
         """All that a snapshot must hold."""
         stacked = {name: np.array([getattr(bounds, name) for bounds, _, _ in self.pending]) for name in Bounds._fields}
         own = np.array([[below, above] for _, below, above in self.pending])
-        rest = {"widths": self.widths, "record": self.record, "sums": np.array([*self.sums, float(self.seen)])}
+        rest = {"widths": np.array(self.widths), "record": self.record, "sums": np.array([*self.sums, self.seen])}
         return stacked | {"own": own} | rest
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Put back what `arrays` gave."""
-        self.widths, self.record = arrays["widths"], arrays["record"]
-        self.factor = np.exp(self.widths) if self.learns else np.ones_like(self.widths)
-        *sums, seen = arrays["sums"].tolist()
-        self.sums, self.seen = sums, int(seen)
-        made = zip(*(arrays[name] for name in Bounds._fields), strict=True)
-        bounds = [Bounds(*parts) for parts in made]
-        own = arrays["own"].tolist()
+        self.widths, self.record = arrays["widths"].tolist(), arrays["record"]
+        up, down, grown, seen = arrays["sums"].tolist()
+        self.sums, self.seen = (up, down, grown), int(seen)
+        made = zip(*(arrays[name].tolist() for name in Bounds._fields), strict=True)
         self.pending.clear()
-        self.pending.extend((each, below, above) for each, (below, above) in zip(bounds, own, strict=True))
+        self.pending.extend((Bounds(*parts), *own) for parts, own in zip(made, arrays["own"].tolist(), strict=True))

@@ -32,13 +32,19 @@ class Calibration:
         level: L coverages in percent. moved: [N] from `movement`.
         Raises: ConfigError when too few errors were held out for that level.
         """
+        return np.maximum(moved, self.floor)[:, None, None] * self.reach(level)
+
+    def reach(self, level: Sequence[float]) -> np.ndarray:
+        """How far the interval reaches for a window that moves by one: [H, L].
+
+        Raises: ConfigError when too few errors were held out for that level.
+        """
         n, ranks = self.scores.shape[1], self.rank(level)
         if n == 0:
             raise ConfigError("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
         if (ranks > n).any():
             raise ConfigError(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
-        reach = self.scores[:, np.maximum(ranks, 1) - 1]  # [H, L]
-        return np.maximum(moved, self.floor)[:, None, None] * reach
+        return self.scores[:, np.maximum(ranks, 1) - 1]
 
     def rank(self, level: Sequence[float] | float) -> np.ndarray:
         """Which of the K ascending errors, counted from 1, a new one stays below as often as `level` says."""

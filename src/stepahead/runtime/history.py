@@ -6,16 +6,27 @@ the same sums for the plain networks and is quicker.
 Legend: H horizon, L levels, P past inputs, K inputs known ahead, D hidden.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.errors import StepaheadError
 from stepahead.runtime.adaptive import Bounds
 from stepahead.runtime.rows import Row
 
 Array = NDArray[Any]
+
+
+class Tail(NamedTuple):
+    """The last rows of a series: times [W] int64, past [W, P], future [W, K], static [1, J]."""
+
+    times: Array
+    past: Array
+    future: Array
+    static: Array
 
 
 class PanelHistory:
@@ -48,9 +59,21 @@ class PanelHistory:
         self.panel = self._kept(longer)
         return bounds
 
-    def rows(self) -> Any:
-        """The rows that a snapshot must hold, as a panel."""
-        return self.panel
+    @staticmethod
+    def take_many(histories: "Sequence[PanelHistory]", rows: Sequence[Row]) -> "list[Bounds]":
+        """One row more for each of several series; where one cannot be, an error, and all stay as they were."""
+        before = [history.panel for history in histories]
+        try:
+            return [history.take(row, None) for history, row in zip(histories, rows, strict=True)]
+        except StepaheadError:
+            for history, panel in zip(histories, before, strict=True):
+                history.panel = panel
+            raise
+
+    def rows(self) -> Tail:
+        """The rows that a snapshot must hold."""
+        panel = self.panel
+        return Tail(panel.times.view(np.int64), panel.past, panel.future, panel.static)
 
     def copy(self) -> "PanelHistory":
         return PanelHistory(self.fitted, self.panel, self.level)  # a panel never changes
@@ -63,7 +86,7 @@ class PanelHistory:
         found = self.fitted.forecast(
             self.fitted.source(panel), np.array([panel.n_rows - 1]), level=self.level, future=ahead
         )
-        return Bounds(found.mean[0], found.lo[0], found.hi[0])
+        return Bounds(found.mean[0].tolist(), found.lo[0].tolist(), found.hi[0].tolist())
 
     def _kept(self, panel: Any) -> Any:
         """The last rows that a forecast reads: a window's, and what is carried into a gap that it begins with."""

@@ -6,6 +6,7 @@ Legend: P past inputs (the target is the last), K inputs known ahead, H horizon.
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -40,9 +41,11 @@ class Door:
         self.schema, self.frequency, self.horizon, self.gaps = schema, frequency, horizon, gaps
         self.names = (*schema.past, *schema.future)
         self.counts_steps = schema.time_kind == "integer"
+        self.time_type = np.dtype(np.int64 if self.counts_steps else "datetime64[us]")
         self._values = itemgetter(*self.names) if len(self.names) > 1 else lambda row: (row[self.names[0]],)
         self._n_past = len(schema.past)
         self._offsets = self._regular_offsets()
+        self._next = [] if self._offsets is None else self._offsets[:, 0].tolist()
 
     def read(self, row: Mapping[str, Any], series: str, cutoff: int) -> Row:
         """One row of a series whose last row is at `cutoff`.
@@ -63,7 +66,7 @@ class Door:
         if len(row) != len(self.names) + (written is not None):
             self._refuse_unknown(row, series)
         for value in values:
-            if value.__class__ is not float or not math.isfinite(value):
+            if value.__class__ is not float or not isfinite(value):
                 values = self._numbers(values, series)
                 break
         return Row(time, values[: self._n_past], values[self._n_past :])
@@ -87,7 +90,9 @@ class Door:
 
     def next_time(self, cutoff: int) -> int:
         """The time of the row after this one, by the frequency."""
-        return int(self.times_after(cutoff)[0])
+        if self._offsets is None:
+            return int(self.times_after(cutoff)[0])
+        return cutoff + self._next[(cutoff - MONDAY) // DAY % 7]
 
     def times_after(self, cutoff: int) -> Array:
         """The times of the next H rows: [H] int64."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stepahead.errors import ConfigError
 from stepahead.forecast import Forecast
 from stepahead.runtime.adaptive import Adaptive, Bounds, Yardstick
+from stepahead.runtime.history import Tail
 from stepahead.runtime.rows import Door, Row
 from stepahead.runtime.snapshot import pack_snapshot
 
@@ -29,8 +30,9 @@ class History(Protocol):
 
     def look(self, ahead: Array | None) -> Bounds: ...
     def take(self, row: Row, ahead: Array | None) -> Bounds: ...
-    def rows(self) -> Any: ...
+    def rows(self) -> Tail: ...
     def copy(self) -> Any: ...
+    def take_many(self, histories: Sequence[Any], rows: Sequence[Row]) -> list[Bounds]: ...
     @property
     def hidden(self) -> Array | None: ...
 
@@ -89,10 +91,7 @@ class Stream:
         door = self._course.door
         taken = door.read(row, self.series, self._cutoff)
         ahead = door.read_ahead(future, self.series)
-        bounds = self._history.take(taken, ahead)
-        self._cutoff = taken.time
-        self._adaptive.judge(taken.past[-1])
-        return self._say(bounds)
+        return self._went_on(taken, self._history.take(taken, ahead))
 
     def forecast(self, *, future: Rows | None = None) -> Forecast:
         """The present forecast, without a new row. future: as for `push`."""
@@ -118,7 +117,7 @@ class Stream:
             "adaptive": self._course.adaptive,
             "static": rows.static.tolist(),
         }
-        arrays = {"times": rows.times.view(np.int64), "past": rows.past, "future": rows.future}
+        arrays = {"times": rows.times, "past": rows.past, "future": rows.future}
         return pack_snapshot(values, arrays | self._adaptive.arrays())
 
     @property
@@ -142,24 +141,29 @@ class Stream:
         """The hidden units of the (first) network after the last row: [D], or None where it shows none."""
         return self._history.hidden
 
-    def _say(self, own: Bounds) -> Forecast:
+    def _went_on(self, row: Row, own: Bounds) -> Forecast:
+        """What follows a row that was taken in: widths learn from it, and the forecast gets its bounds."""
+        self._cutoff = row.time
+        self._adaptive.judge(row.past[-1])
         self._present = self._adaptive.stretch(own)
         return self._as_forecast(self._present)
 
     def _as_forecast(self, bounds: Bounds) -> Forecast:
         door = self._course.door
-        kind = np.int64 if door.counts_steps else np.dtype("datetime64[us]")
-        return Forecast(
+        forecast = object.__new__(Forecast)
+        # A frozen dataclass sets its fields one by one, at twice the cost.
+        forecast.__dict__.update(
             name=self.name,
             ids=self._ids,
-            cutoffs=np.array([self._cutoff]).view(kind),
-            times=door.times_after(self._cutoff)[None].view(kind),
-            mean=bounds.mean[None],
+            cutoffs=np.array([self._cutoff], door.time_type),
+            times=door.times_after(self._cutoff).view(door.time_type)[None],
+            mean=np.array([bounds.mean]),
             level=self.level,
-            lo=bounds.lo[None],
-            hi=bounds.hi[None],
+            lo=np.array([bounds.lo]),
+            hi=np.array([bounds.hi]),
             schema=self._course.schema,
         )
+        return forecast
 
 
 def push_many(streams: Sequence[Stream], rows: Rows) -> list[Forecast]:
@@ -174,8 +178,10 @@ def push_many(streams: Sequence[Stream], rows: Rows) -> list[Forecast]:
         raise ConfigError("push_many takes one row a stream; push the others after it")
     if len({stream._course.digest for stream in streams}) > 1:
         raise ConfigError("push_many takes streams of one model; call it once for each model")
-    forks = [stream.fork() for stream in streams]
-    answers = [fork.push(row) for fork, row in zip(forks, rows, strict=True)]
-    for stream, fork in zip(streams, forks, strict=True):
-        stream.__dict__.update(fork.__dict__)
-    return answers
+    door = streams[0]._course.door if streams else None
+    if door is None:
+        return []
+    taken = [door.read(row, stream.series, stream._cutoff) for stream, row in zip(streams, rows, strict=True)]
+    take_many = streams[0]._history.take_many
+    bounds = take_many([stream._history for stream in streams], taken)
+    return [stream._went_on(row, found) for stream, row, found in zip(streams, taken, bounds, strict=True)]
