@@ -3,6 +3,7 @@
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
@@ -48,7 +49,8 @@ async def model_ready(service: Service, call: Call) -> Response:
 
 async def metrics(service: Service, call: Call) -> Response:
     """Counters for Prometheus."""
-    return Response(service.metrics.text(), headers={"content-type": CONTENT})
+    text = await asyncio.to_thread(service.metrics.text)  # looks at every series in memory
+    return Response(text, headers={"content-type": CONTENT})
 
 
 def metadata(models: Models, name: str) -> dict[str, Any]:

@@ -47,9 +47,10 @@ class Push(Job):
 
 @dataclass(eq=False)
 class PushMany(Job):
-    """New rows of many series, all or none."""
+    """New rows of many series, all or none. forecast: whether the answer is to hold where each stands then."""
 
     rows: dict[str, list[Row]]
+    forecast: bool = False
 
     @property
     def weight(self) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from stepahead.server.views import View
+from stepahead.server.plans import Live
+from stepahead.server.views import coverage_of
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 SHARED = (1, 2, 5, 10, 20, 50, 100, 200, 512)
@@ -50,13 +51,13 @@ class Metrics:
         self.rows.inc(rows)
         self.batches.observe(seconds)
 
-    def watch(self, views: Mapping[str, View], waiting: Callable[[], int], watchers: Callable[[], int]) -> None:
+    def watch(self, live: Mapping[str, Live], waiting: Callable[[], int], watchers: Callable[[], int]) -> None:
         """Tell of the series in memory, too."""
         Gauge("stepahead_queue_jobs", "Requests that wait for the writer.", registry=self.registry).set_function(
             waiting
         )
         Gauge("stepahead_watchers", "Clients that follow a series.", registry=self.registry).set_function(watchers)
-        self.registry.register(SeriesCollector(views))
+        self.registry.register(SeriesCollector(live))
 
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
@@ -66,8 +67,8 @@ class Metrics:
 class SeriesCollector:
     """Series, coverage and drift by model: a label a series would be too many."""
 
-    def __init__(self, views: Mapping[str, View]) -> None:
-        self.views = views
+    def __init__(self, live: Mapping[str, Live]) -> None:
+        self.live = live
 
     def describe(self) -> list[Any]:
         return []
@@ -76,12 +77,13 @@ class SeriesCollector:
         live: dict[tuple[str, ...], float] = defaultdict(float)
         drifting: dict[tuple[str, ...], float] = defaultdict(float)
         coverage: dict[tuple[str, ...], list[float]] = defaultdict(list)
-        for view in list(self.views.values()):
-            live[view.model,] += 1
-            drifting[view.model,] += view.drifting
-            for level, share in view.coverage.items():
+        for one in list(self.live.values()):
+            model = one.served.name
+            live[model,] += 1
+            drifting[model,] += one.stream.drifting
+            for level, share in coverage_of(one.stream).items():
                 if share is not None:
-                    coverage[view.model, level].append(share)
+                    coverage[model, level].append(share)
         means: dict[tuple[str, ...], float] = {key: sum(v) / len(v) for key, v in coverage.items()}
         for name, text, labels, values in (
             ("series_live", "Series in memory.", ["model"], live),

@@ -12,10 +12,9 @@ from stepahead.server.models import Served
 from stepahead.server.problems import Problem
 from stepahead.server.rows import RowReader
 from stepahead.server.times import as_text
-from stepahead.server.views import View
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Live:
     """A series in memory. unsaved: rows behind the state that is in the store."""
 
@@ -27,7 +26,6 @@ class Live:
     rows: int
     cutoff: int
     unsaved: int = 0
-    view: View | None = None
 
 
 @dataclass(eq=False)

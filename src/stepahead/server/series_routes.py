@@ -77,9 +77,10 @@ async def push_bulk(service: Service, call: Call) -> Response:
     if (body.rows is UNSET) == (body.columns is UNSET):
         raise Problem(422, "give rows or columns: one of the two")
     rows = body.rows if body.columns is UNSET else rows_of_columns(body.columns)
-    taken, repeated, views = await service.ask(PushMany(by_series(rows)))
+    job = PushMany(by_series(rows), body.forecast)
+    taken, repeated, views = await service.ask(job)
     forecasts = {view.series: view.records() for view in views} if body.forecast else None
-    answer = {"series": len(views), "rows": taken, "repeated": repeated, "forecasts": forecasts}
+    answer = {"series": len(job.rows), "rows": taken, "repeated": repeated, "forecasts": forecasts}
     return Response(encode(answer), media_type=JSON)
 
 

@@ -44,7 +44,7 @@ class Service:
         hub, metrics = Hub(), Metrics()
         sessions = Sessions(models, store, watched=hub.watched, **options)
         writer = Writer(sessions, told=hub.publish, timed=metrics.batch)
-        metrics.watch(sessions.views, lambda: len(writer.jobs), lambda: hub.watchers)
+        metrics.watch(sessions.live, lambda: len(writer.jobs), lambda: hub.watchers)
         return cls(models, sessions, writer, hub, metrics, Intake(), store.reader())
 
     @property

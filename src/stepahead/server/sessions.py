@@ -144,12 +144,18 @@ class Sessions:
 
     def _publish(self, work: Work, outcome: Outcome) -> None:
         """What was committed becomes visible, then known."""
-        for live in work.touched.values():
-            live.view = self.views[live.name] = self._see(live)
+        for name in work.touched:
+            self.views.pop(name, None)  # seen anew when it is asked for
         for live, time, packed in work.events:
-            if live.view is not None:
-                outcome.events.append((live.name, live.view.event(time, packed)))
+            outcome.events.append((live.name, self._see(live, inside=True).event(time, packed)))
         outcome.answers += [(job, make()) for job, make in work.waiting]
+
+    def _show(self, live: Live) -> View:
+        """Where a series stands, for all to see."""
+        view = self.views.get(live.name)
+        if view is None:
+            view = self.views[live.name] = self._see(live)
+        return view
 
     def _see(self, live: Live, inside: bool = False) -> View:
         stream = live.stream
@@ -164,7 +170,7 @@ class Sessions:
             coverage=coverage_of(stream),
             drifting=bool(stream.drifting),
             level=tuple(stream.level),
-            hidden=hidden_of(stream) if inside or self.watched(live.name) else None,
+            hidden=hidden_of(stream) if inside else None,
         )
 
     def _forget(self, work: Work) -> None:
@@ -211,8 +217,8 @@ class Sessions:
         self._advance_all(plans, work)
         repeated = sum(plan.repeated for plan in plans)
         taken = sum(len(plan.new) for plan in plans)
-        names = [plan.live.name for plan in plans]
-        work.waiting.append((job, lambda: (taken, repeated, [self.views[name] for name in names])))
+        shown = plans if job.forecast else []
+        work.waiting.append((job, lambda: (taken, repeated, [self._show(plan.live) for plan in shown])))
 
     def _advance_all(self, plans: list[Plan], work: Work) -> None:
         for step in range(max(len(plan.new) for plan in plans)):
@@ -281,7 +287,7 @@ class Sessions:
             body = self._see(live).json(repeated)
             work.keys[live.number, job.key] = (job.digest, body)
             work.changes.keys.append((live.number, job.key, job.digest, body, int(now())))
-        work.waiting.append((job, lambda: Answer(self.views[live.name], repeated, body)))
+        work.waiting.append((job, lambda: Answer(self._show(live), repeated, body)))
 
     def _known(self, job: Push, work: Work) -> bool:
         """Whether this request was answered before: then it gets the same answer.
@@ -296,7 +302,7 @@ class Sessions:
             return False
         if found[0] != job.digest:
             raise Problem(422, "Idempotency-Key: was used for another request to this series; choose a new one")
-        work.waiting.append((job, lambda: Answer(self.views[live.name], 0, found[1])))
+        work.waiting.append((job, lambda: Answer(self._show(live), 0, found[1])))
         work.touched[live.name] = live
         return True
 
@@ -328,9 +334,7 @@ class Sessions:
 
     def _look(self, job: Look, work: Work) -> None:
         live = self._find(job.series)
-        if not job.inside and live.name not in work.touched:
-            work.touched[live.name] = live
-        work.waiting.append((job, lambda: self._see(live, job.inside)))
+        work.waiting.append((job, lambda: self._see(live, True) if job.inside else self._show(live)))
 
     def _create(self, job: Create, work: Work) -> None:
         """Begin a series; the same request again finds it begun.
@@ -346,7 +350,7 @@ class Sessions:
             if live.digest != job.digest:
                 raise Problem(409, f"series {job.series!r} is there already; DELETE it first")
             work.touched[live.name] = live
-            work.waiting.append((job, lambda: Answer(self.views[live.name])))
+            work.waiting.append((job, lambda: Answer(self._show(live))))
             return
         served, times = self.models.forecasters[job.model], job.history.times
         kept = Kept(
@@ -365,7 +369,7 @@ class Sessions:
         work.changes.created.append(kept)
         work.changes.rows += [(kept.number, t, p) for t, p in zip(times, job.history.packed, strict=True)]
         work.touched[job.series] = self.live[job.series] = live
-        work.waiting.append((job, lambda: Answer(self.views[job.series], created=True)))
+        work.waiting.append((job, lambda: Answer(self._show(live), created=True)))
 
     def _delete(self, job: Delete, work: Work, outcome: Outcome) -> None:
         live = self.live.get(job.series)

@@ -10,9 +10,11 @@ from stepahead.server.rows import RowReader
 from stepahead.server.times import as_text
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class View:
-    """What was committed last. Made by the writer, read by all; JSON is made when first asked for.
+    """What was committed last. Made by the writer, read by all.
+
+    JSON is made when first asked for, and then takes the forecast's place: there may be ten thousand of these.
 
     hidden: [D] the hidden units, where they were looked at.
     """
@@ -50,9 +52,9 @@ class View:
     def json(self, repeated: int = 0) -> bytes:
         """The answer to a push or a reading."""
         if repeated:
-            return encode(self.standing() | {"repeated": repeated})
+            return self.json()[: -len(b'"repeated":0}')] + b'"repeated":%d}' % repeated
         if not self._json:
-            self._json = encode(self.standing())
+            self._json, self.forecast = encode(self.standing()), None
         return self._json
 
     def event(self, time: int, packed: bytes) -> bytes:
