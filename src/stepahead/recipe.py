@@ -144,8 +144,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "panel": COMMON
     | {
         "cell": "gru",
-        "hidden_size": 64,
-        "dropout": 0.1,
+        "hidden_size": 32,
+        "dropout": 0.3,
         "scaler": "window",
         "difference": False,
         "head": "relative",

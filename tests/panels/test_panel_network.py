@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from stepahead.nn import members
 from stepahead.nn import panel as net
 from stepahead.runtime.panel import in_scale, member_output, product
 
@@ -64,7 +65,7 @@ def test_torch_cells_are_those_of_the_kernel(monkeypatch: pytest.MonkeyPatch) ->
         module = network(cell)
         expected = module(feed).detach()
         with monkeypatch.context() as patched:
-            patched.setattr(net, "_native", None)
+            patched.setattr(members, "_native", None)
             torch.testing.assert_close(module(feed).detach(), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from panel_series import seasonal
 
 import stepahead as sa
@@ -26,6 +27,16 @@ def test_same_seed_gives_the_same_bits_and_another_seed_others(fitted: sa.Foreca
     other = small(seed=1).fit(fitted.panel_)
     assert again.predict().equals(fitted.predict())
     assert not other.predict().equals(fitted.predict())
+
+
+def test_bits_do_not_depend_on_the_number_of_threads(fitted: sa.Forecaster) -> None:
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        again = small().fit(fitted.panel_)
+    finally:
+        torch.set_num_threads(threads)
+    assert again.predict().equals(fitted.predict())
 
 
 def test_rows_after_an_origin_change_no_bit(fitted: sa.Forecaster) -> None:

@@ -7,7 +7,8 @@ Legend: M members, N windows of a batch, L rows of a window, p rows of a patch, 
 C context, H horizon.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stepahead.nn import ops  # noqa: F401 (registers torch.ops.stepahead)
-from stepahead.nn.stack import _native
+from stepahead.nn.members import GATES, Workspace, last_outputs
 
 Arrays = dict[str, np.ndarray]
 SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by
@@ -76,7 +76,7 @@ class PanelNetwork(nn.Module):
         m, p, e, d, h = shape.members, shape.patch, shape.embedding, shape.hidden, shape.horizon
         gates = GATES[shape.cell]
         inner = d + shape.context
-        self.shape = shape
+        self.shape, self.workspace = shape, Workspace()
         width = (2 + shape.extras) * p
         self.embed_weight, self.embed_bias = uniform(m, width, e, fan=width), uniform(m, 1, e, fan=width)
         self.weight_ih, self.weight_hh = uniform(m, gates * d, e, fan=d), uniform(m, gates * d, d, fan=d)
@@ -91,7 +91,8 @@ class PanelNetwork(nn.Module):
         m, n, t, width = feed.patches.shape
         flat = feed.patches.view(m, n * t, width)
         embedded = torch.baddbmm(self.embed_bias, flat, self.embed_weight).relu_()  # [M, N*T, E]
-        last = run_cell(self.shape.cell, embedded.view(m, n, t, -1).transpose(1, 2), self)  # [M, N, D]
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        last = last_outputs(self.shape.cell, embedded.view(m, n, t, -1), weights, self.workspace)  # [M, N, D]
         drop = self.shape.dropout if self.training else 0.0
         last = torch.dropout(last, drop, True) if drop else last
         inner = torch.baddbmm(self.mlp_bias, torch.cat([last, feed.context], dim=2), self.mlp_weight).relu_()
@@ -102,32 +103,9 @@ class PanelNetwork(nn.Module):
         return torch.baddbmm(out + self.head_bias, inner, self.head_weight)
 
 
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
-
-
 def uniform(*size: int, fan: int) -> nn.Parameter:
     """Torch's usual start: uniform within 1 / sqrt(fan)."""
     return nn.Parameter(torch.empty(*size).uniform_(-(fan**-0.5), fan**-0.5))
-
-
-def run_cell(cell: str, x: Tensor, network: PanelNetwork) -> Tensor:
-    """The last output of each member's cell: x [M, T, N, E] -> [M, N, D]."""
-    weights = (network.weight_ih, network.weight_hh, network.bias_ih, network.bias_hh)
-    if _native is not None and x.device.type == "cpu":
-        name = {"rnn": "rnn_tanh"}.get(cell, cell)
-        zero = x.new_zeros(x.shape[0], x.shape[2], network.shape.hidden)
-        c0 = zero if cell == "lstm" else None
-        return torch.ops.stepahead.scan(x, zero, c0, *weights, None, name, False, torch.is_grad_enabled())[1]
-    return torch.stack([run_one(cell, x[i], [w[i] for w in weights]) for i in range(len(x))])
-
-
-def run_one(cell: str, x: Tensor, weights: list[Tensor]) -> Tensor:
-    """One member's last output, by torch's own layers: x [T, N, E] -> [N, D]."""
-    zero = x.new_zeros(1, x.shape[1], weights[1].shape[1])
-    if cell == "lstm":
-        return torch._VF.lstm(x, (zero, zero), weights, True, 1, 0.0, False, False, False)[1][0]
-    run = {"gru": torch._VF.gru, "rnn": torch._VF.rnn_tanh, "rnn_relu": torch._VF.rnn_relu}[cell]
-    return run(x, zero, weights, True, 1, 0.0, False, False, False)[1][0]
 
 
 def in_scale(out: Tensor, feed: Feed, logs: int) -> Tensor:
@@ -193,6 +171,16 @@ class Members:
         self.optimizer.step()
         torch._foreach_lerp_(self.averaged, [p.detach() for p in self.parameters], 1 - self.descent.average)
         return loss.detach().cpu().numpy()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Torch with one thread inside, the kernel with all: a member's bits do not depend on their number."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
     def weights(self) -> list[Arrays]:
         """A copy of the averaged weights of each member, by name."""

@@ -68,7 +68,8 @@ def learn_panel(panel: Panel, config: Config, training: Any) -> tuple[PanelFitte
     plan = make_plan(panel, config, rng)
     with loop.torch_seeded(config.seed):
         team = make_team(plan, rng, training.device)
-        results = descend(plan, team, loop, training)
+        with team.alone():
+            results = descend(plan, team, loop, training)
     loop.warn_interrupted(results)
     return plan.fitted([r.weights for r in results]), results
 
