@@ -1,6 +1,8 @@
 """A Forecaster as what a model file holds, and back.  Forecaster -> (tensors, configuration) -> Forecaster."""
 
-from typing import Any
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +13,9 @@ from stepahead.fitted import pack, unpack
 from stepahead.forecaster import Forecaster
 from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
 from stepahead.recipe import Config
+
+if TYPE_CHECKING:
+    from stepahead.evaluate.verdict import Verdict
 
 
 def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -25,6 +30,7 @@ def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str,
         "last.future": last.future,
     }
     config |= {"kind": "forecaster", "ids": last.ids, "own": model.network is not None}
+    config["verdict"] = pack_verdict(model.verdict_)
     return tensors, config | {"static": last.static.tolist(), "params": plain(model.get_params())}
 
 
@@ -57,8 +63,33 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
         static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
         schema=schema,
     )
-    model.backtest_ = model.verdict_ = model.window_choice_ = None
+    model.backtest_ = model.window_choice_ = None
+    model.verdict_ = unpack_verdict(saved.get("verdict"))
     return model
+
+
+def pack_verdict(verdict: "Verdict | None") -> dict[str, Any] | None:
+    """A verdict as JSON values: what is not a number is left out."""
+    if verdict is None:
+        return None
+    values = asdict(verdict) | {"interval": [known(bound) for bound in verdict.interval]}
+    return {name: known(value) if isinstance(value, float) else value for name, value in values.items()}
+
+
+def unpack_verdict(stored: dict[str, Any] | None) -> "Verdict | None":
+    """What `pack_verdict` gave, as it was."""
+    if stored is None:
+        return None
+    from stepahead.evaluate.verdict import Verdict  # late: a forecast needs none of it
+
+    numbers = {name: math.nan if value is None else value for name, value in stored.items()}
+    low, high = (math.nan if bound is None else bound for bound in stored["interval"])
+    return Verdict(**numbers | {"interval": (low, high)})
+
+
+def known(value: float) -> float | None:
+    """JSON has no nan and no infinity."""
+    return float(value) if math.isfinite(value) else None
 
 
 def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:

@@ -248,7 +248,9 @@ def test_each_key_changes_the_probabilities_and_a_symbol_can_be_chosen(browser: 
         seen = []
         for key in "hel":
             visit.page.keyboard.type(key)
-            visit.wait(f"() => document.querySelector('#odds') && ({ODDS})() !== {json.dumps(seen[-1] if seen else '')}")
+            visit.wait(
+                f"() => document.querySelector('#odds') && ({ODDS})() !== {json.dumps(seen[-1] if seen else '')}"
+            )
             seen.append(visit.page.evaluate(ODDS))
         assert len(set(seen)) == 3
         likeliest = server.ask("POST", "/v1/symbols/word/next", {"prefix": "hel", "k": 1})[1]["next"][0]["symbol"]
@@ -282,7 +284,7 @@ def test_what_can_be_operated_has_a_name_and_what_changes_is_announced(browser: 
     begin(server)
     with Visit(browser, server) as visit:
         visit.wait_live()
-        nameless = """() => [...document.querySelectorAll("button, input, select, canvas, [role=meter]")].filter((one) =>
+        nameless = """() => [...document.querySelectorAll("button, input, select, canvas.heat, [role=meter]")].filter((one) =>
           !(one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length)).map((one) => one.outerHTML)"""
         assert visit.page.evaluate(nameless) == []
         assert visit.page.locator("header, nav, main, footer").count() == 4
@@ -293,7 +295,8 @@ def test_what_can_be_operated_has_a_name_and_what_changes_is_announced(browser: 
 def test_a_token_is_asked_for_sent_with_every_request_and_kept_nowhere(
     browser: Any, server: Running, tmp_path: Path
 ) -> None:
-    with running(str(tmp_path / "guarded.db"), STEPAHEAD_TOKEN=TOKEN) as guarded:
+    (tmp_path / "token").write_text(TOKEN)
+    with running(str(tmp_path / "guarded.db"), "--token-file", str(tmp_path / "token")) as guarded:
         headers = {"authorization": f"Bearer {TOKEN}"}
         rows = daily_rows(30)
         assert guarded.ask("PUT", "/v1/series/plant", {"model": "daily", "rows": rows}, **headers)[0] == 201

@@ -1,6 +1,7 @@
 """What requests and answers look like.  JSON -> checked values: depth, sizes and kinds are bounded while it is read.
 
-msgspec reads straight into these types, so what does not fit is refused before anything is built from it.
+msgspec reads straight into these types, so what does not fit is refused before anything is built from it. Whole
+numbers are floats here: JSON does not tell 5.0 from 5, and neither do we.
 """
 
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ MOST_STEPS = 1_000_000  # numbers of one series in a forecast request
 MOST_SERIES = 1_000  # series of one forecast request
 LONGEST_NAME = 128
 LONGEST_TEXT = 10_000  # symbols of a prefix
-NAME = r"^(?!\.{1,2}$)[^/\x00-\x1f\x7f\ufffd]{1,128}$"  # of a series: one part of a path
+NAME = r"^(?!\.{1,2}$)[^/\x00-\x1f\x7f-\x9f\ufffd]{1,128}$"  # of a series: one part of a path
 
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 Cell = float | Annotated[str, Meta(max_length=64)] | None
@@ -155,7 +156,7 @@ class Extension(Strict):
 class Options(Struct):
     """horizon: steps ahead, at most the model's. quantiles: probabilities in (0, 1)."""
 
-    horizon: Annotated[int, Meta(ge=1, le=100_000)]
+    horizon: Annotated[float, Meta(ge=1, le=100_000, multiple_of=1)]
     quantiles: Annotated[list[Annotated[float, Meta(gt=0, lt=1)]], Meta(max_length=99)] | None = None
 
 
@@ -239,18 +240,18 @@ class Prefix(Strict):
     """Symbols to go on from; k: how many of the likeliest to tell."""
 
     prefix: Text | Tokens
-    k: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    k: Annotated[float, Meta(ge=1, le=1_000, multiple_of=1)] = 5
 
 
 class Completion(Strict):
     """How to go on after a prefix, as `SymbolModel.complete`."""
 
     prefix: Text | Tokens
-    length: Annotated[int, Meta(ge=0, le=LONGEST_TEXT)] = 100
+    length: Annotated[float, Meta(ge=0, le=LONGEST_TEXT, multiple_of=1)] = 100
     temperature: Annotated[float, Meta(ge=0, le=100)] = 0.0
-    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    top_k: Annotated[float, Meta(ge=1, le=1_000_000, multiple_of=1)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    seed: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    seed: Annotated[float, Meta(ge=0, le=2**53, multiple_of=1)] = 0
 
 
 class Sequence(Strict):

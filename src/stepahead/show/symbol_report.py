@@ -127,10 +127,9 @@ def heat_styles() -> str:
     for sign, color, light_from in (("n", "low", 9), ("p", "high", SHADES + 1)):
         for k in range(SHADES + 1):
             letters = ["paper" if k >= first else "ink" for first in (light_from, 6)]
-            rules.append(
-                f".heat .{sign}{k} {{ background: color-mix(in srgb, var(--{color}) {100 * k // SHADES}%, var(--zero)); "
-                f"color: light-dark(var(--{letters[0]}), var(--{letters[1]})); }}"
-            )
+            ground = f"color-mix(in srgb, var(--{color}) {100 * k // SHADES}%, var(--zero))"
+            ink = f"light-dark(var(--{letters[0]}), var(--{letters[1]}))"
+            rules.append(f".heat .{sign}{k} {{ background: {ground}; color: {ink}; }}")
     return "\n".join(rules)
 
 

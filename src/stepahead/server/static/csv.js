@@ -16,7 +16,7 @@ const count = (text, sign) => text.split(sign).length;
 function cut(text, separator) {
   if (!text.includes('"')) return text.split(/\r\n|\n|\r/).map((line) => line.split(separator));
   const rows = [[]];
-  const field = new RegExp(`("(?:[^"]|"")*"|[^${separator}\\r\\n]*)(${separator}|\\r\\n|\\n|\\r|$)`, "y");
+  const field = new RegExp(`("(?:[^"]|"")*"|(?!")[^${separator}\\r\\n]*)(${separator}|\\r\\n|\\n|\\r|$)`, "y");
   while (field.lastIndex < text.length) {
     const [, value, end] = field.exec(text) ?? [];
     if (value === undefined) throw new Error("the file is not well-formed CSV: a quote stands alone");
