@@ -98,10 +98,8 @@ def measure(data: Path, name: str, seed: int) -> Line:
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
     scores = score(case, panel, truth, forecast)
     shown = "  ".join(f"{metric} {value:.4g}" for metric, value in scores.items())
-    print(
-        f"  seed {seed}: {shown}  ({seconds:.1f} s, of processors {processor:.1f} s, load {os.getloadavg()[0]:.1f})  {model.series_verdict_}",
-        flush=True,
-    )
+    spent = f"{seconds:.1f} s, of processors {processor:.1f} s, load {os.getloadavg()[0]:.1f}"
+    print(f"  seed {seed}: {shown}  ({spent})  {model.series_verdict_}", flush=True)
     return Line(name, seed, scores, seconds, processor, str(model.verdict_))
 
 
