@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from stepahead import nn, samples
     from stepahead.data.panel import Panel
     from stepahead.data.read import read
+    from stepahead.data.symbols import read_corpus, read_events
     from stepahead.data.windows import windows
     from stepahead.evaluate.audit import audit
     from stepahead.evaluate.backtest import backtest
@@ -30,6 +31,8 @@ HOMES = {
     "choose_window": "stepahead.evaluate.choose",
     "load": "stepahead.open_model",
     "read": "stepahead.data.read",
+    "read_corpus": "stepahead.data.symbols",
+    "read_events": "stepahead.data.symbols",
     "tune": "stepahead.evaluate.tune",
     "windows": "stepahead.data.windows",
 }
@@ -44,6 +47,8 @@ __all__ = [
     "load",
     "nn",
     "read",
+    "read_corpus",
+    "read_events",
     "samples",
     "tune",
     "windows",

@@ -16,7 +16,14 @@ from stepahead import store
 from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, Vocabulary, read_corpus
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, require
 from stepahead.evaluate.ngrams import best_order, count_ngrams
-from stepahead.evaluate.symbols import SymbolScores, judge_symbols, score_symbols, scores_from_json
+from stepahead.evaluate.symbols import (
+    SymbolScores,
+    judge_symbols,
+    ngram_name,
+    of_metrics,
+    score_symbols,
+    scores_from_json,
+)
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, sequence_scores
 from stepahead.runtime.symbols import Engine, Sampling, Shape, Told, check_sampling, generate, pick, tell
 from stepahead.symbol_recipe import is_word, resolve
@@ -181,13 +188,12 @@ class SymbolModel:
         scores = score_symbols(told, targets, asked)
         if getattr(self, "ngrams_", None) is None:
             return scores
-        counted = self.ngrams_.tell(corpus, unseen=self._unseen, skip=out)
-        other = score_symbols(counted, targets, asked)
-        verdict = judge_symbols(told, counted, offsets, asked, name=self.name, order=self.ngrams_.order, seed=self.seed)
-        numbers = {
-            name: getattr(other, name) for name in ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1")
-        }
-        return replace(scores, baselines={verdict.baseline: numbers}, verdict=verdict)
+        orders = dict.fromkeys((self.ngrams_.order, 1))
+        counted = {o: self.ngrams_.at(o).tell(corpus, unseen=self._unseen, skip=out) for o in orders}
+        best = counted[self.ngrams_.order]
+        verdict = judge_symbols(told, best, offsets, asked, name=self.name, order=self.ngrams_.order, seed=self.seed)
+        baselines = {ngram_name(o): of_metrics(score_symbols(one, targets, asked)) for o, one in counted.items()}
+        return replace(scores, baselines=baselines, verdict=verdict)
 
     def next(self, prefix: Prefix = "", k: int | None = None) -> list[tuple[str, float]]:
         """The likeliest next symbols after a prefix, with their probabilities.

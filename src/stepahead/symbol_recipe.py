@@ -86,7 +86,8 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, Symbo
         raise ConfigError("tied=True: needs an embedding to be tied to; pass embedding=64, say")
     if not shape.embedding and shape.inputs > MOST_ONE_HOT:
         raise ConfigError(
-            f"embedding=0: one-hot is for up to {MOST_ONE_HOT:,} symbols, found {shape.inputs:,}; pass embedding=64, say"
+            f"embedding=0: one-hot is for up to {MOST_ONE_HOT:,} symbols, found {shape.inputs:,};"
+            " pass embedding=64, say"
         )
     plan = SymbolPlan(
         epochs=chosen["epochs"],

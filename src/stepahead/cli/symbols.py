@@ -39,7 +39,18 @@ Case = Annotated[str | None, o.option("--case", "Column that names the case: the
 Activity = Annotated[str | None, o.option("--activity", "Column of the event's name.")]
 Time = Annotated[str | None, o.option("--time", "Column to sort a case's events by [the file's order].")]
 K = Annotated[int, o.option("-k", "How many symbols to show [5].")]
-MODEL = ("cell", "hidden_size", "num_layers", "embedding", "dropout", "tokens", "epochs", "learning_rate", "seed")
+MODEL = (
+    "cell",
+    "hidden_size",
+    "num_layers",
+    "embedding",
+    "tied",
+    "dropout",
+    "tokens",
+    "epochs",
+    "learning_rate",
+    "seed",
+)
 
 
 @app.command()
@@ -62,6 +73,7 @@ def fit(
     hidden_size: o.HiddenSize = None,
     num_layers: o.NumLayers = None,
     embedding: Annotated[int | None, o.option("--embedding", "Width of a symbol's vector; 0 is one-hot.")] = None,
+    tied: Annotated[bool | None, typer.Option("--tied", help="Predict with the embedding's own vectors.")] = None,
     dropout: o.Dropout = None,
     epochs: Annotated[int | None, o.option("--epochs", "Passes over the symbols [by size].")] = None,
     learning_rate: o.LearningRate = None,

@@ -24,12 +24,12 @@ def event_sequences(source: Any, *, case: str, activity: str, time: str | None) 
             raise DataError(f"{where}: column {column!r}, row {row + 1}: is empty; fill it in or drop the row")
     if table.is_empty():
         raise DataError(f"{where}: has no rows; give at least one event")
+    order = table[case].cast(pl.String).unique(maintain_order=True)
     if time is not None:
         table = table.with_columns(_times(where, table[time]).alias("when")).sort("when", maintain_order=True)
     grouped = table.group_by(case, maintain_order=True).agg(activity)
     found = dict(zip(grouped[case].cast(pl.String), grouped[activity].cast(pl.List(pl.String)), strict=True))
-    first = table.select(case).to_series() if time is None else _table(source)[1][case]
-    return {name: found[name].to_list() for name in first.cast(pl.String).unique(maintain_order=True)}
+    return {name: found[name].to_list() for name in order}
 
 
 def _table(source: Any) -> tuple[str, pl.DataFrame]:

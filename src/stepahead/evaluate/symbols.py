@@ -17,6 +17,7 @@ Array = NDArray[Any]
 BLOCK = 500  # steps of one text that are resampled together: what stands close by is not independent
 RESAMPLES = 2000
 SIGNIFICANT = 0.05
+METRICS = ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class SymbolScores:
 
     nats, bits: surprise a symbol. perplexity: exp(nats). top1, top3, top5: share whose symbol was among the likeliest.
     macro_f1: mean over the symbols that occur or were said, each counting the same. most_frequent: share of the most
-    frequent symbol, which always saying it would get right. n: symbols asked for.
+    frequent symbol, which always saying it would get right. n: symbols asked for. baselines: the same metrics of the
+    best n-grams and of the most frequent symbol, where the counts are at hand (a model file holds none).
     """
 
     nats: float
@@ -42,8 +44,7 @@ class SymbolScores:
 
     def to_json(self) -> dict[str, Any]:
         """Numbers and words that JSON can hold."""
-        names = ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1", "most_frequent", "n")
-        scores: dict[str, Any] = {name: getattr(self, name) for name in names}
+        scores: dict[str, Any] = {name: getattr(self, name) for name in (*METRICS, "most_frequent", "n")}
         scores["baselines"] = {name: dict(of) for name, of in self.baselines.items()}
         if self.verdict is not None:
             v = self.verdict
@@ -102,6 +103,16 @@ def score_symbols(told: Told, targets: Array, asked: Array) -> SymbolScores:
     )
 
 
+def of_metrics(scores: SymbolScores) -> dict[str, float]:
+    """The metrics of scores by name, without baselines and verdict."""
+    return {name: getattr(scores, name) for name in METRICS}
+
+
+def ngram_name(order: int) -> str:
+    """What counting up to `order` symbols is called."""
+    return f"{order}-gram" if order > 1 else "most frequent symbol"
+
+
 def macro_f1(targets: Array, said: Array) -> float:
     """Mean of the F1 of every symbol that occurs or was said; targets, said: [N] codes."""
     size = int(max(targets.max(), said.max())) + 1
@@ -124,7 +135,7 @@ def judge_symbols(
     p_value, interval = paired_bootstrap(difference, counts, seed=seed)
     ours, theirs = (float(one.surprise[asked].mean()) for one in (told, baseline))
     skill = 1 - ours / theirs if theirs > 0 else 0.0
-    other = f"{order}-gram" if order > 1 else "most frequent symbol"
+    other = ngram_name(order)
     sure = p_value < SIGNIFICANT
     if skill > 0:
         word = "foresees better than counting" if sure else "is ahead of counting, but that may be luck"

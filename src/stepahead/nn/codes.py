@@ -108,7 +108,8 @@ def softmax_loss(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, 
     Args:
         hidden: [N, H]. weight, bias: of the head, [K, H] and [K]. targets: [N] int64, each below K.
     """
-    return SoftmaxLoss.apply(hidden, weight, bias, targets, scale)  # type: ignore[no-any-return]
+    loss: Tensor = SoftmaxLoss.apply(hidden, weight, bias, targets, scale)
+    return loss
 
 
 class SoftmaxLoss(torch.autograd.Function):

@@ -84,7 +84,8 @@ class SymbolNetwork(nn.Module):
     def _read(self, codes: Tensor, vectors: Tensor, state: Any) -> tuple[Tensor, Any]:
         """vectors [V, E] of all symbols; the last is of one never seen: zeros, and no gradient."""
         if serves(self.cell, codes, len(vectors)):
-            table = F.linear(vectors, self.cell.weight_ih_l0, self.cell.bias_ih_l0)
+            weight, bias = self.cell.get_parameter("weight_ih_l0"), self.cell.get_parameter("bias_ih_l0")
+            table = F.linear(vectors, weight, bias)
             hidden, state = read_codes(self.cell, codes, table, state)
         else:
             hidden, state = self.cell(F.embedding(codes, vectors), state)
