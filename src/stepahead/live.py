@@ -136,7 +136,7 @@ def yardstick_of(fitted: Fitted | PanelFitted, level: tuple[float, ...]) -> Yard
     scores = fitted.calibration.scores[0]
     if len(scores) == 0:
         return normal_yardstick(level[0])
-    reach = scores[fitted.calibration.rank(level[0]) - 1]
+    reach = float(fitted.calibration.reach(level[:1])[0, 0])  # refuses a level that too few errors speak for
     return make_yardstick((scores / reach).tolist() if reach > 0 else [0.0] * len(scores))
 
 

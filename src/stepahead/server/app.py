@@ -15,10 +15,12 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 
 from stepahead import __version__
 from stepahead.errors import StepaheadError
 from stepahead.server.guards import Access, Guard, Scope
+from stepahead.server.models import Models
 from stepahead.server.openapi import document
 from stepahead.server.problems import Problem
 from stepahead.server.routes import ROUTES, Endpoint, is_open
@@ -95,7 +97,7 @@ def create_app(service: Service, access: Access | None = None) -> Guard:
         title="stepahead", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
     app.router.redirect_slashes = False
-    for endpoint in (*ROUTES, openapi_endpoint()):
+    for endpoint in (*ROUTES, openapi_endpoint(service.models)):
         app.router.add_api_route(
             endpoint.path, stub(Desk(endpoint, service)), methods=[endpoint.method], route_class_override=Door
         )
@@ -114,9 +116,9 @@ def stub(desk: Desk) -> Any:
     return endpoint
 
 
-def openapi_endpoint() -> Endpoint:
+def openapi_endpoint(models: Models) -> Endpoint:
     """The OpenAPI document; not part of itself."""
-    content = msgspec.json.encode(document(ROUTES))
+    content = msgspec.json.encode(document(ROUTES, models.describe()))
 
     async def openapi(service: Service, call: Call) -> Response:
         return Response(content, media_type="application/json")
@@ -128,8 +130,14 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """What the router itself refuses: no such path, or not with this method."""
     assert isinstance(error, HTTPException)
     detail = {404: "there is nothing at this path", 405: "this path is not asked with this method"}
-    problem = Problem(error.status_code, detail.get(error.status_code, "refused"), headers=error.headers)
-    return problem.response()
+    headers = {"allow": allowed(request.url.path)} if error.status_code == 405 else error.headers
+    return Problem(error.status_code, detail.get(error.status_code, "refused"), headers=headers).response()
+
+
+def allowed(path: str) -> str:
+    """The methods that a path is asked with: all of them, where the router names only its first route's."""
+    methods = {e.method for e in ROUTES if compile_path(e.path)[0].match(path)}
+    return ", ".join(sorted(methods | ({"GET"} if path == "/openapi.json" else set())))
 
 
 def tell(service: Service, scope: Scope, status: int, seconds: float) -> None:

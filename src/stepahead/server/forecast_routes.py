@@ -64,7 +64,9 @@ def check_options(served: Served, options: Options) -> None:
     """Raises: Problem 422 for more steps than the model forecasts."""
     most = served.forecaster.config_.horizon
     if options.horizon > most:
-        raise Problem(422, f"options.horizon: {options.horizon} is more than the {most} steps that the model forecasts")
+        raise Problem(
+            422, f"options.horizon: {options.horizon:g} is more than the {most} steps that the model forecasts"
+        )
 
 
 def forecast_one(served: Served, given: TimeSeries, options: Options) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def answer_one(served: Served, given: TimeSeries, options: Options) -> dict[str,
     levels = sorted({level_of(q) for q in options.quantiles or () if level_of(q)})
     origin = np.asarray([panel.n_rows - 1])
     found = fitted.forecast(fitted.source(panel), origin, level=levels, future=ahead)
-    schema, steps = served.reader.schema, slice(0, options.horizon)
+    schema, steps = served.reader.schema, slice(0, int(options.horizon))
     stamps = [as_text(as_number(stamp), schema) for stamp in found.times[0, steps]]
     quantiles = {f"{q:g}": quantile(found, q)[steps].tolist() for q in options.quantiles or ()}
     return {

@@ -27,7 +27,8 @@ def log_to_stderr(level: str = "info") -> None:
     """Send the server's records, and uvicorn's warnings, to standard error as JSON lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    for name, lowest in (("stepahead.server", level.upper()), ("uvicorn", "WARNING")):
+    logging.captureWarnings(True)
+    for name, lowest in (("stepahead.server", level.upper()), ("uvicorn", "WARNING"), ("py.warnings", "WARNING")):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(lowest)

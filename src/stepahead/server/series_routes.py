@@ -172,6 +172,6 @@ async def delete_series(service: Service, call: Call) -> Response:
 
 def named(name: str) -> str:
     """The name of a series. Raises: Problem 422 for one that cannot stand in a path."""
-    if not NAMED.match(name) or not name.isprintable():
-        raise Problem(422, f"series: {shown(name)} is no name; use 1 to 128 printable characters without a slash")
+    if not NAMED.match(name):
+        raise Problem(422, f"series: {shown(name)} is no name; use 1 to 128 characters without a slash or a control")
     return name

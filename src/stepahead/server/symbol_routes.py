@@ -16,7 +16,7 @@ async def next_symbols(service: Service, call: Call) -> Response:
     model, body = service.models.symbol_model(call.path["model"]), call.body
 
     def work() -> tuple[list[tuple[str, float]], list[list[float]]]:
-        likely = model.next(body.prefix, body.k)
+        likely = model.next(body.prefix, int(body.k))
         if not len(body.prefix):
             return likely, []
         hidden = model.hidden_states(body.prefix)[-HIDDEN_SHOWN:]
@@ -30,8 +30,13 @@ async def next_symbols(service: Service, call: Call) -> Response:
 async def complete(service: Service, call: Call) -> Response:
     """The prefix and what follows."""
     model, body = service.models.symbol_model(call.path["model"]), call.body
-    options = {"temperature": body.temperature, "top_k": body.top_k, "top_p": body.top_p, "seed": body.seed}
-    text = await service.turnstile.run(lambda: model.complete(body.prefix, body.length, **options))
+    options = {
+        "temperature": body.temperature,
+        "top_k": None if body.top_k is None else int(body.top_k),
+        "top_p": body.top_p,
+        "seed": int(body.seed),
+    }
+    text = await service.turnstile.run(lambda: model.complete(body.prefix, int(body.length), **options))
     return Response(encode({"text": text}), media_type=JSON)
 
 

@@ -9,6 +9,7 @@ from stepahead.server.problems import Problem
 
 LARGEST_STEP = 2**53  # JSON's numbers are exact up to here
 EPOCH = datetime(1970, 1, 1)
+LAST_YEAR = 9000  # so that the steps after it can still be written
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -27,6 +28,8 @@ def read_time(value: object, schema: Schema) -> int:
             stamp = stamp.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise Problem(422, f"'{schema.time}': {shown(value)} is not a time; write it as 2024-05-01T10:00:00") from error
+    if stamp.year > LAST_YEAR:
+        raise Problem(422, f"'{schema.time}': {shown(value)} lies behind the year {LAST_YEAR}; correct it")
     if (stamp.tzinfo is None) != (schema.time_zone is None):
         remedy = "leave the offset out" if schema.time_zone is None else "add the offset from UTC, +00:00 say"
         raise Problem(422, f"'{schema.time}': {shown(value)} does not fit the times that the model learned; {remedy}")
