@@ -32,6 +32,7 @@ INK = """selector => {
   return colors.size;
 }"""
 ENDS = "() => { const x = stepahead.charts.get('live').data[0]; return [x[0], x[x.length - 1]]; }"
+SHOWN = "() => stepahead.charts.get('live').scales.x.max"
 ROWS = "() => stepahead.watched()?.times.length"
 ODDS = "() => [...document.querySelectorAll('#odds .share')].map((one) => one.textContent).join()"
 # A file dropped on the page, as the browser hands it over.
@@ -157,6 +158,7 @@ def test_a_row_that_arrives_moves_the_chart_the_heat_map_and_the_words(browser: 
             answer = push(server, row)
         visit.wait("() => stepahead.watched().times.length === 63")
         visit.wait(f"() => stepahead.charts.get('live').data[0].at(-1) > {before[1]}")
+        assert visit.page.evaluate(SHOWN) == visit.page.evaluate(ENDS)[1]  # the picture goes along
         assert visit.page.evaluate("stepahead.watched().hidden.length") > columns
         assert answer["forecast"][0]["ds"][:10] in visit.page.inner_text("#next")
         assert f"{daily_rows(1, 62)[0]['y']:.4f}".rstrip("0") in visit.page.inner_text("#last")
@@ -191,6 +193,21 @@ def test_rows_missed_while_the_connection_was_lost_are_there_afterwards(browser:
         visit.wait("() => stepahead.watched().times.length === 62")
         push(server, 62)
         visit.wait("() => stepahead.watched().times.length === 63")
+        visit.wait("() => stepahead.charts.get('live').data[0].length === 65")
+        assert visit.page.evaluate(SHOWN) == visit.page.evaluate(ENDS)[1]
+
+
+def test_a_look_at_the_past_stays_where_it_is_while_rows_arrive(browser: Any, server: Running) -> None:
+    begin(server)
+    with Visit(browser, server) as visit:
+        visit.wait_live()
+        visit.page.click(".tools[data-for=live] [data-do=in]")
+        visit.page.click(".tools[data-for=live] [data-do=left]")
+        visit.wait(f"() => ({SHOWN})() < ({ENDS})()[1]")
+        shown = visit.page.evaluate(SHOWN)
+        push(server, 60)
+        visit.wait("() => stepahead.charts.get('live').data[0].length === 63")
+        assert visit.page.evaluate(SHOWN) == shown
 
 
 def test_a_dropped_csv_shows_a_forecast_and_its_last_rows_can_be_played_in(browser: Any, server: Running) -> None:

@@ -7,29 +7,38 @@ const ROWS = 120; // shown at first
 export function liveChart() {
   let known = null;
   let view = null; // {min, max} of the time axis as asked for; uPlot itself takes it over a moment later
-  const look = (chart, next) => { view = next; chart.setScale("x", next); };
+  let reach = null; // [first, last] of the data when that was asked
+  function look(chart, next) {
+    const x = chart.data[0];
+    [view, reach] = [next, [x[0], x[x.length - 1]]];
+    chart.setScale("x", next);
+  }
+  // Where to look as the data grow: on at the end if one was there, at the whole if that was seen, else where one was.
+  function onwards(x) {
+    const [first, last] = [x[0], x[x.length - 1]], rows = Math.max(ROWS, 3 * known.ahead.length);
+    if (!view) return { min: x[Math.max(0, known.times.length - rows)], max: last };
+    if (view.max < reach[1]) return view;
+    return { min: view.min <= reach[0] ? first : view.min + last - view.max, max: last };
+  }
   function build() {
-    const data = columns(known);
-    const x = data[0], rows = Math.max(ROWS, 3 * known.ahead.length);
-    const chart = drawLive(known, data, (u) => { view = { min: u.scales.x.min, max: u.scales.x.max }; });
-    look(chart, view ?? { min: x[Math.max(0, known.times.length - rows)], max: x[x.length - 1] });
+    const data = columns(known), next = onwards(data[0]);
+    const moved = (u) => { if (charts.get("live") === u) view = { min: u.scales.x.min, max: u.scales.x.max }; };
+    look(drawLive(known, data, moved), next);
   }
   drawings.live = () => { if (known) build(); };
   return {
-    begin(series) {
-      if (series.id !== known?.id) view = null;
+    begin(series, fresh) {
+      if (fresh) view = null;
       known = series;
       build();
     },
     end() { known = view = null; charts.get("live")?.destroy(); charts.delete("live"); },
     update() {
-      const chart = charts.get("live"), old = chart?.data[0];
+      const chart = charts.get("live");
       if (!known || !chart) return;
-      const { min, max } = view, [first, last] = [old[0], old[old.length - 1]];
-      const fresh = columns(known), x = fresh[0], end = x[x.length - 1];
-      chart.setData(fresh, false);
-      if (max < last) look(chart, view); // one looks at the past: leave it there
-      else look(chart, { min: min <= first ? x[0] : min + end - max, max: end });
+      const data = columns(known);
+      chart.setData(data, false);
+      look(chart, onwards(data[0]));
     },
   };
 }

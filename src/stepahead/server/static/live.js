@@ -114,7 +114,7 @@ async function reload(name, fresh) {
   if (!fresh && before?.id === name) keep(before);
   part("forecast-part", true);
   part("inside-part", true);
-  chart.begin(known);
+  chart.begin(known, fresh);
   describe(found);
   showAll();
   options(at("pick"), names.includes(name) ? names : [...names, name], name);
@@ -214,7 +214,7 @@ function describe(found) {
 }
 function playButton(rest, playing) {
   show("play", rest > 0);
-  at("play").textContent = playing ? `Stop playing (${rest} left)` : `Play the ${rest} rows kept back`;
+  at("play").textContent = playing ? `Stop playing (${rest} left)` : rest === 1 ? "Play the row kept back" : `Play the ${rest} rows kept back`;
 }
 
 function askToken(refused) {
