@@ -5,6 +5,7 @@ form (300 kills a store) is `make soak`.
 """
 
 import http.client
+import os
 import random
 import threading
 import time
@@ -121,5 +122,6 @@ def test_a_killed_server_loses_no_answered_row_and_counts_none_twice(url: str) -
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_300_kills_lose_nothing(url: str) -> None:
-    for _ in rounds_of(url, kills=300, seconds=0.5, seed=2):
+    kills = int(os.environ.get("STEPAHEAD_KILLS", "300"))
+    for _ in rounds_of(url, kills=kills, seconds=0.5, seed=int(os.environ.get("STEPAHEAD_SEED", "2"))):
         pass
