@@ -17,6 +17,7 @@ KNOWN = {  # pandas alias -> the Frequency, the seasons that it suggests
     "QS": (Frequency("month", 3), (4,)),
     "QE": (Frequency("month", 3, month_end=True), (4,)),
     "YS": (Frequency("month", 12), ()),
+    "BME": (Frequency("month", 1, month_end=True, business=True), (12,)),
     "YE": (Frequency("month", 12, month_end=True), ()),
     "h": (Frequency("us", HOUR), (24, 168)),
     "30min": (Frequency("us", HOUR // 2), (48, 336)),
@@ -106,3 +107,38 @@ def test_many_series_share_one_frequency():
     assert panel.frequency == Frequency("month", 1)
     ahead = panel.frequency.after(months[[3, 23]], 1)
     assert ahead.astype("datetime64[D]").astype(str).tolist() == [["2020-04-01"], ["2021-12-01"]]
+
+
+ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]
+CHANGES = ["2024-03-20", "2024-10-20"]  # the clocks go forward soon after, and back
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("start", CHANGES)
+@pytest.mark.parametrize("alias", ["D", "B", "W-SUN", "MS", "ME", "BME", "h"])
+def test_days_and_months_are_those_of_the_local_clock(alias: str, start: str, zone: str) -> None:
+    local = pd.date_range(start, periods=60, freq=alias, tz=zone)
+    times = local.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[us]")
+    known = 7 if alias != "h" else 15
+    frequency = infer_frequency(times[:known], np.array([0, known]), zone)
+    ahead = frequency.after(times[known - 1 : known], 60 - known)[0]
+    np.testing.assert_array_equal(ahead, times[known:])
+
+
+def test_steps_of_hours_stay_in_utc_across_a_change_of_the_clocks() -> None:
+    times = np.datetime64("2024-03-30T00", "us") + np.arange(10) * np.timedelta64(6, "h")
+    frequency = infer_frequency(times, np.array([0, 10]), "Europe/Berlin")
+    assert frequency == Frequency("us", 6 * HOUR)
+    np.testing.assert_array_equal(np.diff(frequency.after(times[-1:], 8)[0]).astype(int), 6 * HOUR)
+
+
+def test_midnights_in_utc_stay_there_whatever_the_zone() -> None:
+    times = stamps("D", 30, "2024-03-20")
+    assert infer_frequency(times, np.array([0, 30]), "Europe/Berlin").zone is None
+
+
+def test_an_hour_that_the_clocks_leave_out_is_the_one_after_it() -> None:
+    local = pd.DatetimeIndex(["2024-03-28 02:30", "2024-03-29 02:30", "2024-03-30 02:30"]).tz_localize("Europe/Berlin")
+    times = local.tz_convert("UTC").tz_localize(None).to_numpy().astype("datetime64[us]")
+    ahead = Frequency("us", DAY, zone="Europe/Berlin").after(times[-1:], 2)[0]
+    assert ahead.astype(str).tolist() == ["2024-03-31T01:30:00.000000", "2024-04-01T00:30:00.000000"]

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from stepahead.data.calendar import DAY, Frequency
-from stepahead.data.clock import checked_holidays, clock_names, clock_values, local_times
+from stepahead.data.clock import checked_holidays, clock_names, clock_values
 from stepahead.data.panel import Schema
+from stepahead.data.zones import local_times
 from stepahead.errors import ConfigError
 
 

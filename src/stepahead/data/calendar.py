@@ -1,8 +1,10 @@
 """What one step of time is.  Stamps -> Frequency -> the stamps that come next, and the seasons to try."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from stepahead.data.zones import local_times, utc_times
 
 DAY = np.timedelta64(1, "D").astype("timedelta64[us]").astype(int)
 HOUR = DAY // 24
@@ -13,15 +15,21 @@ class Frequency:
     """The step from one row to the next.
 
     unit: "step" (integers), "us" (a fixed time in microseconds), "business" (Monday to Friday), "month" (by the
-    calendar). count: how many units a step is. month_end: months are counted from their last day.
+    calendar). count: how many units a step is. month_end: months are counted from their last day; business: from their
+    last weekday. zone: where days and
+    months are those of a zone's clocks, its name: such a day may have 23 or 25 hours.
     """
 
     unit: str = "step"
     count: int = 1
     month_end: bool = False
+    business: bool = False
+    zone: str | None = None
 
     def after(self, last: np.ndarray, steps: int) -> np.ndarray:
         """The stamps that follow: last [S] -> [S, steps], of the same kind as last."""
+        if self.zone is not None:
+            return utc_times(replace(self, zone=None).after(local_times(last, self.zone), steps), self.zone)
         ahead = np.arange(1, steps + 1) * self.count
         if self.unit in ("step", "us"):
             unit: object = np.int64(1) if self.unit == "step" else np.timedelta64(1, "us")
@@ -38,7 +46,8 @@ class Frequency:
         length = ((later + 1).astype("datetime64[D]") - later.astype("datetime64[D]")).astype(int)
         day = (days - months.astype("datetime64[D]")).astype(int)[:, None]
         day = length - 1 if self.month_end else np.minimum(day, length - 1)
-        return later.astype("datetime64[D]") + day
+        found = later.astype("datetime64[D]") + day
+        return np.busday_offset(found, 0, roll="backward") if self.business else found
 
     @property
     def seasons(self) -> tuple[int, ...]:
@@ -58,12 +67,20 @@ class Frequency:
         return tuple(p // self.count for p in periods if p % self.count == 0 and p // self.count > 1)
 
 
-def infer_frequency(times: np.ndarray, offsets: np.ndarray) -> Frequency:
+def infer_frequency(times: np.ndarray, offsets: np.ndarray, zone: str | None = None) -> Frequency:
     """The commonest step within the series.  times [R], offsets [S+1] -> Frequency.
 
     Dates on weekdays alone with a commonest step of one day are business days; stamps that keep to one day of the
-    month, or to its last, step by months. A single row has no step: one unit.
+    month, or to its last, or to its last weekday, step by months. A single row has no step: one unit.
+
+    zone: of the clocks that days and months are counted by, for stamps in UTC; steps of less than a day stay in UTC.
     """
+    if zone not in (None, "UTC"):
+        local = local_times(times, zone)
+        here, there = (infer_frequency(stamps, offsets) for stamps in (local, times))
+        # Midnights in UTC are whole days there and, twice a year, none here.
+        in_days = here.unit != "us" or (here.count % DAY == 0 and by_the_clock(local, offsets, times))
+        return replace(here, zone=zone) if in_days else there
     steps = within_series_steps(times, offsets)
     if not np.issubdtype(times.dtype, np.datetime64):
         return Frequency("step", int(commonest(steps)) if len(steps) else 1)
@@ -73,6 +90,14 @@ def infer_frequency(times: np.ndarray, offsets: np.ndarray) -> Frequency:
     if step == DAY and len(steps) >= 5 and not weekend(times).any():
         return Frequency("business")
     return calendar_months(times, offsets) or Frequency("us", step)
+
+
+def by_the_clock(local: np.ndarray, offsets: np.ndarray, times: np.ndarray) -> bool:
+    """Whether as many steps are whole days by the local clock as in UTC."""
+    here, there = (
+        (within_series_steps(stamps, offsets).astype(np.int64) % DAY == 0).sum() for stamps in (local, times)
+    )
+    return bool(here >= there)
 
 
 def within_series_steps(times: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -102,6 +127,14 @@ def calendar_months(times: np.ndarray, offsets: np.ndarray) -> Frequency | None:
         return None
     from_start = (days - months.astype("datetime64[D]")).astype(int)
     from_end = ((months + 1).astype("datetime64[D]") - days).astype(int)
+    count = int(commonest(steps)) if len(steps) else 1
     if (from_end == 1).all():
-        return Frequency("month", int(commonest(steps)), month_end=True)
+        return Frequency("month", count, month_end=True)
+    if (days == last_weekdays(months)).all():
+        return Frequency("month", count, month_end=True, business=True)
     return Frequency("month", int(commonest(steps))) if (from_start == from_start[0]).all() else None
+
+
+def last_weekdays(months: np.ndarray) -> np.ndarray:
+    """The last Monday to Friday of each month: datetime64[M] -> datetime64[D]."""
+    return np.busday_offset((months + 1).astype("datetime64[D]") - 1, 0, roll="backward")

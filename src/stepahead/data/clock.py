@@ -5,14 +5,12 @@ Legend: K features.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
 from stepahead.data.calendar import DAY, HOUR, Frequency
 from stepahead.data.panel import Schema
-from stepahead.data.zones import offset_minutes
+from stepahead.data.zones import local_times
 from stepahead.errors import ConfigError
 
 WAVES = (1, 2)  # harmonics of a cycle
@@ -61,25 +59,6 @@ def clock_values(times: np.ndarray, names: Sequence[str], zone: str | None, holi
             angle = 2 * np.pi * int(part[-1]) * (hour / 24 if kind == "hour" else season)
             columns.append(np.sin(angle) if part.startswith("sin") else np.cos(angle))
     return np.stack(columns, axis=-1)
-
-
-def local_times(times: np.ndarray, zone: str | None) -> np.ndarray:
-    """What the clocks of a zone show: UTC stamps -> local ones, daylight saving included."""
-    if zone is None:
-        return times
-    try:
-        region = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return times + np.timedelta64(offset_minutes(zone), "m")
-    hours, where = np.unique(times.astype("datetime64[h]"), return_inverse=True)
-    shifts = [shift_of(region, int(hour)) for hour in hours.astype(np.int64)]
-    return times + np.asarray(shifts, dtype="timedelta64[s]")[where].reshape(times.shape)
-
-
-def shift_of(region: ZoneInfo, hour: int) -> int:
-    """Seconds that the clocks are ahead of UTC, in the hour of this number since 1970."""
-    offset = datetime.fromtimestamp(hour * 3600, UTC).astimezone(region).utcoffset()
-    return 0 if offset is None else int(offset.total_seconds())
 
 
 def checked_holidays(calendar: object) -> tuple[str, ...]:

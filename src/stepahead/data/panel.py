@@ -100,7 +100,7 @@ class Panel:
     @cached_property
     def frequency(self) -> Frequency:
         """The step from one row to the next, inferred from this panel's own rows; forecasts continue with it."""
-        return infer_frequency(self.times, self.offsets)
+        return infer_frequency(self.times, self.offsets, self.schema.time_zone)
 
     @property
     def n_series(self) -> int:

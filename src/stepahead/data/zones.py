@@ -1,6 +1,43 @@
-"""Fixed offsets from UTC, which have no name in the time zone database.  "+05:30" <-> 330 minutes."""
+"""What the clocks of a zone show.  UTC stamps <-> local ones; fixed offsets, "+05:30" <-> 330 minutes."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+
+EPOCH = datetime(1970, 1, 1)
+
+
+def local_times(times: np.ndarray, zone: str | None) -> np.ndarray:
+    """What the clocks of a zone show: UTC stamps -> local ones, daylight saving included."""
+    return times + offsets(times, zone, local=False)
+
+
+def utc_times(times: np.ndarray, zone: str | None) -> np.ndarray:
+    """The inverse of local_times: of an hour that comes twice the first, of one that is left out the one after it."""
+    return times - offsets(times, zone, local=True)
+
+
+def offsets(times: np.ndarray, zone: str | None, *, local: bool) -> np.ndarray:
+    """How far the clocks are ahead of UTC at these stamps, which are UTC or local: timedelta64[s]."""
+    if zone is None:
+        return np.zeros(times.shape, dtype="timedelta64[s]")
+    try:
+        region = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return np.full(times.shape, offset_minutes(zone) * 60, dtype="timedelta64[s]")
+    hours, where = np.unique(times.astype("datetime64[h]"), return_inverse=True)
+    shifts = [shift_of(region, int(hour), local=local) for hour in hours.astype(np.int64)]
+    return np.asarray(shifts, dtype="timedelta64[s]")[where].reshape(times.shape)
+
+
+def shift_of(region: ZoneInfo, hour: int, *, local: bool) -> int:
+    """Seconds that the clocks are ahead of UTC, in the hour of this number since 1970."""
+    stamp = EPOCH + timedelta(hours=hour)
+    known = stamp.replace(tzinfo=region) if local else stamp.replace(tzinfo=UTC).astimezone(region)
+    offset = known.utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
 
 
 def offset_minutes(zone: str) -> int:
