@@ -135,8 +135,10 @@ class Door:
         return f"{text}Z" if self.schema.time_zone else text
 
     def _regular_offsets(self) -> Array | None:
-        """Microseconds (or steps) from a row to the next H, by its weekday: [7, H]; None where months are counted."""
-        if self.frequency.unit == "month":
+        """Microseconds (or steps) from a row to the next H, by its weekday: [7, H]; None where months are counted,
+        or the days of a zone's clocks.
+        """
+        if self.frequency.unit == "month" or self.frequency.zone is not None:
             return None
         steps = self.counts_steps
         week = np.arange(7) if steps else (MONDAY + DAY * np.arange(7)).view("datetime64[us]")
