@@ -25,7 +25,7 @@ async def live(service: Service, call: Call) -> Response:
 
 async def ready(service: Service, call: Call) -> Response:
     """It takes requests: 503 while it closes."""
-    if service.writer.closing or not service.writer.thread.is_alive():
+    if service.writer.closing:
         raise Problem(503, "the server is not ready", headers={"retry-after": "5"})
     return Response(encode({"ready": True}), media_type=JSON)
 

@@ -47,6 +47,8 @@ SETTINGS = {
 class Postgres:
     """A Store in a database."""
 
+    quick = False  # it lies behind a network, and may be long in answering
+
     def __init__(self, url: str, connection: psycopg.Connection[Any], *, writes: bool) -> None:
         self.url = url
         self.writes = writes

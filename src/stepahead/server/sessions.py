@@ -1,8 +1,9 @@
 """What happens to series.  Jobs in, answers out: advance the streams, write rows and states, then answer.
 
-Everything here runs in one thread, the writer's: pushes to a series are serial by construction. Single rows of many
-series share a transaction (group commit) and a call of the kernel; a request of many rows has its own transaction,
-all or nothing. What a failure touched leaves memory and is read again from the store, where only commits count.
+Everything here runs in one thread at a time, as the writer says: pushes to a series are serial by construction. Single
+rows of many series share a transaction (group commit) and a call of the kernel; a request of many rows has its own
+transaction, all or nothing. What a failure touched leaves memory and is read again from the store, where only commits
+count.
 """
 
 import logging
@@ -25,6 +26,7 @@ from stepahead.server.views import View, coverage_of, hidden_of
 LOG = logging.getLogger("stepahead.server")
 STATE_EVERY = 32  # rows between two states of a series; a restart takes the rows behind the last one in again
 MOST_LIVE = 10_000  # series in memory
+MOST_VIEWS = 2_000  # of them, those whose last answer is in memory, too
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ class Sessions:
         """Where a series stands, for all to see."""
         view = self.views.get(live.name)
         if view is None:
+            if len(self.views) >= MOST_VIEWS:
+                self.views.pop(next(iter(self.views)))
             view = self.views[live.name] = self._see(live)
         return view
 

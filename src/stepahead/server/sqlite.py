@@ -31,6 +31,8 @@ AT_ONCE = 500  # values in one IN (...)
 class SQLite:
     """A Store in one file; the file beside it, ending in .lock, keeps a second server away."""
 
+    quick = True
+
     def __init__(self, path: Path, connection: sqlite3.Connection, lock: IO[bytes] | None) -> None:
         self.path = path
         self.connection = connection
@@ -147,7 +149,7 @@ def connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, timeout=30, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute("PRAGMA cache_size = -4000")
     return connection
 
 

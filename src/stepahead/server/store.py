@@ -65,7 +65,12 @@ class StoreFailed(Exception):
 
 
 class Store(Protocol):
-    """What the sessions ask of a store. Every method may raise StoreFailed."""
+    """What the sessions ask of a store. Every method may raise StoreFailed.
+
+    quick: whether a small commit takes no longer than an event loop may stand still.
+    """
+
+    quick: bool
 
     def find(self, name: str) -> Kept | None:
         """A series by its name."""

@@ -1,14 +1,16 @@
-"""The one thread that writes.  Jobs from the event loop -> batches -> Sessions -> answers, back on the event loop.
+"""The one place that writes.  Jobs from the requests -> batches -> Sessions -> answers.
 
-While a batch is being committed the next one collects: the more there is to do, the more share an fsync.
+A batch is what came in since the last one: the more there is to do, the more share an fsync. Small batches on a store
+that answers quickly run on the event loop itself, between two readings of the sockets: a second thread would fight
+for Python's lock at every row and every socket. Large ones, and those of a database behind a network, take a thread.
 """
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from stepahead.server.jobs import Job
@@ -17,14 +19,15 @@ from stepahead.server.sessions import Outcome, Sessions
 
 LOG = logging.getLogger("stepahead.server")
 MOST_JOBS = 4_096  # waiting
-MOST_ROWS = 400_000  # waiting
+MOST_ROWS = 120_000  # waiting
 BATCH = 512  # jobs of one batch at most, so that the first does not wait for the last
+SMALL = 1_024  # rows of a batch that may run on the event loop
 
 
 class Writer:
-    """Runs Sessions in a thread of its own.
+    """Runs Sessions, one batch at a time; everything but the batch itself happens on the event loop.
 
-    told: called on the event loop with the Outcome of each batch. timed: called with (jobs, rows, seconds) of each.
+    told: called with the Outcome of each batch. timed: called with (jobs, rows, seconds) of each.
     """
 
     def __init__(
@@ -42,23 +45,24 @@ class Writer:
         self.most_jobs = most_jobs
         self.most_rows = most_rows
         self.jobs: deque[Job] = deque()
-        self.rows = 0  # waiting; changed on the event loop alone
-        self.wakened = threading.Event()
+        self.rows = 0  # waiting, or in the batch
         self.closing = False
-        self.thread = threading.Thread(target=self._work, name="writer", daemon=True)
+        self.called = False  # whether the next batch is on its way
+        self.thread = ThreadPoolExecutor(1, "writer")
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
         """Begin; on the event loop."""
         self.loop = asyncio.get_running_loop()
-        self.thread.start()
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     async def ask(self, job: Job) -> Any:
         """The answer to a job.
 
         Raises: Problem 429 where too much waits, 503 when closing, or what the job came to.
         """
-        if self.closing or self.loop is None or not self.thread.is_alive():
+        if self.closing or self.loop is None:
             raise Problem(503, "the server is closing", headers={"retry-after": "5"})
         weight = job.weight
         if len(self.jobs) >= self.most_jobs or (self.rows and self.rows + weight > self.most_rows):
@@ -66,42 +70,47 @@ class Writer:
         job.future = self.loop.create_future()
         self.rows += weight
         self.jobs.append(job)
-        self.wakened.set()
+        self._call()
         return await job.future
 
     async def stop(self) -> None:
         """Do what waits, keep the states, close the store."""
         self.closing = True
-        self.wakened.set()
-        await asyncio.to_thread(self.thread.join)
-
-    def _work(self) -> None:
-        while True:
-            self.wakened.wait()
-            self.wakened.clear()
-            while self.jobs:
-                self._batch()
-            if self.closing:
-                break
+        await self.idle.wait()
         try:
-            self.sessions.close()
+            await asyncio.get_running_loop().run_in_executor(self.thread, self.sessions.close)
         except Exception:  # the rows are on disk; the next start takes those behind the states in again
             LOG.exception("the states could not be kept")
+        self.thread.shutdown()
+
+    def _call(self) -> None:
+        """See to it that a batch comes, after all sockets that are ready now were read."""
+        if not self.called and self.loop is not None:
+            self.called = True
+            self.idle.clear()
+            self.loop.call_soon(self._batch)
 
     def _batch(self) -> None:
         jobs = [self.jobs.popleft() for _ in range(min(len(self.jobs), BATCH))]
+        if self.sessions.store.quick and sum(job.weight for job in jobs) <= SMALL:
+            self._deliver(*self._run(jobs))
+            return
+        assert self.loop is not None
+        work = self.loop.run_in_executor(self.thread, self._run, jobs)
+        work.add_done_callback(lambda done: self._deliver(*done.result()))
+
+    def _run(self, jobs: list[Job]) -> tuple[Outcome, float]:
+        """One batch, wherever; whatever happens, everyone is answered."""
         started = time.perf_counter()
         try:
             outcome = self.sessions.run(jobs)
-        except Exception as error:  # the thread must live: whoever waits is told
+        except Exception as error:
             LOG.exception("a mistake in the writer")
             outcome = Outcome(answers=[(job, error) for job in jobs])
-        seconds = time.perf_counter() - started
-        assert self.loop is not None
-        self.loop.call_soon_threadsafe(self._deliver, outcome, seconds)
+        return outcome, time.perf_counter() - started
 
     def _deliver(self, outcome: Outcome, seconds: float) -> None:
-        """On the event loop: hand every answer to the request that waits for it."""
+        """Hand every answer to the request that waits for it, and go on."""
         rows = 0
         for job, answer in outcome.answers:
             rows += job.weight
@@ -114,3 +123,8 @@ class Writer:
         self.rows -= rows
         self.timed(len(outcome.answers), rows, seconds)
         self.told(outcome)
+        self.called = False
+        if self.jobs:
+            self._call()
+        else:
+            self.idle.set()
