@@ -50,7 +50,7 @@ def test_without_a_refit_the_parameters_of_the_first_fit_are_applied_to_the_rows
 def test_rewriting_later_rows_changes_no_forecast_made_before_them() -> None:
     past = PANEL.past.copy()
     past[91:96], past[96 + 91 :] = 1e6, -1e6
-    for refit, names in ((True, NAMES), (False, ("auto_ets", "theta"))):
+    for refit, names in ((True, ("auto_ets", "theta")), (False, NAMES)):
         before, after = (walk(p, refit=refit, baselines=names) for p in (PANEL, PANEL.with_past(past)))
         early = PANEL.times[before.origins] <= 90
         assert early.sum() == 4

@@ -13,6 +13,7 @@ Y = np.zeros(300)
 for _t, _e in enumerate(np.random.default_rng(0).normal(size=299), start=1):
     Y[_t] = 0.8 * Y[_t - 1] + _e
 PANEL = sa.Panel.from_arrays(Y)
+SMALL = (4, 6)
 
 
 def classic(**params: object) -> sa.Forecaster:
@@ -43,21 +44,21 @@ def test_a_third_goes_on_to_three_times_the_steps_and_the_own_values_stay_in() -
     assert rounds(500, 2) == [500]
     assert rounds(50, 16) == [50]  # a third of 50 steps tells nothing
     assert fits(16, 3) == 17 + 7 + 3
-    found = sa.tune(classic(), PANEL, n_trials=9)
+    found = sa.tune(classic(), PANEL, hidden_size=SMALL, n_trials=9)
     assert [sum(t.steps == s for t in found.trials) for s in (20, 60, 180)] == [6, 2, 2]
     assert found.trials[0].steps == 180
     assert found.trials[0].params == {"learning_rate": 0.01, "hidden_size": 10}
 
 
 def test_those_that_go_on_are_the_best_of_their_round() -> None:
-    found = sa.tune(classic(), PANEL, n_trials=9, seed=2)
-    early = sa.tune(classic(max_steps=20), PANEL, n_trials=9, seed=2)  # the first round alone
+    found = sa.tune(classic(), PANEL, hidden_size=SMALL, n_trials=9, seed=2)
+    early = sa.tune(classic(max_steps=20), PANEL, hidden_size=SMALL, n_trials=9, seed=2)  # the first round alone
     ranked = sorted(range(1, 10), key=lambda t: early.trials[t].error)
     assert {t for t in range(1, 10) if found.trials[t].steps > 20} == set(ranked[:3])
 
 
 def test_the_table_has_a_row_a_trial_and_the_furthest_first() -> None:
-    found = sa.tune(classic(), PANEL, cell=["rnn", "gru"], n_trials=6)
+    found = sa.tune(classic(max_steps=60), PANEL, hidden_size=SMALL, cell=["rnn", "gru"], n_trials=6)
     table = found.table
     assert isinstance(table, pl.DataFrame)
     assert table.columns == ["learning_rate", "hidden_size", "cell", "steps", "rmse", "own"]
@@ -67,7 +68,7 @@ def test_the_table_has_a_row_a_trial_and_the_furthest_first() -> None:
 
 
 def test_the_same_seed_finds_the_same_and_rates_are_even_on_a_logarithmic_scale() -> None:
-    once, again = (sa.tune(classic(max_steps=30), PANEL, n_trials=3, seed=4) for _ in range(2))
+    once, again = (sa.tune(classic(max_steps=30), PANEL, hidden_size=SMALL, n_trials=3, seed=4) for _ in range(2))
     assert once.trials == again.trials
     rates = np.array([d["learning_rate"] for d in draw({"learning_rate": (1e-4, 1e-1)}, 3000, seed=0)])
     shares = np.histogram(np.log10(rates), bins=[-4.1, -3, -2, -0.9])[0] / 3000
@@ -91,7 +92,7 @@ def test_a_training_that_breaks_down_only_loses(monkeypatch: pytest.MonkeyPatch)
 
 def test_progress_counts_every_fit_of_every_round() -> None:
     said: list[Walked] = []
-    sa.tune(classic(max_steps=60), PANEL, n_trials=3, progress=said.append)
+    sa.tune(classic(max_steps=60), PANEL, hidden_size=SMALL, n_trials=3, progress=said.append)
     assert said[-1].total == 3 * fits(3, 2)
     assert said[-1].done == said[-1].total
     assert said[-1].seconds_left == 0
