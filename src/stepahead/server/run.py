@@ -1,6 +1,7 @@
 """Run the service until it is told to stop.  Options -> a listening server; SIGTERM and SIGINT drain it."""
 
 import asyncio
+import gc
 import logging
 import os
 import resource
@@ -73,10 +74,18 @@ def serve(paths: Sequence[Path], options: Options) -> None:
         backlog=BACKLOG,
     )
     LOG.info("listening", extra={"url": f"http://{shown_host(options.host)}:{port}/", "models": models.names()})
+    calm_collector()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, drained)
     Server(config, service).run(sockets=[listening])
     LOG.info("stopped")
+
+
+def calm_collector() -> None:
+    """Let Python look for cycles among what is new, and seldom among all: ten thousand series take it 0.2 s."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 1_000)
 
 
 def drained(sign: int, frame: Any) -> None:
