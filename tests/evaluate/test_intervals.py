@@ -51,6 +51,19 @@ def test_with_any_level_the_coverage_of_four_is_told_and_the_frame_has_those_ask
     assert backtest(FakeModel(), WALK).coverage == {}
 
 
+def test_levels_come_in_order_and_each_once_and_none_that_cannot_be() -> None:
+    result = backtest(FakeModel(), WALK, level=[95, 80.0, 80])
+    assert result.level == (80, 95)
+    assert [c for c in result.forecasts.columns if "-lo-" in c] == ["FAKE-lo-80", "FAKE-lo-95"]
+    for level, message in (
+        ([100], "level=100 must be a coverage"),
+        (["x"], "level='x' must be"),
+        (90, "level=90 must"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            backtest(FakeModel(), WALK, level=level)  # type: ignore[arg-type]
+
+
 class Few(FakeModel):
     """Cannot give more than 90 %, as a model with few held-out errors."""
 

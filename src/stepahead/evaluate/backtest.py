@@ -21,6 +21,7 @@ from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest
 from stepahead.evaluate.verdict import judge
 from stepahead.evaluate.walk import Answers, Model, answer, walk
+from stepahead.fitted import checked_levels
 
 STANDARD = ("naive", "seasonal_naive", "drift")  # the baselines of one split
 WALKING = (*STANDARD, "window_mean")  # those of a walk
@@ -81,11 +82,12 @@ def backtest(
         >>> result.beats
         False
     """
+    level = checked_levels(level)
     asked = prepared(model, horizon, level)
     steps = check_count("horizon", asked.get_params()["horizon"])
     classical = check_classical(baselines)
     walking = n_windows is not None or step_size is not None
-    if adaptive and (not len(level) or (walking and refit is not False)):
+    if adaptive and (not level or (walking and refit is not False)):
         raise ConfigError("adaptive=True is for intervals of a single fit: pass level=, and refit=False in a walk")
     if not walking:
         if train_rows is not None:
@@ -95,7 +97,7 @@ def backtest(
         step = steps if step_size is None else check_count("step_size", step_size)
         count = windows_in(panel, test_size, n_windows, steps, step)
         folds = walk_forward(panel, steps, n_windows=count, step_size=step, refit=refit, train_rows=train_rows)
-    told = tuple(sorted({float(one) for one in (*level, *REPORTED)})) if len(level) else ()
+    told = checked_levels((*level, *REPORTED)) if level else ()
     answers = walk(
         asked, panel, folds, level=told, needed=level, adaptive=adaptive, checkpoint=checkpoint, progress=progress
     )
@@ -110,7 +112,7 @@ def backtest(
         seed=seed,
     )
     plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
-    plan |= {"refit": refit, "train_rows": train_rows, "level": tuple(level), "seed": seed}
+    plan |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
     plan |= ({"baselines": classical} if classical else {}) | ({"adaptive": True} if adaptive else {})
     return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
 
@@ -143,7 +145,9 @@ def holdout_verdict(
     Returns: Backtest; its `.verdict` and `.scores` are what `Forecaster.fit` keeps.
     """
     fold: Fold = split_at(panel, np.broadcast_to(np.asarray(n_train, dtype=np.int64), (panel.n_series,)))
-    return assess(panel, answer(fitted, panel, fold, level), level=level, n_asked=len(fold.origins), seed=seed)
+    return assess(
+        panel, answer(fitted, panel, fold, level), level=checked_levels(level), n_asked=len(fold.origins), seed=seed
+    )
 
 
 def assess(
@@ -181,7 +185,7 @@ def assess(
     )
     losses = interval_losses(actual, answers.mean, answers.level, answers.lo, answers.hi)
     own = numbers(score(actual, answers.mean)) | numbers(interval_scores(actual, losses))
-    kept = [answers.level.index(float(one)) for one in level]
+    kept = [answers.level.index(one) for one in level]
     return Backtest(
         name=answers.name,
         panel=panel,
