@@ -29,6 +29,7 @@ demo: $(READY)
 
 test: check
 	@tools/install-chromium.sh
+	@tools/install-postgres.sh
 	$(BIN)/python -m pytest -m "not soak"
 
 check: $(READY)

@@ -16,6 +16,7 @@ from typing import Any
 import uvicorn
 
 from stepahead.errors import ConfigError
+from stepahead.runtime.cell import has_kernel
 from stepahead.server.app import create_app
 from stepahead.server.guards import LOOPBACK, Access, host_name, is_loopback
 from stepahead.server.logs import log_to_stderr
@@ -75,6 +76,7 @@ def serve(paths: Sequence[Path], options: Options) -> None:
     )
     LOG.info("listening", extra={"url": f"http://{shown_host(options.host)}:{port}/", "models": models.names()})
     calm_collector()
+    one_thread()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, drained)
     Server(config, service).run(sockets=[listening])
@@ -86,6 +88,14 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 1_000)
+
+
+def one_thread() -> None:
+    """Let the kernel keep to the thread that asks: its batches are small, and the other cores serve the clients."""
+    if has_kernel():
+        from stepahead import _native
+
+        _native.set_threads(1)
 
 
 def drained(sign: int, frame: Any) -> None:
