@@ -3,6 +3,7 @@
 The long form (20,000 cases) is `make soak`.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from running_server import running
 from server_models import daily_rows
 
 TOKEN = "a-token-for-the-tests"
+SEED = os.environ.get("STEPAHEAD_SEED", "1")
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 
 pytest.importorskip("schemathesis", reason="schemathesis is not installed")
