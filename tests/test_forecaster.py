@@ -152,6 +152,15 @@ def test_the_verdict_s_model_never_saw_the_held_out_rows():
     assert model.verdict_ is model.backtest_.verdict
 
 
+@pytest.mark.parametrize("rows", [40, 80])
+def test_a_saved_model_keeps_its_verdict(tmp_path, rows):
+    model = Forecaster(**TINY, holdout=3 if rows == 40 else 10).fit(made_wave(rows))
+    model.save(tmp_path / "model.safetensors")
+    loaded = sa.load(tmp_path / "model.safetensors").verdict_
+    assert str(loaded) == str(model.verdict_)
+    assert repr(loaded) == repr(model.verdict_)  # nan is not equal to itself, but reads the same
+
+
 def test_the_model_itself_learns_from_all_rows():
     panel = made_wave()
     assert last(Forecaster(**TINY).fit(panel).predict()) == last(Forecaster(**QUICK).fit(panel).predict())

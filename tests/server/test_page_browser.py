@@ -1,4 +1,4 @@
-"""The live page in a real Chromium, on a real server: it draws, follows, asks for its token, and can be worked by keys."""
+"""The live page in a real Chromium, on a real server: it draws, follows, asks for its token, and keys can work it."""
 
 import json
 import os
@@ -28,20 +28,22 @@ INK = """selector => {
   const canvas = document.querySelector(selector);
   const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
   const colors = new Set();
-  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 0) colors.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
+  for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 0) colors.add(data.slice(i, i + 3).join());
   return colors.size;
 }"""
 ENDS = "() => { const x = stepahead.charts.get('live').data[0]; return [x[0], x[x.length - 1]]; }"
 SHOWN = "() => stepahead.charts.get('live').scales.x.max"
 ROWS = "() => stepahead.watched()?.times.length"
 ODDS = "() => [...document.querySelectorAll('#odds .share')].map((one) => one.textContent).join()"
+NAMELESS = """() => [...document.querySelectorAll("button, input, select, canvas.heat, [role=meter]")]
+  .filter((one) => !one.textContent.trim() && !one.getAttribute("aria-label") && !one.labels?.length)
+  .map((one) => one.outerHTML)"""
 # A file dropped on the page, as the browser hands it over.
 DROP = """([name, text]) => {
   const given = new DataTransfer();
   given.items.add(new File([text], name, { type: "text/csv" }));
-  for (const kind of ["dragover", "drop"]) {
-    document.getElementById("drop").dispatchEvent(new DragEvent(kind, { dataTransfer: given, bubbles: true, cancelable: true }));
-  }
+  const how = { dataTransfer: given, bubbles: true, cancelable: true };
+  for (const kind of ["dragover", "drop"]) document.getElementById("drop").dispatchEvent(new DragEvent(kind, how));
 }"""
 
 
@@ -301,9 +303,7 @@ def test_what_can_be_operated_has_a_name_and_what_changes_is_announced(browser: 
     begin(server)
     with Visit(browser, server) as visit:
         visit.wait_live()
-        nameless = """() => [...document.querySelectorAll("button, input, select, canvas.heat, [role=meter]")].filter((one) =>
-          !(one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length)).map((one) => one.outerHTML)"""
-        assert visit.page.evaluate(nameless) == []
+        assert visit.page.evaluate(NAMELESS) == []
         assert visit.page.locator("header, nav, main, footer").count() == 4
         visit.wait("() => document.getElementById('news').textContent.includes('Next: ')")
         assert visit.page.get_attribute("#drift", "role") == "status"
