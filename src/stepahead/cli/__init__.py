@@ -12,7 +12,7 @@ from typer.main import get_command
 
 from stepahead.cli.shell import Shell
 
-COMMANDS = ("demo", "fit", "predict", "backtest", "audit", "serve", "symbols")  # each a file of this folder
+COMMANDS = ("demo", "fit", "predict", "backtest", "audit", "stream", "serve", "symbols")  # each a file of this folder
 
 
 class Commands(Shell):

@@ -59,6 +59,13 @@ class PanelHistory:
         self.panel = self._kept(longer)
         return bounds
 
+    def take_rows(self, rows: Sequence[Row]) -> list[Bounds]:
+        """Several rows more, and the forecast from each."""
+        return [self.take(row, None) for row in rows]
+
+    def check(self, row: Row) -> None:
+        """Whatever a row may hold, `take` says."""
+
     @staticmethod
     def take_many(histories: "Sequence[PanelHistory]", rows: Sequence[Row]) -> "list[Bounds]":
         """One row more for each of several series; where one cannot be, an error, and all stay as they were."""

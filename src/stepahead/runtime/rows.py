@@ -57,19 +57,23 @@ class Door:
         except (KeyError, TypeError) as error:
             raise self._absent(row, series) from error
         written = row.get(self.schema.time)
+        if len(row) != len(self.names) + (written is not None):
+            self._refuse_unknown(row, series)
+        return self.row_of(values, written, series, cutoff)
+
+    def row_of(self, values: Sequence[Any], written: Any, series: str, cutoff: int) -> Row:
+        """The same from values in the order of `names`, and the time or None."""
         time = self.next_time(cutoff) if written is None else self.time_of(written, series)
         if time <= cutoff:
             raise DataError(
                 f"series '{series}': {self.schema.time} {self.text_of(time)} is not after the last row, "
                 f"{self.text_of(cutoff)}; send each row once, in the order of time"
             )
-        if len(row) != len(self.names) + (written is not None):
-            self._refuse_unknown(row, series)
         for value in values:
             if value.__class__ is not float or not isfinite(value):
                 values = self._numbers(values, series)
                 break
-        return Row(time, values[: self._n_past], values[self._n_past :])
+        return Row(time, tuple(values[: self._n_past]), tuple(values[self._n_past :]))
 
     def read_ahead(self, rows: Sequence[Mapping[str, Any]] | None, series: str) -> Array | None:
         """The inputs known ahead of the next H rows: [1, H, K], or None for a model that has none.

@@ -9,6 +9,7 @@ Legend: H horizon, L levels, D hidden.
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +33,8 @@ class History(Protocol):
     def take(self, row: Row, ahead: Array | None) -> Bounds: ...
     def rows(self) -> Tail: ...
     def copy(self) -> Any: ...
+    def check(self, row: Row) -> None: ...
+    def take_rows(self, rows: Sequence[Row]) -> list[Bounds]: ...
     def take_many(self, histories: Sequence[Any], rows: Sequence[Row]) -> list[Bounds]: ...
     @property
     def hidden(self) -> Array | None: ...
@@ -106,6 +109,23 @@ class Stream:
         other._history, other._adaptive = self._history.copy(), self._adaptive.copy()
         return other
 
+    def sample(self, paths: int, seed: int = 0) -> Array:
+        """Draw what may come from the present forecast and its intervals: [paths, horizon].
+
+        Each path is as far into every step's distribution as a random walk would be, so that its steps hang together.
+        The distribution between and beyond the bounds is read off a normal one. The same seed, the same paths.
+        Raises: ConfigError for a stream without intervals.
+        """
+        present = self._present
+        if present is None or not self.level:
+            raise ConfigError("sample() needs intervals: stream(level=[80, 95]), of a model that has held-out errors")
+        walk = np.random.default_rng(seed).normal(size=(paths, self.horizon)).cumsum(axis=1)
+        z = walk / np.sqrt(np.arange(1, self.horizon + 1))  # [paths, H], each step standard normal
+        known = [NormalDist().inv_cdf(0.5 + level / 200) for level in self.level]
+        return np.stack(
+            [between_bounds(z[:, h], known, *step) for h, step in enumerate(zip(*present, strict=True))], axis=1
+        )
+
     def snapshot(self) -> bytes:
         """The whole state as bytes, some kilobytes, checksummed; `Forecaster.restore` brings it back, anywhere."""
         rows = self._history.rows()
@@ -127,6 +147,21 @@ class Stream:
         return self._cutoff if counts else np.datetime64(self._cutoff, "us")
 
     @property
+    def last_time(self) -> int:
+        """The cutoff as a number: steps, or microseconds since 1970."""
+        return self._cutoff
+
+    @property
+    def present(self) -> Bounds | None:
+        """The present forecast as plain numbers."""
+        return self._present
+
+    @property
+    def door(self) -> Door:
+        """How its rows are read and its times are written."""
+        return self._course.door
+
+    @property
     def coverage(self) -> dict[float, float] | None:
         """The share of truths that lay inside each level's interval, over the recent pushes; None before the first."""
         return self._adaptive.coverage
@@ -141,12 +176,28 @@ class Stream:
         """The hidden units of the (first) network after the last row: [D], or None where it shows none."""
         return self._history.hidden
 
-    def _went_on(self, row: Row, own: Bounds) -> Forecast:
+    def read(self, values: Sequence[Any], time: Any, after: int | None) -> Row:
+        """A row from its values in the order of the model's columns, checked but not taken in; for pipes.
+
+        after: the time of the row before it; None for the last one taken in.
+        """
+        row = self._course.door.row_of(values, time, self.series, self._cutoff if after is None else after)
+        self._history.check(row)
+        return row
+
+    def push_rows(self, rows: Sequence[Row]) -> list[Bounds]:
+        """Take several rows in that `read` gave; the forecast from each, as plain numbers."""
+        return [self._learn(row, own) for row, own in zip(rows, self._history.take_rows(rows), strict=True)]
+
+    def _learn(self, row: Row, own: Bounds) -> Bounds:
         """What follows a row that was taken in: widths learn from it, and the forecast gets its bounds."""
         self._cutoff = row.time
         self._adaptive.judge(row.past[-1])
         self._present = self._adaptive.stretch(own)
-        return self._as_forecast(self._present)
+        return self._present
+
+    def _went_on(self, row: Row, own: Bounds) -> Forecast:
+        return self._as_forecast(self._learn(row, own))
 
     def _as_forecast(self, bounds: Bounds) -> Forecast:
         door = self._course.door
@@ -164,6 +215,15 @@ class Stream:
             schema=self._course.schema,
         )
         return forecast
+
+
+def between_bounds(z: Array, known: list[float], mean: float, lo: list[float], hi: list[float]) -> Array:
+    """Normal scores as values of a step whose bounds are known at some scores: straight lines between, and beyond."""
+    scores = np.array([*(-k for k in known[::-1]), 0.0, *known])
+    values = np.array([*lo[::-1], mean, *hi])
+    inside = np.interp(z, scores, values)
+    edge = np.where(z > 0, values[-1], values[0])
+    return np.where(np.abs(z) > known[-1], mean + (edge - mean) * np.abs(z) / known[-1], inside)
 
 
 def push_many(streams: Sequence[Stream], rows: Rows) -> list[Forecast]:

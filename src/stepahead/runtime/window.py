@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from stepahead.runtime.adaptive import Bounds
@@ -166,6 +167,14 @@ class WindowModel:
         parts = (scale.invert(values, base, unit).tolist() for values in (middle, lo, hi))
         return [Bounds(*each) for each in zip(*parts, strict=True)]
 
+    def answer_many(self, x: Array, last: list[float]) -> list[Bounds]:
+        """`answer` by the shorter way where there is one."""
+        if not self.is_fixed:
+            return self.answer(x, np.array(last))
+        said = self.fitted.reading.point(self.output([network(x) for network, _, _ in self.networks])).tolist()
+        windows = x[:, :, -1].tolist() if self.level else [[]] * len(x)
+        return [self.bounds(*each) for each in zip(said, last, windows, strict=True)]
+
     def bounds(self, middle: list[float], last: float, window: list[float]) -> Bounds:
         """`answer` for one window that was scaled by fixed numbers, from what the head says: H numbers.
 
@@ -230,7 +239,7 @@ class WindowHistory:
 
     def take(self, row: Row, ahead: Array | None) -> Bounds:
         """One row more, and the forecast from it."""
-        self._check(row)
+        self.check(row)
         self._append(row)
         return self.look(ahead)
 
@@ -238,16 +247,26 @@ class WindowHistory:
     def take_many(histories: "Sequence[WindowHistory]", rows: Sequence[Row]) -> list[Bounds]:
         """One row more for each of several series, and the forecasts: one run of the network over all of them."""
         for history, row in zip(histories, rows, strict=True):
-            history._check(row)
+            history.check(row)
         for history, row in zip(histories, rows, strict=True):
             history._append(row)
-        model, x = histories[0].model, np.array([history.window for history in histories])
-        if not model.is_fixed:
-            return model.answer(x, np.array([row.past[-1] for row in rows]))
-        said = model.fitted.reading.point(model.output([network(x) for network, _, _ in model.networks])).tolist()
-        windows = x[:, :, -1].tolist()
-        lasts = [row.past[-1] for row in rows]
-        return [model.bounds(*each) for each in zip(said, lasts, windows, strict=True)]
+        x = np.array([history.window for history in histories])
+        return histories[0].model.answer_many(x, [row.past[-1] for row in rows])
+
+    def take_rows(self, rows: Sequence[Row]) -> list[Bounds]:
+        """Several rows more, and the forecast from each: one run of the network over all of their windows."""
+        kept, steps = self.model.window, self.model.steps
+        past = np.array([row.past for row in rows])
+        before = np.concatenate([self.past[self.stop - 1 : self.stop], past[:-1]])
+        scaled = self.model.features(past, before).astype(self.scaled.dtype, copy=False)
+        joined = np.concatenate([self.window[1:], scaled])
+        windows = np.ascontiguousarray(sliding_window_view(joined, steps, axis=0).transpose(0, 2, 1))
+        answers = self.model.answer_many(windows, past[:, -1].tolist())
+        old, times = slice(self.stop - kept, self.stop), [row.time for row in rows]
+        for array, new in ((self.times, times), (self.past, past), (self.scaled, scaled)):
+            array[:kept] = np.concatenate([array[old], new])[-kept:]
+        self.stop = kept
+        return answers
 
     def rows(self) -> Tail:
         """The rows that a snapshot must hold."""
@@ -268,7 +287,8 @@ class WindowHistory:
         """The hidden units of the first member after the last row: [D]."""
         return self.model.networks[0][0](self.model.scaled_window(self.window[None])[0])[0]
 
-    def _check(self, row: Row) -> None:
+    def check(self, row: Row) -> None:
+        """Raise DataError for a row that the model cannot read."""
         if row.past[-1] <= 0:
             self.model.fitted.scale.check_target(np.array(row.past[-1:]), self.model.fitted.schema.target)
 

@@ -1,0 +1,192 @@
+"""Rows from a pipe, forecasts into one.  Bytes of CSV or JSON lines -> rows; forecasts -> lines.
+
+A source is read as it comes: whatever complete lines are there are handed on, so that nothing waits for a full buffer.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from stepahead.data.cells import MISSING
+from stepahead.errors import DataError
+
+CHUNK = 1 << 17  # bytes that are read at once
+
+
+class Cells(NamedTuple):
+    """A row as it was written. line: its number, from 1. series: its name or None. time: or None. values: in order."""
+
+    line: int
+    series: str | None
+    time: Any
+    values: list[Any]
+
+
+class Rows:
+    """The rows that come through a file descriptor, as many at a time as are there.
+
+    schema: of the model. names: the columns whose values are wanted, in order. form: "csv" or "json" once it is known.
+    """
+
+    def __init__(self, descriptor: int, schema: Any, names: Sequence[str]) -> None:
+        self.descriptor, self.schema, self.names = descriptor, schema, names
+        self.form = ""
+        self.ignored: list[str] = []
+        self.problem: DataError | None = None
+        self._line = 0
+        self._places: list[int] = []
+        self._series = self._time = -1
+
+    def __iter__(self) -> Iterator[list[Cells]]:
+        """Lists of rows; a bad row ends them, and is then `problem`."""
+        rest = b""
+        while self.problem is None:
+            came = os.read(self.descriptor, CHUNK)
+            whole, _, rest = (rest + came).rpartition(b"\n") if came else (rest, b"", b"")
+            rows = self._rows(whole) if whole else []
+            if rows:
+                yield rows
+            if not came:
+                return
+
+    def _rows(self, block: bytes) -> list[Cells]:
+        rows: list[Cells] = []
+        try:
+            text = block.decode("utf-8-sig" if self._line == 0 else "utf-8")
+        except UnicodeDecodeError:
+            self.problem = DataError(f"standard input, after line {self._line}: is not UTF-8; convert it")
+            return rows
+        lines = text.split("\n")
+        try:
+            for line in lines:
+                self._line += 1
+                line = line.rstrip("\r")
+                if not line or line.isspace():
+                    continue
+                if not self.form:
+                    self.form = "json" if line.lstrip().startswith("{") else "csv"
+                    if self.form == "csv":
+                        self._read_header(split(line))
+                        continue
+                rows.append(self._from_csv(line) if self.form == "csv" else self._from_json(line))
+        except DataError as error:
+            self.problem = error
+        return rows
+
+    def _read_header(self, header: list[str]) -> None:
+        for name in self.names:
+            if name not in header:
+                raise DataError(
+                    f"standard input, line 1: no column '{name}' in the header; the model needs {', '.join(self.names)}"
+                )
+        self._places = [header.index(name) for name in self.names]
+        self._time = header.index(self.schema.time) if self.schema.time in header else -1
+        has_series = self.schema.has_series and self.schema.series in header
+        self._series = header.index(self.schema.series) if has_series else -1
+        known = {*self.names, self.schema.time, self.schema.series}
+        self.ignored = [name for name in header if name not in known]
+        self._width = len(header)
+
+    def _from_csv(self, line: str) -> Cells:
+        cells = split(line)
+        if len(cells) != self._width:
+            raise DataError(
+                f"standard input, line {self._line}: has {len(cells)} cells, the header has {self._width}; mend the row"
+            )
+        try:
+            values: list[Any] = [float(cells[place]) for place in self._places]
+        except ValueError:
+            values = [self._number(name, cells[place]) for name, place in zip(self.names, self._places, strict=True)]
+        series = cells[self._series] if self._series >= 0 else None
+        return Cells(self._line, series, self._as_time(cells[self._time]) if self._time >= 0 else None, values)
+
+    def _from_json(self, line: str) -> Cells:
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"standard input, line {self._line}: is no JSON object ({error}); mend the row") from error
+        if not isinstance(row, dict):
+            raise DataError(f"standard input, line {self._line}: is no JSON object, but {line:.40}; mend the row")
+        absent = [name for name in self.names if name not in row]
+        if absent:
+            raise DataError(f"standard input, line {self._line}: no column '{absent[0]}'; give it, null if missing")
+        series = row.get(self.schema.series) if self.schema.has_series else None
+        known = {*self.names, self.schema.time, self.schema.series}
+        self.ignored += [name for name in row if name not in known and name not in self.ignored]
+        values = [float(v) if type(v) is int else v for v in (row[name] for name in self.names)]
+        return Cells(self._line, None if series is None else str(series), row.get(self.schema.time), values)
+
+    def _number(self, name: str, cell: str) -> float | None:
+        if cell.strip().lower() in MISSING:
+            return None
+        try:
+            return float(cell)
+        except ValueError as error:
+            raise DataError(
+                f"standard input, line {self._line}: column '{name}': {cell!r:.40} is not a number; correct it"
+            ) from error
+
+    def _as_time(self, cell: str) -> Any:
+        """A cell of the time column: a whole number where the model counts steps."""
+        if self.schema.time_kind != "integer":
+            return cell
+        try:
+            return int(cell)
+        except ValueError:
+            return cell
+
+
+def split(line: str) -> list[str]:
+    """The cells of one line of CSV."""
+    return next(csv.reader([line])) if '"' in line else line.split(",")
+
+
+class Lines:
+    """Forecasts as lines, in the form that the rows came in.
+
+    CSV: a header, then a line for each step ahead: series (where the model has several), time, cutoff, forecast,
+    bounds. JSON: one object a row, with all steps.
+    """
+
+    def __init__(self, stream: Any, schema: Any, text_of: Any, times_after: Any) -> None:
+        self.schema, self.text_of, self.times_after = schema, text_of, times_after
+        self.name, self.level = stream.name, stream.level
+        widest_first = range(len(self.level) - 1, -1, -1)
+        self.columns = [self.name]
+        self.columns += [f"{self.name}-lo-{self.level[i]:g}" for i in widest_first]
+        self.columns += [f"{self.name}-hi-{level:g}" for level in self.level]
+
+    def header(self) -> str:
+        """The first line of CSV."""
+        keys = [self.schema.series] if self.schema.has_series else []
+        return ",".join([*keys, self.schema.time, "cutoff", *self.columns]) + "\n"
+
+    def csv(self, series: str, cutoff: int, bounds: Any) -> str:
+        """The lines of one forecast, a line a step."""
+        lead = f"{quoted(series)}," if self.schema.has_series else ""
+        known, lines = self.text_of(cutoff), []
+        times = self.times_after(cutoff).tolist()
+        for time, mean, lo, hi in zip(times, bounds.mean, bounds.lo, bounds.hi, strict=True):
+            numbers = ",".join(map(repr, (mean, *lo[::-1], *hi)))
+            lines.append(f"{lead}{self.text_of(time)},{known},{numbers}\n")
+        return "".join(lines)
+
+    def json(self, stream: Any, cutoff: int, bounds: Any) -> str:
+        """One line of JSON."""
+        times = [self.plain_time(time) for time in self.times_after(cutoff).tolist()]
+        steps = [
+            {"ds": time} | dict(zip(self.columns, (mean, *lo[::-1], *hi), strict=True))
+            for time, mean, lo, hi in zip(times, bounds.mean, bounds.lo, bounds.hi, strict=True)
+        ]
+        answer = {"series": stream.series, "cutoff": self.plain_time(cutoff), "forecast": steps}
+        return json.dumps(answer, ensure_ascii=False) + "\n"
+
+    def plain_time(self, time: int) -> int | str:
+        return time if self.schema.time_kind == "integer" else self.text_of(time)
+
+
+def quoted(cell: str) -> str:
+    """A cell as CSV writes it."""
+    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n\r') else cell

@@ -1,0 +1,172 @@
+"""stepahead stream: a model and a pipe -> a forecast for each row that comes."""
+
+import os
+import sys
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stepahead.cli import options as o
+from stepahead.errors import ConfigError, DataError, StepaheadError
+
+if TYPE_CHECKING:
+    from stepahead.cli.pipe import Cells, Lines
+    from stepahead.forecaster import Forecaster
+    from stepahead.runtime.stream import Stream
+
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that stepahead fit wrote.")]
+State = Annotated[Path | None, o.option("--state", "File that keeps where the stream stands, over restarts.")]
+Series = Annotated[str | None, o.option("--series", "The series whose rows come [the one that the model knows].")]
+Level = Annotated[
+    Any, o.option("--level", "Coverage of intervals in percent: 80,95 [those].", parser=o.levels, metavar="PERCENT")
+]
+
+
+def stream(
+    model: Model, state: State = None, series: Series = None, level: Level = None, quiet: o.Quiet = False
+) -> None:
+    """Read rows from standard input, CSV with a header or JSON lines; write the forecast that follows each.
+
+    \b
+    tail -f prices.csv | stepahead stream goog.safetensors
+    stepahead stream goog.safetensors --state goog.state < new.csv > forecasts.csv
+    """
+    from stepahead.cli.pipe import Rows
+    from stepahead.forecaster import Forecaster
+    from stepahead.open_model import load
+
+    forecaster = load(model)
+    if not isinstance(forecaster, Forecaster):
+        raise ConfigError(f"{model}: is a model of symbols; use 'stepahead symbols next {model} ...'")
+    schema = forecaster.fitted_.schema
+    if schema.future:
+        raise ConfigError(f"{model}: needs inputs known ahead, which a pipe cannot give; use Stream.push(future=)")
+    live = Pipe(forecaster, series, level, state)
+    rows = Rows(0, schema, schema.past)
+    try:
+        for chunk in rows:
+            live.take(chunk, rows.form)
+            if rows.ignored and not quiet:
+                typer.echo(f"note: left out {', '.join(rows.ignored[:12])}: no column of the model", err=True)
+                quiet = True
+    except BrokenPipeError:  # the reader has gone: nothing more to say, and no complaint at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit from None
+    if live.passed and not quiet:
+        typer.echo(f"note: {live.passed} rows were taken in before, by the state file", err=True)
+    if rows.problem:
+        raise rows.problem
+
+
+class Pipe:
+    """The streams behind a pipe: rows in, lines out, the state on disk before a line is written."""
+
+    def __init__(self, forecaster: "Forecaster", series: str | None, level: Any, state: Path | None) -> None:
+        self.forecaster, self.series, self.level, self.state = forecaster, series, level, state
+        self.passed = 0
+        self.streams: dict[str, Stream] = {}
+        self.restored: set[str] = set()
+        self._lines: Lines | None = None
+        if state is not None and state.exists():
+            self._restore(state)
+
+    def take(self, chunk: "Sequence[Cells]", form: str) -> None:
+        """Push rows, make them last, and write what follows from them.
+
+        Raises: DataError naming the line of a row that cannot be taken; the rows before it are done.
+        """
+        out: list[str] = []
+        problem: StepaheadError | None = None
+        for name, group in groupby(chunk, lambda cells: cells.series):
+            try:
+                stream = self._stream(name)
+                problem = self._push(stream, list(group), form, out)
+            except StepaheadError as error:
+                problem = error
+            if problem:
+                break
+        if self.state is not None and self.streams:
+            self._save(self.state)
+        sys.stdout.write("".join(out))
+        sys.stdout.flush()
+        if problem:
+            raise problem
+
+    def _push(self, stream: "Stream", group: "Sequence[Cells]", form: str, out: list[str]) -> StepaheadError | None:
+        """The rows of one series that follow one another; the first problem, if there is one."""
+        rows: list[Any] = []
+        problem: StepaheadError | None = None
+        for cells in group:
+            try:
+                if not rows and stream.series in self.restored and self._is_old(stream, cells, form, out):
+                    continue
+                rows.append(stream.read(cells.values, cells.time, rows[-1].time if rows else None))
+            except StepaheadError as error:
+                problem = DataError(f"standard input, line {cells.line}: {error}")
+                break
+        lines = self._writer(stream, form, out)
+        for row, bounds in zip(rows, stream.push_rows(rows) if rows else [], strict=True):
+            out.append(
+                lines.csv(stream.series, row.time, bounds) if form == "csv" else lines.json(stream, row.time, bounds)
+            )
+        return problem
+
+    def _is_old(self, stream: "Stream", cells: "Cells", form: str, out: list[str]) -> bool:
+        """Whether a row was taken in before a restart; the last one is answered again, so that no forecast is lost."""
+        if cells.time is None:
+            return False
+        door, last = stream.door, stream.last_time
+        time = door.time_of(cells.time, stream.series)
+        if time > last:
+            self.restored.discard(stream.series)
+            return False
+        self.passed += 1
+        if time == last and stream.present is not None:
+            lines = self._writer(stream, form, out)
+            present = stream.present
+            out.append(lines.csv(stream.series, last, present) if form == "csv" else lines.json(stream, last, present))
+        return True
+
+    def _writer(self, stream: "Stream", form: str, out: list[str]) -> "Lines":
+        from stepahead.cli.pipe import Lines
+
+        if self._lines is None:
+            door = stream.door
+            self._lines = Lines(stream, door.schema, door.text_of, door.times_after)
+            out.extend([self._lines.header()] if form == "csv" else [])
+        return self._lines
+
+    def _stream(self, name: str | None) -> "Stream":
+        """The stream of a series, begun where the model's own rows end."""
+        known = self.forecaster.panel_.ids
+        wanted = name or self.series or (known[0] if len(known) == 1 else None)
+        if wanted is None:
+            raise DataError(f"the model knows {len(known)} series; name one with --series, or give the rows a column")
+        if wanted not in self.streams:
+            level = "auto" if self.level is None else self.level
+            self.streams[wanted] = self.forecaster.stream(series=wanted, level=level)
+        return self.streams[wanted]
+
+    def _restore(self, path: Path) -> None:
+        from stepahead import store
+        from stepahead.errors import ModelFileError
+
+        tensors, config = store.load(path)
+        if config.get("kind") != "streams":
+            raise ModelFileError(f"{path}: is no file that stepahead stream --state wrote; give another name")
+        for snapshot in tensors.values():
+            stream = self.forecaster.restore(snapshot.tobytes())
+            self.streams[stream.series] = stream
+        self.restored = set(self.streams)
+
+    def _save(self, path: Path) -> None:
+        """All streams, in one step, on disk when it returns."""
+        import numpy as np
+
+        from stepahead import store
+
+        snapshots = [np.frombuffer(stream.snapshot(), np.uint8) for stream in self.streams.values()]
+        store.save(path, {str(i): snapshot for i, snapshot in enumerate(snapshots)}, {"kind": "streams"})
