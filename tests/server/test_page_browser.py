@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -64,7 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(autouse=True)
 def begin_empty(server: Running) -> None:
     for one in server.ask("GET", "/v1/series")[1]["series"]:
-        server.ask("DELETE", f"/v1/series/{one['series']}")
+        server.ask("DELETE", f"/v1/series/{quote(one['series'])}")
 
 
 class Visit:
@@ -99,7 +100,7 @@ class Visit:
 
 
 def begin(server: Running, name: str = "plant", rows: int = 60) -> None:
-    status, answer = server.ask("PUT", f"/v1/series/{name}", {"model": "daily", "rows": daily_rows(rows)})
+    status, answer = server.ask("PUT", f"/v1/series/{quote(name)}", {"model": "daily", "rows": daily_rows(rows)})
     assert status == 201, answer
 
 
@@ -222,7 +223,8 @@ def test_a_dropped_csv_shows_a_forecast_and_its_last_rows_can_be_played_in(brows
         visit.page.click("#begin-go")
         visit.wait_live()
         assert server.ask("GET", "/v1/series/mill")[1]["rows"] == 48
-        assert visit.page.locator("#table tbody tr").count() == 2
+        visit.page.click("#table-part summary")
+        visit.wait("() => document.querySelectorAll('#table tbody tr').length === 2")
         visit.page.click("#play")
         visit.wait("() => stepahead.watched().times.length === 50")
         visit.page.wait_for_selector("#play", state="hidden")
@@ -278,6 +280,21 @@ def test_each_key_changes_the_probabilities_and_a_symbol_can_be_chosen(browser: 
         visit.page.fill("#type", "")
         visit.page.wait_for_selector("#odds li", state="detached")
         assert visit.complaints == []
+
+
+def test_one_of_many_series_is_found_by_a_part_of_its_name(browser: Any, server: Running) -> None:
+    for number in range(13):
+        begin(server, f"mill {number}", rows=20)
+    with Visit(browser, server) as visit:
+        visit.wait_live()
+        assert visit.page.input_value("#pick") == "mill 0"
+        visit.page.fill("#find", "LL 7")
+        assert visit.page.inner_text("#series-count").startswith("1 of 13 series")
+        visit.page.keyboard.press("Enter")
+        visit.page.wait_for_selector("#title:has-text('mill 7')")
+        assert visit.page.url.endswith("?series=mill%207")
+        visit.page.reload()
+        visit.page.wait_for_selector("#title:has-text('mill 7')")
 
 
 def test_the_keyboard_reaches_everything_and_reads_charts_and_cells_aloud(browser: Any, server: Running) -> None:

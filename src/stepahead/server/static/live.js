@@ -78,17 +78,20 @@ async function list() {
   more = after !== null;
   fillPicker();
 }
-function fillPicker() {
+function matches() {
   const wanted = at("find").value.toLowerCase();
-  const found = names.filter((name) => name.toLowerCase().includes(wanted));
+  return names.filter((name) => name.toLowerCase().includes(wanted));
+}
+function fillPicker() {
+  const found = matches();
   show("series-empty", !names.length);
   if (!names.length) at("begin-part").open = true;
   show("series-tools", names.length > 0);
   show("find-label", names.length > MANY);
-  show("series-count", more || wanted !== "");
+  show("series-count", more || at("find").value !== "");
   at("series-count").textContent = more
     ? `The first ${names.length.toLocaleString("en")} series are listed. For another, write its whole name and press Enter.`
-    : `${found.length} of ${names.length} series.`;
+    : `${found.length} of ${names.length} series; Enter shows the first.`;
   const current = known && !found.includes(known.id) ? [known.id, ...found] : found;
   options(at("pick"), current, known?.id);
 }
@@ -183,7 +186,7 @@ function showAll() {
   at("next").replaceChildren(said.next, sub(said.nextAt));
   showCoverage(known);
   showDrift(known);
-  fillTable(known);
+  if (at("table-part").open) fillTable(known);
   const hidden = known.hidden.map((column) => column.slice(0, UNITS));
   show("inside-figure", hidden.length > 0);
   at("inside-words").textContent = hidden.length
@@ -225,10 +228,14 @@ function askToken(refused) {
 function wire() {
   at("pick").addEventListener("change", () => open(at("pick").value));
   at("find").addEventListener("input", fillPicker);
-  at("find").addEventListener("keydown", (event) => { if (event.key === "Enter" && at("find").value) open(at("pick").value && !more ? at("pick").value : at("find").value); });
+  at("find").addEventListener("keydown", (event) => {
+    const name = matches()[0] ?? at("find").value;
+    if (event.key === "Enter" && at("find").value) open(names.includes(at("find").value) ? at("find").value : name);
+  });
   at("pick").addEventListener("focus", () => list().catch((error) => complain("problem", error)));
   at("remove").addEventListener("click", remove);
   at("remove").addEventListener("blur", () => { at("remove").textContent = "Remove it"; });
+  at("table-part").addEventListener("toggle", () => { if (known) fillTable(known); });
   at("pause").addEventListener("click", () => {
     still = !still;
     at("pause").setAttribute("aria-pressed", String(still));

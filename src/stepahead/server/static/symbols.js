@@ -88,6 +88,7 @@ export function typeBox(models) {
     } catch (error) { complain("type-problem", error); }
   });
   const describe = () => {
+    show("go-on", model().tokens !== "items"); // what comes back is glued with blanks: names with blanks would fall apart
     const { name, cell, hidden_size: size, tokens } = model();
     const how = { items: ", one event after the other with commas between", words: ", words with blanks between" }[tokens] ?? "";
     at("type-hint").textContent = `${name}: ${cell.toUpperCase()}, ${size} hidden units${how}. Choose one of the symbols to add it.`;
