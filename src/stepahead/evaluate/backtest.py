@@ -89,14 +89,7 @@ def backtest(
     walking = n_windows is not None or step_size is not None
     if adaptive and (not level or (walking and refit is not False)):
         raise ConfigError("adaptive=True is for intervals of a single fit: pass level=, and refit=False in a walk")
-    if not walking:
-        if train_rows is not None:
-            raise ConfigError("train_rows= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
-        folds, step = [one_split(panel, 0.3 if test_size is None else test_size)], 1
-    else:
-        step = steps if step_size is None else check_count("step_size", step_size)
-        count = windows_in(panel, test_size, n_windows, steps, step)
-        folds = walk_forward(panel, steps, n_windows=count, step_size=step, refit=refit, train_rows=train_rows)
+    folds, step = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
     told = checked_levels((*level, *REPORTED)) if level else ()
     answers = walk(
         asked, panel, folds, level=told, needed=level, adaptive=adaptive, checkpoint=checkpoint, progress=progress
@@ -115,6 +108,25 @@ def backtest(
     plan |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
     plan |= ({"baselines": classical} if classical else {}) | ({"adaptive": True} if adaptive else {})
     return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
+
+
+def planned(
+    panel: Panel,
+    horizon: int,
+    test_size: float | None,
+    n_windows: int | None,
+    step_size: int | None,
+    refit: bool | int,
+    train_rows: int | None,
+) -> tuple[list[Fold], int]:
+    """Where to fit and to forecast, as asked: folds, and the rows from one origin to the next."""
+    if n_windows is None and step_size is None:
+        if train_rows is not None:
+            raise ConfigError("train_rows= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
+        return [one_split(panel, 0.3 if test_size is None else test_size)], 1
+    step = horizon if step_size is None else check_count("step_size", step_size)
+    count = windows_in(panel, test_size, n_windows, horizon, step)
+    return walk_forward(panel, horizon, n_windows=count, step_size=step, refit=refit, train_rows=train_rows), step
 
 
 def windows_in(panel: Panel, test_size: float | None, n_windows: int | None, horizon: int, step_size: int) -> int:
