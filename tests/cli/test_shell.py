@@ -222,4 +222,5 @@ def test_a_walk_in_the_shell_is_the_library_s(goog: Path, capsys: pytest.Capture
 def test_the_bar_tells_of_a_training_and_of_a_walk() -> None:
     assert output.told(Report(50, 500, 0.25, None, 12345.6)) == (50, 500, "loss 0.25, 12,346 rows/s")
     assert output.told(Walked(3, 50, 6.0, 94.0)) == (3, 50, "fits, 1 min 34 s left")
+    assert output.told(Walked(0, 50, 6.0, 6.0)) == (25, 50, "fits, 6 s left")  # half way through a fleet of all
     assert [output.duration(s) for s in (0.4, 59.6, 3700)] == ["0 s", "1 min 0 s", "1 h 1 min"]

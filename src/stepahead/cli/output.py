@@ -145,7 +145,8 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Any], None] | None]:
 def told(report: Any) -> tuple[float, float, str]:
     """How far, of how much, and in words: of a training (`train.Report`), or of a walk of many (`walk.Walked`)."""
     if hasattr(report, "seconds_left"):
-        return report.done, report.total, f"fits, {duration(report.seconds_left)} left"
+        share = report.seconds / max(report.seconds + report.seconds_left, 1e-9)  # fits of a fleet end together
+        return max(report.done, report.total * share), report.total, f"fits, {duration(report.seconds_left)} left"
     words = f"loss {report.loss:.4g}" + ("" if report.valid is None else f", held out {report.valid:.4g}")
     return report.step, report.max_steps, f"{words}, {report.rows_per_second:,.0f} rows/s"
 
