@@ -52,6 +52,7 @@ class Forecaster:
         missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
         season_length: rows of a season, or several, [24, 168]; None for none; "auto" looks for one.
         calendar: True for inputs from the stamps (hour, weekday, month), or the dates of holidays to know these too.
+        elapsed: the time since the row before is an input, for rows at irregular times; the panel recipe's.
         holdout: what `fit` holds out at the end of each series for the verdict and the intervals: a share in (0, 1), a
             number of rows, or None to skip both.
         seed: the same seed gives the same bits on a CPU.
@@ -103,6 +104,7 @@ class Forecaster:
         missing: str = "error",
         season_length: int | Sequence[int] | str | None = "auto",
         calendar: bool | Sequence[Any] = False,
+        elapsed: bool = False,
         holdout: float | str | None = "auto",
         seed: int = 0,
         device: str = "cpu",
@@ -136,6 +138,7 @@ class Forecaster:
         self.missing = missing
         self.season_length = season_length
         self.calendar = calendar
+        self.elapsed = elapsed
         self.holdout = holdout
         self.seed = seed
         self.device = device

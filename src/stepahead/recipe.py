@@ -38,7 +38,7 @@ class Config:
     backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in
     patches of
     so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that
-    are inputs known ahead; holidays: ISO dates.
+    are inputs known ahead; holidays: ISO dates. elapsed: the time since the row before is an input.
     """
 
     recipe: str
@@ -74,6 +74,7 @@ class Config:
     seasons: tuple[int, ...] = ()
     calendar: tuple[str, ...] = ()
     holidays: tuple[str, ...] = ()
+    elapsed: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -191,6 +192,8 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
         defaults |= sizes_of(values, seasons, horizon, panel)
     values |= calendar_of(values.pop("calendar", False), panel, defaults)
+    if values.get("elapsed") and defaults.get("backbone") != "panel":
+        raise ConfigError("elapsed= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
     known = {f.name for f in fields(Config)}
     config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
     if "shrink" not in values and why_no_shrinkage(config):
@@ -271,6 +274,7 @@ CHOICES: dict[str, tuple] = {
     "missing": ("error", "ffill", "interpolate", "mask"),
     "zero_head": (False, True),
     "shrink": (False, True),
+    "elapsed": (False, True),
 }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from stepahead.data.cells import read_ids, read_numbers, read_static, try_numbers
+from stepahead.data.grid import on_grid, parse_frequency
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.data.stamps import read_stamps
 from stepahead.data.table import Table, open_table
@@ -48,6 +49,7 @@ def read(
     future: Sequence[str] = (),
     static: Sequence[str] = (),
     time_format: str | None = None,
+    frequency: str | int | None = None,
 ) -> Panel:
     """Read a table of one or many series.
 
@@ -60,6 +62,8 @@ def read(
         future: input columns known ahead, such as a holiday.
         static: columns that do not change within a series: numbers, or text as categories.
         time_format: how times are written where not in ISO, such as "%d/%m/%Y"; "integer" for steps like 20210131.
+        frequency: None takes the rows as they are; a step ("D", "15min", "MS" ..., or a number for integer times), or
+            "auto" for the commonest, puts a row at each step, missing where there was none (see `missing=`).
 
     Returns:
         The Panel: series in order of first appearance, rows sorted by time, missing values as NaN.
@@ -83,7 +87,8 @@ def read(
         future=names(future),
         static=names(static),
     )
-    return assemble(table, roles, time_format)
+    panel = assemble(table, roles, time_format)
+    return panel if frequency is None else on_grid(panel, parse_frequency(frequency, panel))
 
 
 def names(given: Sequence[str]) -> tuple[str, ...]:

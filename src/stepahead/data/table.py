@@ -226,6 +226,11 @@ def plain_column(column: Any) -> pl.Series:
         return pl.Series(column.cast(nw.Float64).to_numpy(), dtype=pl.Float64, nan_to_null=True)
     if kind.is_integer() and not column.is_null().any():
         return pl.Series(column.to_numpy())
+    native = column.to_native()
+    if getattr(getattr(native, "dtype", None), "tz", None) is not None:
+        # pandas itself: narwhals does not know zones such as America/New_York for what they are.
+        utc = native.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+        return zoned(pl.Series(utc), str(native.dtype.tz))
     if kind == nw.Datetime:
         zone = kind.time_zone
         if zone is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from stepahead.data.calendar import Frequency
 from stepahead.data.clock import clock_values
 from stepahead.data.covariates import Covariates, check_known
+from stepahead.data.elapsed import elapsed_ahead, elapsed_steps
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.errors import ConfigError, DataError
 from stepahead.fitted import check_inputs, checked_levels
@@ -53,7 +54,7 @@ class PanelFitted:
         """
         check_inputs(panel.schema, self.schema)
         check_known(panel)
-        panel = with_clock(panel, self.config)
+        panel = with_clock(panel, self.config, self.frequency)
         return rows_of(panel, self.config, self.covariates, self.back)
 
     def forecast(
@@ -101,15 +102,19 @@ class PanelFitted:
     def _with_clock_ahead(
         self, source: Rows, origins: np.ndarray, times: np.ndarray, future: np.ndarray | None
     ) -> np.ndarray | None:
-        """The user's inputs known ahead and the calendar's: [N, H, K]; what was given where there is no calendar."""
+        """The user's inputs known ahead and those of the stamps: [N, H, K]; what was given where there are none."""
         config, n_given = self.config, len(self.schema.future)
-        if not config.calendar:
+        if not (config.calendar or config.elapsed):
             return future
         if future is None:
             rows, inside = source.ahead(origins)
             future = np.where(inside[..., None], source.panel.future[rows][..., :n_given], 0.0)
-        clock = clock_values(times, config.calendar, self.schema.time_zone, config.holidays)
-        return np.concatenate([future, clock], axis=2)
+        parts = [future]
+        if config.calendar:
+            parts.append(clock_values(times, config.calendar, self.schema.time_zone, config.holidays))
+        if config.elapsed:
+            parts.append(elapsed_ahead(source.panel.times[origins], times, self.frequency)[..., None])
+        return np.concatenate(parts, axis=2)
 
     def means(
         self, source: Rows, windows: Windows, origins: np.ndarray, future: np.ndarray | None = None
@@ -149,15 +154,21 @@ def rows_of(panel: Panel, config: Config, covariates: Covariates, back: int) -> 
         back=back,
         missing=config.missing,
         known=covariates.row_features(panel),
+        opening=float(-covariates.center[-1] / covariates.spread[-1]) if config.elapsed else None,
     )
 
 
-def with_clock(panel: Panel, config: Config) -> Panel:
-    """The panel with the calendar's features behind its inputs known ahead; the schema keeps to the user's."""
-    if not config.calendar:
-        return panel
-    clock = clock_values(panel.times, config.calendar, panel.schema.time_zone, config.holidays)
-    return replace(panel, future=np.concatenate([panel.future, clock], axis=1))
+def with_clock(panel: Panel, config: Config, frequency: Frequency) -> Panel:
+    """The panel with what its stamps say behind its inputs known ahead: the calendar, the time since the row before.
+
+    The schema keeps to the user's.
+    """
+    parts = [panel.future]
+    if config.calendar:
+        parts.append(clock_values(panel.times, config.calendar, panel.schema.time_zone, config.holidays))
+    if config.elapsed:
+        parts.append(elapsed_steps(panel.times, panel.offsets, frequency)[:, None])
+    return panel if len(parts) == 1 else replace(panel, future=np.concatenate(parts, axis=1))
 
 
 def leading_season(config: Config) -> int:

@@ -79,7 +79,7 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
 
     Raises: DataError when no series has two rows.
     """
-    panel = with_clock(panel, config)
+    panel = with_clock(panel, config, panel.frequency)
     covariates = fit_covariates(panel)
     rows = rows_of(panel, config, covariates, back=1)
     if panel.lengths.max(initial=0) < 2 or not rows.true.any():

@@ -29,7 +29,8 @@ class Rows:
     counts as known; true: [window + R] bool, what was in the table and can be learned.
     starts: [R] int64, the first row of each row's series. newest: [R] the newest observed row up to each, where gaps
     are joined by lines and a gap still open at an origin must not be, else None.
-    others: [window + R, P-1] the other past inputs. known: [window + R, K] inputs known ahead, scaled.
+    others: [window + R, P-1] the other past inputs. known: [window + R, K] inputs known ahead, scaled. opening: what
+    the last of these is in a window's first row, where it looks a row back.
     """
 
     panel: Panel
@@ -44,6 +45,7 @@ class Rows:
     newest: np.ndarray | None
     others: np.ndarray
     known: np.ndarray
+    opening: float | None = None
 
     @cached_property
     def complete(self) -> bool:
@@ -143,6 +145,8 @@ class Rows:
         inside = self._inside(origins)[..., None]
         rows = origins[:, None] + np.arange(self.window) + 1
         known = np.where(inside, self.known[rows], 0.0)
+        if self.opening is not None:
+            known[:, 0, -1] = np.where(inside[:, 0, 0], self.opening, 0.0)
         if self.others.shape[1] == 0:
             return known.astype(np.float32)
         return np.concatenate([by_own_deviation(self.others[rows], inside), known], axis=2).astype(np.float32)
@@ -255,11 +259,12 @@ def prepare_rows(
     back: int = 1,
     missing: str = "mask",
     known: np.ndarray | None = None,
+    opening: float | None = None,
 ) -> Rows:
     """Prepare a panel's rows for windows.
 
     season, back: rows, at most the window. missing: "error" | "ffill" | "interpolate" | "mask"; all but "mask" give
-    values that count as observed. known: [R, K] inputs known ahead, scaled.
+    values that count as observed. known: [R, K] inputs known ahead, scaled. opening: of the last of these, see Rows.
     Raises: DataError where a value is missing and the choice is "error".
     """
     filled = fill(panel, missing)
@@ -278,6 +283,7 @@ def prepare_rows(
         newest=filled.last_seen[:, -1] if lines and filled.last_seen is not None else None,
         others=behind(window, panel.past[:, :-1] if missing == "mask" else filled.carried[:, :-1]),
         known=behind(window, np.zeros((panel.n_rows, 0)) if known is None else known),
+        opening=opening,
     )
 
 

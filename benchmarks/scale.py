@@ -1,0 +1,167 @@
+"""How large may a panel be?  Seconds, rates and memory for 100 to 100,000 series of 100 rows, made here.
+
+    python benchmarks/scale.py [--series 100 1000 10000 100000] [--steps N] [--json FILE]
+
+For each size a child process writes the table as Parquet, reads it, fits `Forecaster(horizon=12, season_length=12,
+holdout=None)` and predicts.  --steps bounds the optimizer steps (the recipe's own, up to 3,000, where absent): a rate
+needs few.  Peak is the child's greatest resident memory, from its first import on.  The loader's share is the time that
+the training waits for batches, of all its time.  The exit status is 1 where the largest size takes 4 GB, a forecast of
+10,000 series 2 s, or the loader 10 % of a step.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROWS = 100
+MEMORY = 4.0  # GB
+PREDICT, MANY = 2.0, 10_000  # seconds, series
+LOADER = 0.10
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one size took. read, fit, predict: seconds. waited: the loader's share of the training. peak: GB."""
+
+    series: int
+    read: float
+    fit: float
+    steps: int
+    windows_per_second: float
+    waited: float
+    predict: float
+    peak: float
+    load: float
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--series", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(asdict(measure(options.series[0], options.steps))))
+        return 0
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {ROWS} rows a series")
+    print(f"{'series':>8} {'read s':>7} {'fit s':>7} {'steps':>6} {'windows/s':>10} {'waited':>7} {'predict s':>10} GB")
+    lines = [in_child(count, options.steps) for count in options.series]
+    if options.json:
+        options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1))
+    return 0 if all(within(line) for line in lines) else 1
+
+
+def in_child(series: int, steps: int | None) -> Line:
+    """One size in a process of its own, so that its peak is its own."""
+    command = [sys.executable, __file__, "--child", "--series", str(series)]
+    command += [] if steps is None else ["--steps", str(steps)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    line = Line(**json.loads(found.splitlines()[-1]))
+    print(
+        f"{line.series:8} {line.read:7.2f} {line.fit:7.1f} {line.steps:6} {line.windows_per_second:10.0f} "
+        f"{line.waited:7.1%} {line.predict:10.2f} {line.peak:7.2f}   load {line.load:.1f}",
+        flush=True,
+    )
+    return line
+
+
+def within(line: Line) -> bool:
+    """Whether a line keeps to the bars."""
+    quick = line.series > MANY or line.predict < PREDICT
+    return line.peak < MEMORY and quick and line.waited < LOADER
+
+
+def measure(series: int, steps: int | None) -> Line:
+    """Write, read, fit, predict."""
+    import stepahead as sa
+    from stepahead.panels import learn
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "panel.parquet"
+        write(path, series)
+        read, panel = timed(lambda: sa.read(path))
+    bounded: Any = {} if steps is None else {"max_steps": steps}
+    model = sa.Forecaster(horizon=12, season_length=12, holdout=None, seed=1, **bounded)
+    clock = Waiting(learn.batches_ahead)
+    descending, learn.batches_ahead = Timed(learn.descend), clock
+    learn.descend = descending
+    fit, _ = timed(lambda: model.fit(panel))
+    predict, frame = timed(model.predict)
+    assert len(frame) == 12 * series
+    assert np.isfinite(frame[model.name].to_numpy()).all()
+    config = model.config_
+    seen = config.max_steps * config.ensemble * (config.batch_size or 0)
+    return Line(
+        series=series,
+        read=read,
+        fit=fit,
+        steps=config.max_steps,
+        windows_per_second=seen / descending.seconds,
+        waited=clock.seconds / descending.seconds,
+        predict=predict,
+        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        load=os.getloadavg()[0],
+    )
+
+
+def write(path: Path, series: int) -> None:
+    """Monthly series with a season, a trend and a level of their own."""
+    import polars as pl
+
+    rng, t = np.random.default_rng(0), np.arange(ROWS)
+    level = np.exp(rng.normal(4, 1, size=(series, 1)))
+    y = 1 + 0.3 * np.sin(2 * np.pi * (t + rng.integers(12, size=(series, 1))) / 12) + 0.002 * t
+    y = level * y * np.exp(0.1 * rng.normal(size=(series, ROWS)))
+    ds = np.datetime64("2015-01", "M") + t
+    ids = np.repeat([f"s{s:06d}" for s in range(series)], ROWS)
+    table = {"unique_id": ids, "ds": np.tile(ds.astype("datetime64[us]"), series), "y": y.ravel()}
+    pl.DataFrame(table).write_parquet(path)
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    found = run()
+    return time.perf_counter() - started, found
+
+
+class Timed:
+    """A function that remembers how long it took in all."""
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self.run, self.seconds = run, 0.0
+
+    def __call__(self, *args: Any) -> Any:
+        seconds, found = timed(lambda: self.run(*args))
+        self.seconds += seconds
+        return found
+
+
+class Waiting(Timed):
+    """A generator that remembers how long its values were waited for."""
+
+    def __call__(self, *args: Any) -> Any:
+        values = self.run(*args)
+        try:
+            while True:
+                seconds, value = timed(lambda: next(values))
+                self.seconds += seconds
+                yield value
+        finally:
+            values.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

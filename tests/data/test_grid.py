@@ -1,0 +1,65 @@
+"""A row at each step, against pandas' resampling."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import stepahead as sa
+from stepahead.data.calendar import DAY, HOUR, Frequency
+from stepahead.data.elapsed import elapsed_ahead, elapsed_steps
+from stepahead.errors import ConfigError, DataError
+
+
+@pytest.mark.parametrize("alias", ["h", "15min", "D", "2D", "W-SUN", "B", "MS", "ME", "BME", "QS", "YE"])
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_left_out_rows_come_back_missing_as_pandas_has_them(alias: str, zone: str | None) -> None:
+    whole = pd.date_range("2024-02-25", periods=40, freq=alias, tz=zone)
+    kept = np.delete(np.arange(40), [3, 4, 17, 30])
+    frame = pd.DataFrame({"ds": whole[kept], "y": kept.astype(float)})
+    panel = sa.read(frame, frequency=alias)
+    assert panel.schema.time_zone == zone
+    expected = frame.set_index("ds").reindex(whole)
+    np.testing.assert_array_equal(panel.y, expected["y"])
+    utc = whole.tz_convert("UTC").tz_localize(None) if zone else whole
+    np.testing.assert_array_equal(panel.times, utc.to_numpy().astype("datetime64[us]"))
+
+
+def test_each_series_has_its_own_first_and_last_row() -> None:
+    table = pl.DataFrame({"unique_id": list("aaabb"), "ds": [1, 2, 5, 7, 9], "y": [1.0, 2, 5, 7, 9]})
+    panel = sa.read(table, frequency=1)
+    assert panel.times.tolist() == [1, 2, 3, 4, 5, 7, 8, 9]
+    assert panel.offsets.tolist() == [0, 5, 8]
+    np.testing.assert_array_equal(panel.y, [1, 2, np.nan, np.nan, 5, 7, np.nan, 9])
+
+
+def test_inputs_known_ahead_are_those_of_the_row_before() -> None:
+    table = pl.DataFrame({"ds": [1, 2, 4], "y": [1.0, 2, 4], "promo": [0.0, 1, 0]})
+    np.testing.assert_array_equal(sa.read(table, future=["promo"], frequency="auto").future[:, 0], [0, 1, 1, 0])
+
+
+def test_a_table_without_gaps_stays_as_it_is() -> None:
+    table = pl.DataFrame({"ds": [1, 2, 3], "y": [1.0, 2, 3]})
+    np.testing.assert_array_equal(sa.read(table, frequency="auto").past, sa.read(table).past)
+
+
+def test_a_stamp_between_two_steps_is_named() -> None:
+    table = pl.DataFrame({"ds": ["2024-01-01 00:00", "2024-01-01 01:00", "2024-01-01 02:20"], "y": [1.0, 2, 3]})
+    with pytest.raises(DataError, match=r"2024-01-01T02:20.* lies between two steps"):
+        sa.read(table, frequency="h")
+
+
+@pytest.mark.parametrize("word", ["fortnight", "0h", "", 3.5])
+def test_a_word_that_is_no_frequency_is_refused(word: object) -> None:
+    with pytest.raises(ConfigError, match="frequency="):
+        sa.read(pl.DataFrame({"ds": ["2024-01-01"], "y": [1.0]}), frequency=word)
+
+
+def test_elapsed_is_counted_in_steps_within_each_series() -> None:
+    times = np.datetime64("2024-01-01", "us") + np.array([0, 1, 3, 100, 104]) * np.timedelta64(1, "h")
+    found = elapsed_steps(times, np.array([0, 3, 5]), Frequency("us", HOUR))
+    np.testing.assert_allclose(np.exp(found), [1, 1, 2, 1, 4])
+    ahead = elapsed_ahead(
+        times[-1:], times[-1:, None] + np.array([[1, 2]]) * np.timedelta64(1, "D"), Frequency("us", DAY)
+    )
+    np.testing.assert_allclose(ahead, 0, atol=1e-12)
