@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from report_results import EVIL, curve, result, walked
 
+from stepahead.show.symbol_report import report_symbols
+from stepahead.symbol_model import SymbolModel
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'stepahead[dev]'")
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -41,6 +44,7 @@ COLOR = """([name, red, green, blue]) => {
   for (let i = 0; i < data.length; i += 4) found += data[i + 3] > 200 && away(i) < 12;
   return found;
 }"""
+GROUNDS = "[...document.querySelectorAll('.heat td')].slice(0, 8).map((one) => getComputedStyle(one).backgroundColor)"
 SPAN = "() => { const { min, max } = stepahead.charts.get('forecasts').scales.x; return [min, max]; }"
 
 
@@ -211,6 +215,20 @@ def test_a_series_called_like_a_script_does_nothing(browser: Any, folder: Path) 
         visit.page.wait_for_timeout(100)
         assert visit.page.get_attribute("#chart-forecasts .uplot", "data-series") == EVIL
         assert visit.page.evaluate("window.pwned") is None
+        assert visit.complaints == []
+
+
+def test_a_symbol_report_colours_its_cells_and_switches_its_theme_without_complaint(
+    browser: Any, tmp_path: Path
+) -> None:
+    word = SymbolModel(cell="rnn", hidden_size=2, epochs=60, holdout=None).fit("hello")
+    report_symbols(word, tmp_path / "hello.html", ["hell"])
+    with Visit(browser, tmp_path / "hello.html", color_scheme="light", viewport={"width": 390, "height": 800}) as visit:
+        light = visit.page.evaluate(GROUNDS)
+        assert len(set(light)) > 3
+        visit.page.click("#theme")
+        assert visit.page.evaluate(GROUNDS) != light
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390
         assert visit.complaints == []
 
 
