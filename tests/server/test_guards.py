@@ -39,8 +39,8 @@ def path_of(endpoint: Endpoint) -> str:
 
 
 def test_every_route_of_the_application_stands_in_the_table_and_only_four_are_open(app: Guard) -> None:
-    registered = {(method, route.path) for route in app.app.routes for method in route.methods}
-    assert all(isinstance(route, APIRoute) for route in app.app.routes)
+    registered = {(method, route.path) for route in app.app.app.routes for method in route.methods}
+    assert all(isinstance(route, APIRoute) for route in app.app.app.routes)
     assert registered == {(e.method, e.path) for e in ROUTES} | {("GET", "/openapi.json")}
     assert {e.path for e in ROUTES if e.guard == OPEN} == PUBLIC
     assert {e.guard for e in ROUTES} == {OPEN, TOKEN}

@@ -212,8 +212,12 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                named = {name for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *(h for h in SAFE_HEADERS if h[0] not in named)]
+                headers = message["headers"]
+                if len(headers) <= 2:  # length and type: an answer with headers of its own is looked at
+                    message["headers"] = [*headers, *SAFE_HEADERS]
+                else:
+                    named = {name for name, _ in headers}
+                    message["headers"] = [*headers, *(h for h in SAFE_HEADERS if h[0] not in named)]
             await send(message)
 
         try:

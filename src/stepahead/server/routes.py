@@ -22,6 +22,7 @@ class Endpoint:
 
     answer: type of the answer's JSON, or a media type. status: those that it answers with when all is well. errors:
     those beside the ones that every route may answer with. example: of a body. queries: (name, schema, description).
+    often: whether it is asked so often that the router is passed by.
     """
 
     method: str
@@ -37,6 +38,7 @@ class Endpoint:
     queries: tuple[tuple[str, dict[str, Any], str], ...] = ()
     headers: tuple[tuple[str, dict[str, Any], str], ...] = ()
     tag: str = ""
+    often: bool = False
 
 
 WHOLE = {"type": "integer", "minimum": 0}
@@ -79,9 +81,9 @@ ROUTES: tuple[Endpoint, ...] = (
              queries=(("rows", WHOLE | {"maximum": 10000}, "So many of the last rows [500]."),)),
     Endpoint("DELETE", SERIES, series_routes.delete_series, TOKEN, None, status=(204,), errors=(404,), tag="series"),
     Endpoint("POST", SERIES + "/observations", series_routes.push, TOKEN, schema.Forecasted, schema.Observations,
-             LARGE_BODY, errors=(404, 409), tag="series", example={"rows": [ROW]}, headers=(KEY,)),
+             LARGE_BODY, errors=(404, 409), tag="series", example={"rows": [ROW]}, headers=(KEY,), often=True),
     Endpoint("GET", SERIES + "/forecast", series_routes.get_forecast, TOKEN, schema.Forecasted, errors=(404, 409),
-             tag="series"),
+             tag="series", often=True),
     Endpoint("GET", SERIES + "/events", series_routes.follow, TOKEN, "text/event-stream", errors=(404, 409),
              tag="series"),
     Endpoint("POST", SYMBOLS + "/next", symbol_routes.next_symbols, TOKEN, schema.NextSymbols, schema.Prefix,
