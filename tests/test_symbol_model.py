@@ -289,6 +289,14 @@ def test_the_held_back_part_is_scored_beside_ngrams(lines: sa.SymbolModel, word:
     assert lines.verdict_.beats == (lines.verdict_.skill > 0 and lines.verdict_.p_value < 0.05)
 
 
+def test_where_nothing_is_held_back_the_ngrams_are_still_of_a_good_order() -> None:
+    letters = "".join(np.random.default_rng(0).choice(list("abcdefgh"), 4000))  # no order beyond 1 helps
+    model = sa.SymbolModel(cell="rnn", hidden_size=4, epochs=1, holdout=None).fit(letters)
+    assert model.ngrams_.order <= 2
+    assert model.scores_ is None
+    assert model.ngrams_.levels[0].counts.sum() == 3999  # counted over all of the text
+
+
 def test_what_only_the_held_back_part_holds_is_unseen() -> None:
     model = sa.SymbolModel(hidden_size=4, epochs=1).fit("abc" * 400 + "xyz" * 20)
     assert model.vocabulary_.symbols == ("a", "b", "c")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stepahead import store
 from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, Vocabulary, read_corpus
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, require
-from stepahead.evaluate.ngrams import best_order, count_ngrams
+from stepahead.evaluate.ngrams import NGrams, best_order, count_ngrams
 from stepahead.evaluate.symbols import (
     SymbolScores,
     judge_symbols,
@@ -155,11 +155,10 @@ class SymbolModel:
         self.n_symbols_ = len(train.codes)
         self.history_, self.stopped_ = learned.history, learned.stopped
         self._settle(learned.weights)
-        self.ngrams_ = count_ngrams(_last(train, COUNTED))
+        self.ngrams_ = self._count(train, stop)
         self.clean_ = np.empty(0)
         self.scores_, self.verdict_ = None, None
         if stop is not None and rest is not None:
-            self.ngrams_ = best_order(self.ngrams_, stop, unseen=self._unseen)
             self.scores_ = self.evaluate(rest)
             self.verdict_ = self.scores_.verdict
             self.calibrate(rest if not rest.vocabulary.end else _both(stop, rest))
@@ -355,6 +354,18 @@ class SymbolModel:
         if units < 4:
             raise DataError(f"validation: {units} are too few; give at least 4 sequences or symbols, or none")
         return train, held.part(0, units // 2), held.part(units // 2, units)
+
+    def _count(self, train: Corpus, stop: Corpus | None) -> NGrams:
+        """N-grams of the order that foresees best what was held back, or else the last tenth of the training part."""
+        counted = count_ngrams(_last(train, COUNTED))
+        if stop is None:
+            units = train.n_sequences if train.vocabulary.end else len(train.codes)
+            if is_word(train) or units < 10:
+                return counted
+            cut = units - max(1, min(units // 10, HELD_BACK))
+            before, stop = _last(train.part(0, cut), COUNTED), train.part(cut, units)
+            return counted.at(best_order(count_ngrams(before), stop, unseen=self._unseen).order)
+        return best_order(counted, stop, unseen=self._unseen)
 
     def _settle(self, weights: Mapping[str, Array]) -> None:
         self.weights_ = dict(weights)
