@@ -108,3 +108,19 @@ def test_product_of_a_row_does_not_depend_on_the_others() -> None:
     np.testing.assert_allclose(whole, x @ w, rtol=1e-4, atol=1e-5)
     for start, stop in ((0, 1), (3, 50), (69, 70)):
         np.testing.assert_array_equal(product(x[start:stop], w), whole[start:stop])
+
+
+def test_steps_are_those_of_torchs_adamw() -> None:
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(3, 4)), torch.nn.Parameter(torch.randn(5))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    own, other = net.AdamW(ours, 0.1), torch.optim.AdamW(theirs, weight_decay=0.1, fused=True)
+    for step in range(5):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        other.param_groups[0]["lr"] = rate = 0.1 / (1 + step)
+        own.step(rate)
+        other.step()
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=0)
