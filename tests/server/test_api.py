@@ -90,7 +90,7 @@ def test_bulk_takes_rows_and_columns_and_tells_forecasts_when_asked(client: Test
     rows = [row | {"series": name} for name in ("a", "b") for row in daily_rows(2, 6)]
     answer = client.post("/v1/series:push", json={"rows": rows, "forecast": True}).json()
     assert (answer["series"], answer["rows"], answer["repeated"]) == (2, 4, 0)
-    assert answer["forecasts"]["a"] == client.get("/v1/series/a/forecast").json()["forecast"]
+    assert answer["forecasts"]["a"] == client.get("/v1/series/a/forecast").json()
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     again = client.post("/v1/series:push", json={"columns": columns}).json()
     assert (again["rows"], again["repeated"], again["forecasts"]) == (0, 4, None)

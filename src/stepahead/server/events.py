@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 
 from stepahead.server.problems import busy
-from stepahead.server.sessions import Outcome
+from stepahead.server.work import Outcome
 
 HEARTBEAT = 15.0  # seconds between signs of life where nothing happens
 BEHIND = 256  # events that a slow watcher may be behind before it is let go

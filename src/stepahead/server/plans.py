@@ -11,7 +11,7 @@ from stepahead.runtime.stream import push_many
 from stepahead.server.models import Served
 from stepahead.server.problems import Problem
 from stepahead.server.rows import RowReader
-from stepahead.server.times import as_text
+from stepahead.server.times import as_stamp, as_text
 
 
 @dataclass(eq=False, slots=True)
@@ -53,7 +53,7 @@ def known_ahead(reader: RowReader, rows: Sequence[Any], future: Sequence[Any] | 
     return [list(chain(*known[i + 1 : i + 1 + reader.horizon])) for i in range(len(rows))]
 
 
-def push_together(plans: Sequence[Plan], rows: Sequence[Any], step: int) -> dict[int, Problem]:
+def push_together(plans: Sequence[Plan], rows: Sequence[Any]) -> dict[int, Problem]:
     """One row to each stream of one model: in one call of the kernel, or one by one where that is refused.
 
     Returns: what was refused, by id of its plan; its stream stays as it was.
@@ -67,10 +67,23 @@ def push_together(plans: Sequence[Plan], rows: Sequence[Any], step: int) -> dict
             pass
     for plan, row in zip(plans, rows, strict=True):
         try:
-            plan.live.stream.push(row, future=plan.live.served.reader.future(plan.new[step][1]))
+            plan.live.stream.push(row, future=plan.live.served.reader.future(plan.new[0][1]))
         except StepaheadError as error:
             refused[id(plan)] = Problem(422, str(error))
     return refused
+
+
+def push_several(reader: RowReader, stream: Any, rows: Sequence[tuple[int, bytes]]) -> None:
+    """Some rows of one series, checked and then taken in at once. Raises: StepaheadError."""
+    if reader.schema.future:
+        for time, packed in rows:
+            stream.push(reader.mapping(time, packed), future=reader.future(packed))
+        return
+    checked: list[Any] = []
+    for time, packed in rows:
+        after = checked[-1].time if checked else None
+        checked.append(stream.read(reader.packer.unpack(packed), as_stamp(time, reader.schema), after))
+    stream.push_rows(checked)
 
 
 def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: Live) -> None:

@@ -122,12 +122,12 @@ class Series(Struct):
 
 
 class Pushed(Struct):
-    """What a bulk push did; forecasts by series where they were asked for."""
+    """What a bulk push did; where each series stands if that was asked for."""
 
     series: int
     rows: int
     repeated: int
-    forecasts: dict[str, list[Record]] | None = None
+    forecasts: dict[str, Forecasted] | None = None
 
 
 class TimeSeries(Struct):

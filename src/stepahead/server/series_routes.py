@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 from starlette.responses import Response, StreamingResponse
 
 from stepahead.server.events import stream_of
@@ -79,7 +79,7 @@ async def push_bulk(service: Service, call: Call) -> Response:
     rows = body.rows if body.columns is UNSET else rows_of_columns(body.columns)
     job = PushMany(by_series(rows), body.forecast)
     taken, repeated, views = await service.ask(job)
-    forecasts = {view.series: view.records() for view in views} if body.forecast else None
+    forecasts = {view.series: Raw(view.json()) for view in views} if body.forecast else None
     answer = {"series": len(job.rows), "rows": taken, "repeated": repeated, "forecasts": forecasts}
     return Response(encode(answer), media_type=JSON)
 

@@ -8,59 +8,24 @@ count.
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from time import time as now
 from typing import Any
 
 from stepahead.errors import StepaheadError
-from stepahead.forecast import Forecast
 from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
 from stepahead.server.models import Models
-from stepahead.server.plans import Live, Plan, check_repeated, conflict, known_ahead, push_together
+from stepahead.server.plans import Live, Plan, check_repeated, conflict, known_ahead, push_several, push_together
 from stepahead.server.problems import Problem
 from stepahead.server.store import Changes, Kept, Store, StoreFailed
-from stepahead.server.views import View, coverage_of, hidden_of
+from stepahead.server.views import View, coverage_of, hidden_of, records_of
+from stepahead.server.work import Answer, Outcome, Work, answered, stands_alone, waves
 
 LOG = logging.getLogger("stepahead.server")
 STATE_EVERY = 32  # rows between two states of a series; a restart takes the rows behind the last one in again
 MOST_LIVE = 10_000  # series in memory
 MOST_VIEWS = 2_000  # of them, those whose last answer is in memory, too
-
-
-@dataclass(frozen=True)
-class Answer:
-    """To a push: where the series stands now. body: as JSON, where it was kept with an idempotency key."""
-
-    view: View
-    repeated: int = 0
-    body: bytes | None = None
-    created: bool = False
-
-
-@dataclass
-class Work:
-    """A transaction in the making.
-
-    touched: series that it moves or shows. keys: (number, idempotency key) -> (digest, answer) of requests in it.
-    waiting: jobs with what makes their answers once it is committed. events: rows that someone watches for.
-    """
-
-    changes: Changes = field(default_factory=Changes)
-    touched: dict[str, Live] = field(default_factory=dict)
-    keys: dict[tuple[int, str], tuple[bytes, bytes]] = field(default_factory=dict)
-    waiting: list[tuple[Job, Callable[[], Any]]] = field(default_factory=list)
-    events: list[tuple[Live, int, bytes]] = field(default_factory=list)
-
-
-@dataclass
-class Outcome:
-    """What a batch of jobs came to. answers: a value or an exception for each. events: (series, JSON) for watchers."""
-
-    answers: list[tuple[Job, Any]] = field(default_factory=list)
-    events: list[tuple[str, bytes]] = field(default_factory=list)
-    ended: list[str] = field(default_factory=list)
 
 
 class Sessions:
@@ -170,7 +135,7 @@ class Sessions:
             reader=live.served.reader,
             rows=live.rows,
             cutoff=live.cutoff,
-            forecast=present(stream),
+            records=records_of(stream),
             coverage=coverage_of(stream),
             drifting=bool(stream.drifting),
             level=tuple(stream.level),
@@ -196,7 +161,7 @@ class Sessions:
                     plans.append((job, self._plan(job.series, job.rows, work, job.ahead)))
             except Problem as problem:
                 outcome.answers.append((job, problem))
-        refused = self._advance([plan for _, plan in plans], 0, work)
+        refused = self._advance([plan for _, plan in plans], work)
         for (push, plan), refusal in zip(plans, refused, strict=True):
             if refusal is not None:
                 outcome.answers.append((push, refusal))
@@ -225,39 +190,48 @@ class Sessions:
         work.waiting.append((job, lambda: (taken, repeated, [self._show(plan.live) for plan in shown])))
 
     def _advance_all(self, plans: list[Plan], work: Work) -> None:
-        for step in range(max(len(plan.new) for plan in plans)):
-            ahead = [plan for plan in plans if len(plan.new) > step]
-            for problem in self._advance(ahead, step, work):
-                if problem is not None:  # the stream's own words name the series
-                    raise problem
+        """Take all rows in: a series with several at once, the others together.
 
-    def _advance(self, plans: list[Plan], step: int, work: Work) -> list[Problem | None]:
-        """Take one row of each plan in; what a stream refuses changes nothing of it."""
+        Raises: Problem 422 at the first refusal.
+        """
+        for plan in [plan for plan in plans if len(plan.new) > 1]:
+            live = work.touched[plan.live.name] = plan.live
+            try:
+                push_several(live.served.reader, live.stream, plan.new)
+            except StepaheadError as error:
+                raise Problem(422, str(error)) from error
+            self._take(live, plan.new, work)
+        for problem in self._advance([plan for plan in plans if len(plan.new) == 1], work):
+            if problem is not None:  # the stream's own words name the series
+                raise problem
+
+    def _advance(self, plans: list[Plan], work: Work) -> list[Problem | None]:
+        """Take the first new row of each plan in, if it has any; what a stream refuses changes nothing of it."""
         refused: dict[int, Problem] = {}
-        moving = [plan for plan in plans if len(plan.new) > step]
+        moving = [plan for plan in plans if plan.new]
         for _, group in groupby(sorted(moving, key=model_of), key=model_of):
             together = list(group)
-            rows = [plan.live.served.reader.mapping(*plan.new[step]) for plan in together]
+            rows = [plan.live.served.reader.mapping(*plan.new[0]) for plan in together]
             work.touched.update((plan.live.name, plan.live) for plan in together)
-            refused |= push_together(together, rows, step)
+            refused |= push_together(together, rows)
         for plan in moving:
             if id(plan) not in refused:
-                self._take(plan.live, *plan.new[step], work)
+                self._take(plan.live, plan.new[:1], work)
         return [refused.get(id(plan)) for plan in plans]
 
-    def _take(self, live: Live, time: int, packed: bytes, work: Work) -> None:
-        """A stream has moved on: what the transaction must hold of it."""
-        live.rows += 1
-        live.cutoff = time
-        live.unsaved += 1
-        changes = work.changes
-        changes.rows.append((live.number, time, packed))
-        changes.heads[live.number] = (live.rows, time)
+    def _take(self, live: Live, rows: Sequence[tuple[int, bytes]], work: Work) -> None:
+        """A stream has moved on by some rows, to the last of them: what the transaction must hold of it."""
+        changes, cutoff = work.changes, rows[-1][0]
+        live.rows += len(rows)
+        live.cutoff = cutoff
+        live.unsaved += len(rows)
+        changes.rows += [(live.number, time, packed) for time, packed in rows]
+        changes.heads[live.number] = (live.rows, cutoff)
         if live.unsaved >= self.state_every:
-            changes.states[live.number] = (live.stream.snapshot(), time)
+            changes.states[live.number] = (live.stream.snapshot(), cutoff)
             live.unsaved = 0
         if self.watched(live.name):
-            work.events.append((live, time, packed))
+            work.events += [(live, time, packed) for time, packed in rows]
 
     def _plan(self, series: str, rows: Sequence[Any], work: Work, future: Sequence[Any] | None = None) -> Plan:
         """Which rows are new. Nothing is changed yet.
@@ -332,7 +306,7 @@ class Sessions:
             raise Problem(409, f"the series' model {kept.model!r} {what}; {remedy}")
         stream = served.restore(kept.state)
         behind = self.store.since(kept.number, kept.state_time)
-        for time, packed in behind:
+        for time, packed in behind:  # one by one, as they came: other batches would move the last bits
             stream.push(served.reader.mapping(time, packed), future=served.reader.future(packed))
         return Live(kept.number, kept.name, served, kept.digest, stream, kept.rows, kept.cutoff, len(behind))
 
@@ -390,39 +364,10 @@ class Sessions:
         work.waiting.append((job, gone))
 
 
-def stands_alone(job: Job) -> bool:
-    """Whether a job has a transaction of its own."""
-    return not (isinstance(job, Look) or (isinstance(job, Push) and len(job.rows) == 1))
-
-
-def waves(jobs: Iterable[Any]) -> list[list[Job]]:
-    """Jobs in order, cut so that no wave has two of one series."""
-    cut: list[list[Job]] = []
-    seen: dict[str, int] = {}
-    for job in jobs:
-        place = seen[job.series] = seen.get(job.series, -1) + 1
-        if place == len(cut):
-            cut.append([])
-        cut[place].append(job)
-    return cut
-
-
 def store_failed() -> Problem:
     detail = "the store does not answer; whether this was kept is known when it does: send it again"
     return Problem(503, detail, headers={"retry-after": "1"})
 
 
-def present(stream: Any) -> Forecast | None:
-    """The present forecast; None where the inputs known ahead were not told yet."""
-    try:
-        return stream.forecast()
-    except StepaheadError:
-        return None
-
-
 def model_of(plan: Plan) -> str:
     return plan.live.served.name
-
-
-def answered(job: Job, outcome: Outcome) -> bool:
-    return any(other is job for other, _ in outcome.answers)

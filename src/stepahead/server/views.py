@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from stepahead.forecast import Forecast
+from stepahead.runtime.stream import Stream
 from stepahead.server.problems import encode
 from stepahead.server.rows import RowReader
 from stepahead.server.times import as_text
@@ -14,9 +15,9 @@ from stepahead.server.times import as_text
 class View:
     """What was committed last. Made by the writer, read by all.
 
-    JSON is made when first asked for, and then takes the forecast's place: there may be ten thousand of these.
+    JSON is made when first asked for, and then takes their place: there may be ten thousand of these.
 
-    hidden: [D] the hidden units, where they were looked at.
+    records: the forecast, one a step. hidden: [D] the hidden units, where they were looked at.
     """
 
     number: int
@@ -25,16 +26,12 @@ class View:
     reader: RowReader
     rows: int
     cutoff: int
-    forecast: Forecast | None
+    records: list[dict[str, Any]]
     coverage: dict[str, float | None]
     drifting: bool
     level: tuple[float, ...]
     hidden: list[float] | None = None
     _json: bytes = field(default=b"", repr=False)
-
-    def records(self) -> list[dict[str, Any]]:
-        """The forecast, one record a step."""
-        return [] if self.forecast is None else self.forecast.records()
 
     def standing(self) -> dict[str, Any]:
         """What every answer about a series holds."""
@@ -43,7 +40,7 @@ class View:
             "model": self.model,
             "cutoff": as_text(self.cutoff, self.reader.schema),
             "rows": self.rows,
-            "forecast": self.records(),
+            "forecast": self.records,
             "coverage": self.coverage,
             "drifting": self.drifting,
             "repeated": 0,
@@ -54,7 +51,7 @@ class View:
         if repeated:
             return self.json()[: -len(b'"repeated":0}')] + b'"repeated":%d}' % repeated
         if not self._json:
-            self._json, self.forecast = encode(self.standing()), None
+            self._json, self.records = encode(self.standing()), []
         return self._json
 
     def event(self, time: int, packed: bytes) -> bytes:
@@ -62,6 +59,28 @@ class View:
         standing = self.standing()
         del standing["repeated"]
         return encode({"row": self.reader.record(time, packed), **standing, "hidden": self.hidden})
+
+
+def records_of(stream: Stream) -> list[dict[str, Any]]:
+    """The present forecast as `Forecast.records` gives it; none where the inputs known ahead were not told yet."""
+    present, door = stream.present, stream.door
+    if present is None:
+        return []
+    mean, lows, highs = columns_of(stream.name, stream.level)
+    records = []
+    for time, middle, lo, hi in zip(door.times_after(stream.last_time).tolist(), *present, strict=True):
+        record = {"ds": as_text(time, door.schema), mean: middle}
+        record.update(zip(lows, reversed(lo), strict=True))
+        record.update(zip(highs, hi, strict=True))
+        records.append(record)
+    return records
+
+
+@cache
+def columns_of(name: str, level: tuple[float, ...]) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """The names of a forecast's columns: the mean, the lower bounds from the widest, the upper ones to the widest."""
+    lows, highs = (tuple(f"{name}-{side}-{value:g}" for value in level) for side in ("lo", "hi"))
+    return name, lows[::-1], highs
 
 
 def coverage_of(stream: Any) -> dict[str, float | None]:

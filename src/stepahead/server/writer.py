@@ -15,7 +15,8 @@ from typing import Any
 
 from stepahead.server.jobs import Job
 from stepahead.server.problems import Problem, busy
-from stepahead.server.sessions import Outcome, Sessions
+from stepahead.server.sessions import Sessions
+from stepahead.server.work import Outcome
 
 LOG = logging.getLogger("stepahead.server")
 MOST_JOBS = 4_096  # waiting
