@@ -22,7 +22,15 @@ from stepahead.forecast import Forecast
 from stepahead.recipe import Config
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.correction import NO_CORRECTION, Correction
-from stepahead.runtime.network import Reading, combine_members, last_hidden, movement, network_output
+from stepahead.runtime.network import (
+    Reading,
+    carried_hidden,
+    combine_members,
+    last_hidden,
+    movement,
+    network_output,
+    read_head,
+)
 from stepahead.store import under
 
 CHUNK = 4096  # windows that are gathered and forecast at once
@@ -114,12 +122,19 @@ class Fitted:
         """The hidden units of the first member after its window that ends at this row: [D]; None for an own network."""
         if self.own is not None:
             return None
+        if self.config.memory == "carried":
+            rows = np.array([origin])
+            return carried_hidden(self.config.cell, self.members[0], source.features, source.panel.offsets, rows)[0]
         return last_hidden(self.config.cell, self.members[0], source.batch(np.array([origin])).x)[0]
 
     def _member(self, weights: Mapping[str, np.ndarray], batch: Batch) -> np.ndarray:
         if self.own is not None:
             return self.own(weights, batch.x)
-        return network_output(self.config.cell, weights, batch.x, batch.context, self.config.horizon)
+        cell, horizon = self.config.cell, self.config.horizon
+        if self.config.memory == "carried" and batch.behind is not None:
+            last = carried_hidden(cell, weights, *batch.behind)
+            return read_head(weights, np.concatenate([last, batch.context], axis=1), horizon)
+        return network_output(cell, weights, batch.x, batch.context, horizon)
 
     def _interval(self, batch: Batch, output: np.ndarray, levels: Sequence[float]) -> np.ndarray:
         """Lower and upper bounds in the target's units: [2, N, H, L]."""

@@ -58,6 +58,9 @@ class Forecaster:
         seed: the same seed gives the same bits on a CPU.
         device: "cpu" | "cuda" | "cuda:0" ..., for the training.
         network: your own torch.nn.Module from (N, window, inputs) to (N, horizon), trained in the recipe's place.
+        memory: "window": a forecast looks back on `window` rows. "carried": the network reads whole series, its state
+            carried from row to row, and is trained by truncated back-propagation, `window` rows back, with a loss at
+            every row.
 
     After `fit`: config_ (the recipe, resolved), verdict_ and backtest_ (of the held-out rows, or None), season_length_,
     history_ (step, loss and validation loss of each network), panel_ (the rows it learned from), window_choice_ (what
@@ -109,6 +112,7 @@ class Forecaster:
         seed: int = 0,
         device: str = "cpu",
         network: Any = None,
+        memory: str = "window",
     ) -> None:
         self.recipe = recipe
         self.cell = cell
@@ -143,6 +147,7 @@ class Forecaster:
         self.seed = seed
         self.device = device
         self.network = network
+        self.memory = memory
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters as they were given, as scikit-learn asks for them."""

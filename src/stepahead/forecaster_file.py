@@ -97,6 +97,8 @@ def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
 
     The window's, and those before it whose values are carried into a gap that the window begins with.
     """
+    if config.memory == "carried":
+        return panel.lengths  # the state has read every row
     last_seen = fill(panel, config.missing).last_seen
     first = np.maximum(panel.offsets[1:] - config.window, panel.offsets[:-1])
     if last_seen is not None:

@@ -57,6 +57,10 @@ def learn_together(
         from stepahead.panels.learn import learn_panel
 
         return [learn_panel(panel, config, training) for panel in panels]
+    if config.memory == "carried":
+        from stepahead.carried import learn_carried
+
+        return [learn_carried(panel, config, training) for panel in panels]
     train = require("stepahead.train", extra="train", purpose="fit")
     teams = [make_jobs(prepare(panel, config), config) for panel in panels]
     jobs = [job for team in teams for job in team]

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.panel import Panel
-from stepahead.errors import DataError, ModelFileError
+from stepahead.errors import ConfigError, DataError, ModelFileError
 from stepahead.fitted import Fitted, check_origins, checked_levels, pack
 from stepahead.panels.fitted import PanelFitted, pack_panel
 from stepahead.runtime.adaptive import Yardstick, make_yardstick, normal_yardstick
+from stepahead.runtime.carried import CarriedHistory, states_in
+from stepahead.runtime.cell import scan
 from stepahead.runtime.history import PanelHistory
+from stepahead.runtime.network import recurrent
 from stepahead.runtime.rows import Door
 from stepahead.runtime.snapshot import unpack_snapshot
 from stepahead.runtime.stream import Course, History, Stream
@@ -52,7 +55,7 @@ class Live:
         course = self._course(tuple(values["level"]), values["adaptive"])
         record = course.record()
         record.restore(arrays)
-        history = self._history(self._panel(values, arrays), course.level)
+        history = self._history(self._panel(values, arrays), course.level, arrays)
         return Stream(course, values["series"], values["cutoff"], history, record)
 
     def _course(self, level: tuple[float, ...], adaptive: bool) -> Course:
@@ -60,16 +63,26 @@ class Live:
             self._courses[level, adaptive] = course_of(self.fitted, self.digest, level, adaptive)
         return self._courses[level, adaptive]
 
-    def _history(self, panel: Panel, level: tuple[float, ...]) -> History:
-        """What a stream remembers of a panel's one series."""
+    def _history(
+        self, panel: Panel, level: tuple[float, ...], arrays: Mapping[str, np.ndarray] | None = None
+    ) -> History:
+        """What a stream remembers of a panel's one series; arrays: of its snapshot, if it comes from one."""
         fitted = self.fitted
+        if fitted.config.memory == "carried" and not is_plain(fitted):
+            raise ConfigError("a stream of memory='carried' reads past inputs without gaps alone; use memory='window'")
         if not is_plain(fitted):
             return PanelHistory(fitted, panel, level)
         last = panel.tail(fitted.config.window)
         assert isinstance(fitted, Fitted)
         check_origins(fitted.source(last), np.array([last.n_rows - 1]))
         model = self._windows.setdefault(level, WindowModel(fitted, level))
-        return WindowHistory(model, last.times.view(np.int64), last.past, last.static)
+        rows = (model, last.times.view(np.int64), last.past, last.static)
+        if fitted.config.memory == "window":
+            return WindowHistory(*rows)
+        if arrays is not None:
+            return CarriedHistory(*rows, states_in(arrays, len(fitted.members)))
+        read = fitted.source(panel).features[None]
+        return CarriedHistory(*rows, [scan(fitted.config.cell, read, recurrent(w))[1] for w in fitted.members])
 
     def _panel(self, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Panel:
         """The rows that a snapshot holds."""

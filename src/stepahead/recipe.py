@@ -35,6 +35,7 @@ class Config:
     decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
     forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
     shrink: the change that is forecast is scaled by what the validation part supports.
+    memory: "window", or "carried": the network reads whole series, and window is how far its gradients reach back.
     backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in
     patches of
     so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that
@@ -70,6 +71,7 @@ class Config:
     missing: str
     seed: int
     backbone: str = "plain"
+    memory: str = "window"
     patch: int = 1
     seasons: tuple[int, ...] = ()
     calendar: tuple[str, ...] = ()
@@ -173,6 +175,20 @@ PLAIN_PANEL: dict[str, Any] = {
 }
 
 
+CARRIED: dict[str, Any] = {
+    # Of any recipe, where the state is carried: gradients reach back so many rows, strands train side by side.
+    "window": 32,
+    "patience": None,
+    "shrink": False,
+    "batch_size": 16,
+    "gradient_clip": 1.0,
+    "learning_rate": 5e-3,
+    "schedule": "one_cycle",
+    "max_steps": 800,
+    "patch": 1,
+}
+
+
 def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     """Fill every "auto" by the recipe and the panel, and check what was asked for.
 
@@ -191,6 +207,8 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     if recipe == "panel":
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
         defaults |= sizes_of(values, seasons, horizon, panel)
+    if values.get("memory") == "carried":
+        defaults |= CARRIED | ({"scaler": "standard"} if defaults["scaler"] == "window" else {})
     values |= calendar_of(values.pop("calendar", False), panel, defaults)
     if values.get("elapsed") and defaults.get("backbone") != "panel":
         raise ConfigError("elapsed= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
@@ -205,6 +223,7 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
 def wants_plain(values: Mapping[str, Any]) -> bool:
     """Whether something was asked for that the panel network cannot do."""
     able = {
+        "memory": ("window",),
         "network": (None,),
         "scaler": ("window",),
         "difference": (False,),
@@ -275,6 +294,7 @@ CHOICES: dict[str, tuple] = {
     "zero_head": (False, True),
     "shrink": (False, True),
     "elapsed": (False, True),
+    "memory": ("window", "carried"),
 }
 
 
@@ -323,8 +343,20 @@ def check_together(config: Config) -> None:
         raise ConfigError("head='relative' is the panel recipe's own; pass head='mae', or leave other parameters to it")
     if config.difference and config.window < 2:
         raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
+    if config.memory == "carried":
+        check_carried(config)
     if config.shrink and why_no_shrinkage(config):
         raise ConfigError(f"shrink=True {why_no_shrinkage(config)}; pass shrink=False")
+
+
+def check_carried(config: Config) -> None:
+    """Check what a carried state cannot go with."""
+    if config.scaler == "window":
+        raise ConfigError("memory='carried' has no window to scale by; pass scaler='standard', 'minmax' or 'robust'")
+    if config.patience is not None:
+        raise ConfigError(f"memory='carried' validates nothing: patience={config.patience!r} must be None")
+    if config.missing == "interpolate":
+        raise ConfigError("memory='carried' reads each row once, when it comes; pass missing='ffill' or 'mask'")
 
 
 def why_no_shrinkage(config: Config) -> str:

@@ -25,13 +25,15 @@ class Batch:
     """Windows as a network takes them, with what the way back needs.
 
     x: [N, T, F] float32, the target is the last feature. context: [N, C] float32, known-ahead and static inputs.
-    base, unit: [N] float64, from Scale.anchors.
+    base, unit: [N] float64, from Scale.anchors. behind: rows [R, F], offsets [S+1] and origins [N], for a network that
+    reads more than the window.
     """
 
     x: np.ndarray
     context: np.ndarray
     base: np.ndarray
     unit: np.ndarray
+    behind: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class WindowSource:
         last = self.filled.carried[origins, -1]
         base, unit = self.scale.anchors(last, level[:, 0, -1], size[:, 0, -1])
         context = self.covariates.context(self.panel, origins, self.horizon, future)
-        return Batch(x.astype(np.float32, copy=False), context, base, unit)
+        behind = (self.features, self.panel.offsets, origins)
+        return Batch(x.astype(np.float32, copy=False), context, base, unit, behind)
 
     def measures(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Each window's own level and size [N, P] (0 and 1 but under "window"), its base and unit [N]."""

@@ -8,8 +8,8 @@ Prediction", equations 4 and 5, with an exponential link; without it, Gibbs and 
 
 Alarm: each one-step error is ranked among those that the model made on held-out rows, and the rank becomes a normal
 score. Three cumulative sums wait for errors that lean up, lean down, or have grown. Source: Page 1954, "Continuous
-Inspection Schemes" (CUSUM), allowance 1/2: a shift of one deviation is found in some 20 rows, and independent errors
-that are as they were raise an alarm once in some 10^5 rows.
+Inspection Schemes" (CUSUM), allowance 1/2: a shift of one deviation is found in some 30 rows; the alarm is so
+high because held-out errors are few, and their ranks are only about right.
 
 Legend: H steps ahead, L levels, K held-out errors.
 """
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 GAMMA = 0.05  # how far one miss or hit moves a width: the logarithm of the factor, times the level's own share
 RECENT = 200  # pushes that `coverage` looks back on
-ALLOWANCE, ALARM, MOST = 0.5, 10.0, 15.0  # of the cumulative sums; MOST, so that an alarm ends soon after its cause
+ALLOWANCE, ALARM, MOST = 0.5, 15.0, 20.0  # of the cumulative sums; MOST, so that an alarm ends soon after its cause
 NORMAL = NormalDist()
 
 

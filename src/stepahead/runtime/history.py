@@ -82,6 +82,10 @@ class PanelHistory:
         panel = self.panel
         return Tail(panel.times.view(np.int64), panel.past, panel.future, panel.static)
 
+    def extra(self) -> dict[str, Array]:
+        """What a snapshot holds beside the rows."""
+        return {}
+
     def copy(self) -> "PanelHistory":
         return PanelHistory(self.fitted, self.panel, self.level)  # a panel never changes
 

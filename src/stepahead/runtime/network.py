@@ -22,9 +22,26 @@ def network_output(cell: str, weights: Weights, x: np.ndarray, context: np.ndarr
 
 def last_hidden(cell: str, weights: Weights, x: np.ndarray) -> np.ndarray:
     """The hidden units of the last layer after each window: x [N, T, F] -> [N, D]."""
-    recurrent = {name.removeprefix("cell."): w for name, w in weights.items() if name.startswith("cell.")}
-    outputs, _ = scan(cell, x, recurrent)
-    return outputs[:, -1]
+    return scan(cell, x, recurrent(weights))[0][:, -1]
+
+
+def recurrent(weights: Weights) -> dict[str, np.ndarray]:
+    """Those of the cell, by torch's names."""
+    return {name.removeprefix("cell."): w for name, w in weights.items() if name.startswith("cell.")}
+
+
+def carried_hidden(
+    cell: str, weights: Weights, features: np.ndarray, offsets: np.ndarray, origins: np.ndarray
+) -> np.ndarray:
+    """The hidden units of the last layer at some rows, each series read from its first row: origins [N] -> [N, D]."""
+    series = np.searchsorted(offsets, origins, side="right") - 1
+    found: np.ndarray | None = None
+    for s in np.unique(series):
+        here, start = series == s, offsets[s]
+        outputs = scan(cell, features[None, start : origins[here].max() + 1], recurrent(weights))[0][0]
+        found = np.empty((len(origins), outputs.shape[1]), outputs.dtype) if found is None else found
+        found[here] = outputs[origins[here] - start]
+    return np.zeros((0, weights["head.weight"].shape[1]), np.float32) if found is None else found
 
 
 def read_head(weights: Weights, last: np.ndarray, horizon: int) -> np.ndarray:

@@ -32,6 +32,7 @@ class History(Protocol):
     def look(self, ahead: Array | None) -> Bounds: ...
     def take(self, row: Row, ahead: Array | None) -> Bounds: ...
     def rows(self) -> Tail: ...
+    def extra(self) -> dict[str, Array]: ...
     def copy(self) -> Any: ...
     def check(self, row: Row) -> None: ...
     def take_rows(self, rows: Sequence[Row]) -> list[Bounds]: ...
@@ -109,22 +110,27 @@ class Stream:
         other._history, other._adaptive = self._history.copy(), self._adaptive.copy()
         return other
 
-    def sample(self, paths: int, seed: int = 0) -> Array:
-        """Draw what may come from the present forecast and its intervals: [paths, horizon].
+    def sample(self, paths: int, seed: int = 0, *, steps: int | None = None) -> Array:
+        """Draw what may come from the present forecast and its intervals: [paths, steps].
 
-        Each path is as far into every step's distribution as a random walk would be, so that its steps hang together.
-        The distribution between and beyond the bounds is read off a normal one. The same seed, the same paths.
-        Raises: ConfigError for a stream without intervals.
+        Up to the horizon each path is as far into every step's distribution as a random walk would be, so that its
+        steps hang together; the distribution between and beyond the bounds is read off a normal one. Further ahead each
+        path is a fork that reads its own draws, one by one, so that uncertainty accumulates in its state.
+        paths, seed: the same seed, the same paths. steps: the horizon if None.
+        Raises: ConfigError for a stream without intervals, or more steps than the horizon of a model with inputs
+        beside the target.
         """
+        if steps is not None and steps > self.horizon:
+            return self._read_own_draws(paths, seed, steps)
         present = self._present
         if present is None or not self.level:
             raise ConfigError("sample() needs intervals: stream(level=[80, 95]), of a model that has held-out errors")
         walk = np.random.default_rng(seed).normal(size=(paths, self.horizon)).cumsum(axis=1)
         z = walk / np.sqrt(np.arange(1, self.horizon + 1))  # [paths, H], each step standard normal
         known = [NormalDist().inv_cdf(0.5 + level / 200) for level in self.level]
-        return np.stack(
-            [between_bounds(z[:, h], known, *step) for h, step in enumerate(zip(*present, strict=True))], axis=1
-        )
+        ahead = zip(z.T, present.mean, present.lo, present.hi, strict=True)
+        drawn = [between_bounds(scores, known, mean, lo, hi) for scores, mean, lo, hi in ahead]
+        return np.stack(drawn, axis=1)[:, :steps]
 
     def snapshot(self) -> bytes:
         """The whole state as bytes, some kilobytes, checksummed; `Forecaster.restore` brings it back, anywhere."""
@@ -138,7 +144,7 @@ class Stream:
             "static": rows.static.tolist(),
         }
         arrays = {"times": rows.times, "past": rows.past, "future": rows.future}
-        return pack_snapshot(values, arrays | self._adaptive.arrays())
+        return pack_snapshot(values, arrays | self._history.extra() | self._adaptive.arrays())
 
     @property
     def cutoff(self) -> Any:
@@ -188,6 +194,21 @@ class Stream:
     def push_rows(self, rows: Sequence[Row]) -> list[Bounds]:
         """Take several rows in that `read` gave; the forecast from each, as plain numbers."""
         return [self._learn(row, own) for row, own in zip(rows, self._history.take_rows(rows), strict=True)]
+
+    def _read_own_draws(self, paths: int, seed: int, steps: int) -> Array:
+        """Paths of any length: draw one step ahead, push it, and so on: [paths, steps]."""
+        schema = self._course.schema
+        if len(schema.past) > 1 or schema.future:
+            raise ConfigError(
+                f"steps={steps} is beyond the horizon, {self.horizon}, and the inputs beside '{schema.target}' are not "
+                f"forecast; fork() and push() rows of your own, or fit with horizon={steps}"
+            )
+        forks, drawn = [self.fork() for _ in range(paths)], np.empty((paths, steps))
+        seeds = np.random.default_rng(seed).integers(2**32, size=(steps, paths)).tolist()
+        for step, row in enumerate(seeds):
+            drawn[:, step] = [fork.sample(1, each)[0, 0] for fork, each in zip(forks, row, strict=True)]
+            push_many(forks, [{schema.target: value} for value in drawn[:, step].tolist()])
+        return drawn
 
     def _learn(self, row: Row, own: Bounds) -> Bounds:
         """What follows a row that was taken in: widths learn from it, and the forecast gets its bounds."""

@@ -17,9 +17,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from stepahead.runtime.adaptive import Bounds
-from stepahead.runtime.cell import KERNEL_NAMES, Pass, Weights, _native, has_kernel, passes, scan
+from stepahead.runtime.cell import KERNEL_NAMES, Pass, Stepper, Weights, _native, has_kernel, passes, scan
 from stepahead.runtime.history import Tail
-from stepahead.runtime.network import combine_members, movement
+from stepahead.runtime.network import combine_members, movement, recurrent
 from stepahead.runtime.rows import Row
 
 Array = NDArray[Any]
@@ -32,7 +32,7 @@ class LastState:
 
     def __init__(self, cell: str, weights: Weights) -> None:
         self.cell = cell
-        self.weights = {name.removeprefix("cell."): w for name, w in weights.items() if name.startswith("cell.")}
+        self.weights = recurrent(weights)
         self.layers = [layer[0].cast(np.float32) for layer in passes(cell, self.weights)]
         self.hidden = self.layers[0].weight_hh.shape[1]
         self.code = CELL_CODES[KERNEL_NAMES[cell]]
@@ -86,6 +86,11 @@ class WindowModel:
         """Of each member: the recurrent part, the head's weight [D, H*O] and bias."""
         cell = self.fitted.config.cell
         return [(LastState(cell, w), w["head.weight"].T, w["head.bias"]) for w in self.fitted.members]
+
+    @cached_property
+    def steppers(self) -> list[Stepper]:
+        """Of each member: the recurrent part, a step at a time; for a state that is carried."""
+        return [Stepper(self.fitted.config.cell, recurrent(w)) for w in self.fitted.members]
 
     @cached_property
     def window(self) -> int:
@@ -148,14 +153,15 @@ class WindowModel:
         output = outputs[0] if len(outputs) == 1 else combine_members(outputs, fitted.config.combine)
         return output if fitted.shrinkage == 1.0 else fitted.shrinkage * output
 
-    def answer(self, x: Array, last: Array) -> list[Bounds]:
+    def answer(self, x: Array, last: Array, states: Sequence[Array] | None = None) -> list[Bounds]:
         """Forecasts: x [N, T, F] as `features` gave them, last [N] the newest target -> N Bounds.
 
+        states: the last hidden units [N, D] of each member; None runs the network over the windows.
         The same sums as Fitted.forecast, in the same order.
         """
         fitted, scale = self.fitted, self.fitted.scale
         x, level, size = self.scaled_window(x)
-        output = self.output([network(x) for network, _, _ in self.networks])
+        output = self.output([network(x) for network, _, _ in self.networks] if states is None else states)
         base, unit = scale.anchors(last, level[:, 0, -1], size[:, 0, -1])
         middle = fitted.reading.point(output)
         lo = hi = np.empty((*middle.shape, 0))
@@ -272,6 +278,10 @@ class WindowHistory:
         """The rows that a snapshot must hold."""
         kept = slice(self.stop - self.model.window, self.stop)
         return Tail(self.times[kept], self.past[kept], np.empty((self.model.window, 0)), self.static)
+
+    def extra(self) -> dict[str, Array]:
+        """What a snapshot holds beside the rows."""
+        return {}
 
     def copy(self) -> "WindowHistory":
         kept = self.rows()

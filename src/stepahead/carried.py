@@ -1,0 +1,91 @@
+"""memory="carried": from a panel to a network that has read every row of it.  Panel, Config -> Fitted.
+
+The network sees each series from its first row to its last, forecasts at every row, and is never shown a window; its
+state is the memory. Scaling is by fixed numbers of the training part: no row is scaled by a later one.
+
+Legend: R rows, S strands, L rows of a strand, H horizon, F features.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stepahead.checkpoint import Job, Trained
+from stepahead.data.panel import Panel
+from stepahead.data.windows import WindowSource
+from stepahead.errors import ConfigError, DataError, require
+from stepahead.recipe import Config
+
+if TYPE_CHECKING:
+    from stepahead.fitted import Fitted
+    from stepahead.learn import Training
+    from stepahead.nn.carried import Strands
+
+SPANS = 8  # of a strand: longer series are cut, so that several of their parts train side by side
+
+
+def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[Fitted, list[Trained]]":
+    """Train each member on all rows of a panel.
+
+    Raises: DataError where no series has a row with its whole horizon behind a window.
+    """
+    from stepahead.learn import SEED_STRIDE, assemble, prepare
+
+    torch = require("torch", extra="train", purpose="fit")
+    train = require("stepahead.train", extra="train", purpose="fit")
+    loop = require("stepahead.nn.carried", extra="train", purpose="fit")
+    if training.network is not None or training.checkpoint is not None:
+        raise ConfigError("memory='carried' trains its own network in one go; leave network= and checkpoint= out")
+    train.check_device(training.device)
+    source = prepare(panel, config)
+    origins = source.training_origins()
+    if len(origins) == 0:
+        raise DataError(
+            f"{panel.schema.source}: the longest series has {panel.lengths.max(initial=0)} rows; memory='carried' with "
+            f"window {config.window} and horizon {config.horizon} needs {config.window + config.horizon}"
+        )
+    strands, results = cut_strands(source, config), []
+    outputs = train.make_head(config.head, config.quantiles).outputs
+    for member in range(config.ensemble):
+        seed = (config.seed * SEED_STRIDE + member) % 2**63
+        result = Trained(weights={})
+
+        def tell(step: int, loss: float, result: Trained = result) -> None:
+            result.steps = step
+            if step % config.check_every == 0 or step == config.max_steps:
+                result.history.append((step, loss, float("nan")))
+                if training.progress:
+                    training.progress(train.Report(step, config.max_steps, loss, None, 0.0))
+
+        with train.torch_seeded(seed):
+            torch.manual_seed(seed)
+            network = train.build(source, config, outputs)
+            result.weights = loop.train_carried(strands, network, config, seed, training.device, tell)
+        result.stopped = "max_steps"
+        results.append(result)
+    return assemble([Job(source, origins, origins[:0], config.seed)], config, results, None), results
+
+
+def cut_strands(source: WindowSource, config: Config) -> "Strands":
+    """All rows in strands of SPANS spans at most, padded to the longest."""
+    from stepahead.nn.carried import Strands
+
+    panel, length = source.panel, SPANS * config.window
+    ends = np.repeat(panel.offsets[1:], panel.lengths)
+    rows = np.arange(panel.n_rows)
+    whole = rows[rows + config.horizon < ends]
+    target, weight = np.zeros((2, panel.n_rows, config.horizon), np.float32)
+    nothing = np.zeros(len(whole))
+    base, unit = source.scale.anchors(source.filled.carried[whole, -1], nothing, nothing)
+    target[whole], weight[whole] = source.targets(whole, base, unit)
+    context = np.zeros((panel.n_rows, source.covariates.width(config.horizon)), np.float32)
+    context[whole] = source.covariates.context(panel, whole, config.horizon)
+    places = [
+        (s, min(s + length, int(stop)))
+        for first, stop in zip(panel.offsets[:-1], panel.offsets[1:], strict=True)
+        for s in range(int(first), int(stop), length)
+    ]
+    longest = max(stop - start for start, stop in places)
+    index = np.array([np.minimum(np.arange(start, start + longest), stop - 1) for start, stop in places])  # [S, L]
+    there = np.array([np.arange(start, start + longest) < stop for start, stop in places])
+    return Strands(source.features[index], context[index], target[index], weight[index] * there[..., None])
