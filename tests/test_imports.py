@@ -23,6 +23,7 @@ HOMES = {
     "pyarrow": ("data/frames.py",),
     "safetensors": ("store.py",),
     "scipy": ("evaluate/significance.py", "learn.py"),
+    "threadpoolctl": ("panels/learn.py",),
     "statsforecast": ("evaluate/classical.py",),
     "fastapi": ("server/app.py", "cli/serve.py"),
     "starlette": ("server/",),

@@ -104,7 +104,9 @@ def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
     """The members before their first step: nn/panel.py's Members."""
     net = require("stepahead.nn.panel", extra="train", purpose="fit")
     config, source = plan.config, plan.source
-    lines = fit_lines(source, plan.origins, plan.kinds, rng)
+    pools = require("threadpoolctl", extra="train", purpose="fit")
+    with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
+        lines = fit_lines(source, plan.origins, plan.kinds, rng)
     shape = net.Shape(
         members=len(plan.kinds),
         window=config.window,
