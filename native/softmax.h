@@ -15,12 +15,11 @@ namespace STEPAHEAD_ISA {
 constexpr int softmax_vectors = 3, softmax_tiles = 6;  // a block: enough lanes to pay for the sums over them
 constexpr Index softmax_lanes = softmax_vectors * width<float>, most_softmax_parts = 8;
 
-// e^x for n numbers of at most 0, about 1e-7 off: 2^k e^r, |r| <= ln(2) / 2, by a polynomial. A loop that compilers
+// e^x for n numbers from -87 to 0, about 1e-7 off: 2^k e^r, |r| <= ln(2) / 2, by a polynomial. A loop that compilers
 // turn into vectors.
 inline void exponentials(float* x, Index n) {
     for (Index i = 0; i < n; ++i) {
-        const float y = x[i] < -87.0f ? -87.0f : x[i];
-        const float shifted = y * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: adding it rounds
+        const float y = x[i], shifted = y * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: adding it rounds
         const float k = shifted - 12582912.0f, r = (y - k * 0.693359375f) - k * -2.12194440e-4f;
         float p = 1.0f / 720;
         p = p * r + 1.0f / 120;
@@ -72,7 +71,7 @@ inline double softmax_tile(const SoftmaxCall& c, Index first, Index lanes, float
         most[v] = V::load(y + v * V::width);
         for (Index k = 1; k < c.classes; ++k) most[v] = max(most[v], V::load(y + k * L + v * V::width));
         for (Index k = 0; k < c.classes; ++k)
-            (V::load(y + k * L + v * V::width) - most[v]).store(y + k * L + v * V::width);
+            max(V::load(y + k * L + v * V::width) - most[v], V::splat(-87.0f)).store(y + k * L + v * V::width);
     }
     exponentials(y, c.classes * L);
     float top[L], total[L];
