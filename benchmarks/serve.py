@@ -11,7 +11,6 @@ The server is a process of its own, as `stepahead serve` starts it; wrk and this
 import argparse
 import http.client
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 
 import stepahead as sa
+from timing import machine
 
 CONNECTIONS = 100
 START = date(2024, 1, 1)
@@ -76,7 +76,7 @@ def measure(folder: Path, asked: argparse.Namespace) -> None:
     train(folder / "wave.safetensors")
     process, port = start(folder, asked.store or str(folder / "live.db"))
     try:
-        print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, store {asked.store.split(':')[0] or 'sqlite'}")
+        print(f"{machine('uvicorn', 'fastapi')}, store {asked.store.split(':')[0] or 'sqlite'}")
         print(f"resident memory at the start: {resident(process.pid):.0f} MB")
         began = time.perf_counter()
         fill(port, asked.series)
@@ -90,8 +90,9 @@ def measure(folder: Path, asked: argparse.Namespace) -> None:
             print(
                 f"single pushes  {pushes['rate']:8,.0f}/s   p50 {pushes['p50']:6.2f} ms   p99 {pushes['p99']:6.2f} ms"
             )
-            rows = bulk(port, state, asked.seconds)
-            print(f"bulk           {rows:8,.0f} rows/s")
+            for each in (1, 100):
+                rows = bulk(port, state, asked.seconds / 2, each)
+                print(f"bulk           {rows:8,.0f} rows/s   {each} of each series a request")
             reads = wrk(port, READ.format(series=asked.series) + REPORT, asked.seconds)
             print(f"reads          {reads['rate']:8,.0f}/s   p50 {reads['p50']:6.2f} ms   p99 {reads['p99']:6.2f} ms")
             print(f"resident       {resident(process.pid):8.0f} MB")
@@ -118,7 +119,7 @@ def train(path: Path) -> None:
 
 def start(folder: Path, store: str) -> tuple[subprocess.Popen[str], int]:
     """A server on a free port."""
-    command = [shutil.which("stepahead") or "stepahead", "serve", str(folder / "wave.safetensors")]
+    command = [str(Path(sys.executable).parent / "stepahead"), "serve", str(folder / "wave.safetensors")]
     process = subprocess.Popen([*command, "--store", store, "--port", "0"], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = json.loads(process.stderr.readline())
@@ -158,14 +159,14 @@ def push(port: int, state: State, seconds: int) -> dict[str, float]:
     return found
 
 
-def bulk(port: int, state: State, seconds: int) -> float:
-    """Rows a second through POST /v1/series:push, one row of each of many series a request."""
+def bulk(port: int, state: State, seconds: float, each: int) -> float:
+    """Rows a second through POST /v1/series:push: requests of 10,000 rows, so many of each series."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
-    per = min(BULK, state.series)
+    names = [f"s{i}" for i in range(min(BULK // each, state.series))]
     sent, spent = 0, 0.0
     while spent < seconds:
-        day = str(START + timedelta(state.rows))
-        rows = [{"series": f"s{i}", "ds": day, "y": 20 + 5 * float(np.sin(i))} for i in range(per)]
+        days = [str(START + timedelta(state.rows + i)) for i in range(each)]
+        rows = [{"series": s, "ds": day, "y": 20 + 5 * float(np.sin(i))} for s in names for i, day in enumerate(days)]
         body = json.dumps({"rows": rows})
         began = time.perf_counter()
         connection.request("POST", "/v1/series:push", body, {"content-type": "application/json"})
@@ -173,8 +174,8 @@ def bulk(port: int, state: State, seconds: int) -> float:
         text = answer.read()
         spent += time.perf_counter() - began
         assert answer.status == 200, text[:300]
-        state.rows += 1
-        sent += per
+        state.rows += each
+        sent += len(rows)
     return sent / spent
 
 
