@@ -253,22 +253,22 @@ def wide(data: Path) -> Iterator[Line]:
     shape = Shape("gru", 50_000, 50_000, 128, embedding=128)
     network, rng = SymbolNetwork(shape), np.random.default_rng(0)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    codes = torch.as_tensor(rng.zipf(1.3, (32, 65)) % 50_000)
+    codes = torch.as_tensor(rng.zipf(1.3, (8, 65)) % 50_000)
 
     def step(sampled: torch.Tensor | None) -> None:
         hidden, _ = network(codes[:, :-1])
         optimizer.zero_grad()
-        network.loss(hidden, codes[:, 1:], sampled, 1 / 2048).backward()
+        network.loss(hidden, codes[:, 1:], sampled, 1 / 512).backward()
         optimizer.step()
 
     seconds: dict[bool, list[float]] = {True: [], False: []}
-    for turn in range(8):
+    for turn in range(5):
         for sampling in (True, False):
             taken = clock(step, torch.as_tensor(np.unique(rng.integers(50_000, size=2048))) if sampling else None)
             if turn:
                 seconds[sampling].append(taken)
     ours, theirs = (statistics.median(seconds[sampling]) for sampling in (True, False))
-    note = f"{1000 * ours:.0f} ms a step of 2,048 symbols, in full {1000 * theirs:.0f} ms"
+    note = f"{1000 * ours:.0f} ms a step of 512 symbols, in full {1000 * theirs:.0f} ms"
     yield Line("wide: sampled head of 50,000 against the full", theirs / ours, ">=", 2.0, note)
 
 
