@@ -31,7 +31,6 @@ def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[
     """
     from stepahead.learn import SEED_STRIDE, assemble, prepare
 
-    torch = require("torch", extra="train", purpose="fit")
     train = require("stepahead.train", extra="train", purpose="fit")
     loop = require("stepahead.nn.carried", extra="train", purpose="fit")
     if training.network is not None or training.checkpoint is not None:
@@ -58,7 +57,6 @@ def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[
                     training.progress(train.Report(step, config.max_steps, loss, None, 0.0))
 
         with train.torch_seeded(seed):
-            torch.manual_seed(seed)
             network = train.build(source, config, outputs)
             result.weights = loop.train_carried(strands, network, config, seed, training.device, tell)
         result.stopped = "max_steps"

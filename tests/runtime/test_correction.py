@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import stepahead as sa
-from stepahead.evaluate.conformal import fit_quantiles
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
 
 Z = {50: 0.674490, 80: 1.281552, 90: 1.644854, 95: 1.959964}
@@ -30,7 +29,12 @@ def test_it_equals_the_plain_form_at_the_levels_it_knows() -> None:
     rng = np.random.default_rng(1)
     y, (lo, hi) = rng.normal(size=(300, 1)), bounds(300, 0.7)
     mine = fit_correction(y, lo, hi, (50, 80, 90, 95)).apply(lo, hi, (50, 80, 90, 95))
-    np.testing.assert_allclose(mine, fit_quantiles(y, lo, hi, (50, 80, 90, 95)).interval(lo, hi), rtol=1e-12)
+    for i, level in enumerate((50, 80, 90, 95)):  # Romano, Patterson and Candes 2019, misses in units of the width
+        width = hi[:, 0, i] - lo[:, 0, i]
+        misses = np.sort(np.maximum(lo[:, 0, i] - y[:, 0], y[:, 0] - hi[:, 0, i]) / width)
+        move = width * misses[int(np.ceil(301 * level / 100 - 1e-9)) - 1]
+        np.testing.assert_allclose(mine[0][:, 0, i], lo[:, 0, i] - move, rtol=1e-12)
+        np.testing.assert_allclose(mine[1][:, 0, i], hi[:, 0, i] + move, rtol=1e-12)
 
 
 def test_wider_levels_hold_narrower_ones_and_levels_between_are_interpolated() -> None:
