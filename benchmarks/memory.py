@@ -1,8 +1,8 @@
 """The claim: a backtest's memory grows with the rows, not with rows x window x refits; 1,000,000 rows stay under 1 GB.
 
 Each line is a process of its own: a random walk, a classic LSTM trained for two steps of 64 windows at each of so many
-cutoffs, 1,000 rows apart, 100 forecasts from each fit; 0 refits is one split, the last 30 % forecast one by one. What is
-printed is the peak of the whole process, imports of Python and torch included (the first line: 1,000 rows).
+cutoffs, 1,000 rows apart, 100 forecasts from each fit; 0 refits is one split, the last 30 % forecast one by one. It
+prints the peak of the whole process, imports of Python and torch included (the first line: 1,000 rows).
 
     python benchmarks/memory.py [--rows 1000000]
 """
@@ -11,6 +11,7 @@ import argparse
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 LIMIT = 1000  # MB
 
@@ -30,7 +31,9 @@ def child(rows: int, window: int, refits: int) -> None:
 
 def peak(rows: int, window: int, refits: int) -> float:
     code = f"from memory import child; child({rows}, {window}, {refits})"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=sys.path[0])
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
+    )
     return float(run.stdout.splitlines()[-1])
 
 
