@@ -54,6 +54,7 @@ def test_no_route_answers_without_its_guard(guarded: TestClient, endpoint: Endpo
         ({"host": "evil.example"}, 421),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"origin": "http://[bad"}, 403),
     ):
         assert guarded.request(method, path, headers=headers | bearer(SECRET)).status_code == status
     if endpoint.guard == TOKEN:

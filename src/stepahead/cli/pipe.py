@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from stepahead.data.cells import MISSING
 from stepahead.errors import DataError
+from stepahead.runtime.rows import LARGEST
 
 CHUNK = 1 << 17  # bytes that are read at once
 
@@ -52,15 +53,18 @@ class Rows:
                 return
 
     def _rows(self, block: bytes) -> list[Cells]:
+        try:
+            return self._rows_of(block.decode("utf-8-sig" if self._line == 0 else "utf-8"))
+        except UnicodeDecodeError as error:
+            whole, end, _ = error.object[: error.start].rpartition(b"\n")
+            rows = self._rows_of(whole.decode()) if end else []
+            self.problem = self.problem or DataError(f"standard input, line {self._line + 1}: is not UTF-8; convert it")
+            return rows
+
+    def _rows_of(self, text: str) -> list[Cells]:
         rows: list[Cells] = []
         try:
-            text = block.decode("utf-8-sig" if self._line == 0 else "utf-8")
-        except UnicodeDecodeError:
-            self.problem = DataError(f"standard input, after line {self._line}: is not UTF-8; convert it")
-            return rows
-        lines = text.split("\n")
-        try:
-            for line in lines:
+            for line in text.split("\n"):
                 self._line += 1
                 line = line.rstrip("\r")
                 if not line or line.isspace():
@@ -68,7 +72,7 @@ class Rows:
                 if not self.form:
                     self.form = "json" if line.lstrip().startswith("{") else "csv"
                     if self.form == "csv":
-                        self._read_header(split(line))
+                        self._read_header(self._split(line))
                         continue
                 rows.append(self._from_csv(line) if self.form == "csv" else self._from_json(line))
         except DataError as error:
@@ -76,6 +80,12 @@ class Rows:
         return rows
 
     def _read_header(self, header: list[str]) -> None:
+        for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+            if len(header) == 1 and mark in header[0]:
+                raise DataError(f"standard input, line 1: is separated by {word}; separate with commas")
+        for name in (*self.names, self.schema.time):
+            if header.count(name) > 1:
+                raise DataError(f"standard input, line 1: two columns are named '{name}'; rename one of them")
         for name in self.names:
             if name not in header:
                 raise DataError(
@@ -90,12 +100,14 @@ class Rows:
         self._width = len(header)
 
     def _from_csv(self, line: str) -> Cells:
-        cells = split(line)
+        cells = self._split(line)
         if len(cells) != self._width:
             raise DataError(
                 f"standard input, line {self._line}: has {len(cells)} cells, the header has {self._width}; mend the row"
             )
         try:
+            if "_" in line:  # which Python's numbers may hold, and a table's not
+                raise ValueError
             values: list[Any] = [float(cells[place]) for place in self._places]
         except ValueError:
             values = [self._number(name, cells[place]) for name, place in zip(self.names, self._places, strict=True)]
@@ -115,32 +127,36 @@ class Rows:
         series = row.get(self.schema.series) if self.schema.has_series else None
         known = {*self.names, self.schema.time, self.schema.series}
         self.ignored += [name for name in row if name not in known and name not in self.ignored]
-        values = [float(v) if type(v) is int else v for v in (row[name] for name in self.names)]
+        values = [float(v) if type(v) is int and abs(v) < LARGEST else v for v in (row[name] for name in self.names)]
         return Cells(self._line, None if series is None else str(series), row.get(self.schema.time), values)
+
+    def _split(self, line: str) -> list[str]:
+        """The cells of one line of CSV."""
+        if '"' not in line:
+            return line.split(",")
+        try:
+            return next(csv.reader([line]))
+        except csv.Error as error:
+            raise DataError(f"standard input, line {self._line}: is no line of CSV ({error!s:.60}); mend it") from error
 
     def _number(self, name: str, cell: str) -> float | None:
         if cell.strip().lower() in MISSING:
             return None
         try:
-            return float(cell)
-        except ValueError as error:
-            raise DataError(
-                f"standard input, line {self._line}: column '{name}': {cell!r:.40} is not a number; correct it"
-            ) from error
+            if "_" not in cell:
+                return float(cell)
+        except ValueError:
+            pass
+        raise DataError(f"standard input, line {self._line}: column '{name}': {cell!r:.40} is not a number; correct it")
 
     def _as_time(self, cell: str) -> Any:
         """A cell of the time column: a whole number where the model counts steps."""
-        if self.schema.time_kind != "integer":
+        if self.schema.time_kind != "integer" or "_" in cell:
             return cell
         try:
             return int(cell)
         except ValueError:
             return cell
-
-
-def split(line: str) -> list[str]:
-    """The cells of one line of CSV."""
-    return next(csv.reader([line])) if '"' in line else line.split(",")
 
 
 class Lines:

@@ -9,6 +9,7 @@ from stepahead.data.table import Table
 from stepahead.errors import DataError
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in lower case: a number that is not there
+LARGEST = 1e30  # of a value, as for live rows: a network computes in 32 bits
 
 
 def read_numbers(table: Table, name: str, *, flags: bool = True) -> np.ndarray:
@@ -81,12 +82,12 @@ def as_flags(column: pl.Series) -> np.ndarray | None:
 
 
 def finite(table: Table, name: str, values: np.ndarray) -> np.ndarray:
-    endless = np.isinf(values)
+    endless = np.abs(values) >= LARGEST
     if endless.any():
         place = int(np.argmax(endless))
-        table.refuse(
-            name, place, f"{table.frame[name][place]} is not finite; leave the cell empty if the value is missing"
-        )
+        why = "not finite" if np.isinf(values[place]) else f"beyond {LARGEST:g}"
+        cell = f"{table.frame[name][place]!s:.40}"
+        table.refuse(name, place, f"{cell} is {why}; correct it, or leave the cell empty if the value is missing")
     if np.isnan(values).all():
         raise DataError(f"{table.source}: column '{name}' has no value in any row; fill it in or leave it out")
     return values
@@ -94,7 +95,7 @@ def finite(table: Table, name: str, values: np.ndarray) -> np.ndarray:
 
 def refuse_number(table: Table, name: str, place: int, *, whole: bool, remedy: str = "") -> None:
     """Say why a cell is no number, and how to write it."""
-    cell = str(table.frame[name][place])
+    cell = f"{table.frame[name][place]!s:.80}"
     if decimal_comma(cell):
         table.refuse(name, place, f"'{cell}' has a comma; write decimals with a point and thousands without a mark")
     if whole:

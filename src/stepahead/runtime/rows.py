@@ -5,8 +5,7 @@ Legend: P past inputs (the target is the last), K inputs known ahead, H horizon.
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from math import isfinite
+from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -21,6 +20,11 @@ EPOCH = datetime(1970, 1, 1)
 MICROSECOND = timedelta(microseconds=1)
 DAY = 86_400_000_000  # microseconds
 MONDAY = 4 * DAY  # 1970-01-05
+LARGEST = 1e30  # of a value: its square, scaled, must still fit the network's numbers
+LARGEST_STEP = 2**62  # so that the steps after it still fit 64 bits
+LAST_YEAR = 9000  # so that the steps after it can still be written
+FIRST_TIME = (datetime.min - EPOCH) // MICROSECOND
+END_OF_TIME = (datetime(LAST_YEAR + 1, 1, 1) - EPOCH) // MICROSECOND
 
 
 class Row(NamedTuple):
@@ -70,7 +74,7 @@ class Door:
                 f"{self.text_of(cutoff)}; send each row once, in the order of time"
             )
         for value in values:
-            if value.__class__ is not float or not isfinite(value):
+            if value.__class__ is not float or not -LARGEST < value < LARGEST:
                 values = self._numbers(values, series)
                 break
         return Row(time, tuple(values[: self._n_past]), tuple(values[self._n_past :]))
@@ -110,9 +114,16 @@ class Door:
         Raises: DataError for another kind of time than the model learned from.
         """
         if self.counts_steps:
-            if isinstance(value, int | np.integer) and not isinstance(value, bool):
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if whole and -LARGEST_STEP <= value <= LARGEST_STEP:
                 return int(value)
-            raise self._no_time(value, series, "a whole number")
+            raise self._no_time(value, series, "a whole number of at most 2^62")
+        time = self._microseconds(value, series)
+        if not FIRST_TIME <= time < END_OF_TIME:
+            raise self._no_time(value, series, f"a time of the years 1 to {LAST_YEAR}")
+        return time
+
+    def _microseconds(self, value: Any, series: str) -> int:
         if isinstance(value, np.datetime64):
             return int(value.astype("datetime64[us]").astype(np.int64))
         try:
@@ -126,9 +137,7 @@ class Door:
                 series,
                 "a time without a zone" if stamp.tzinfo else "a time with its zone, 2021-01-31T10:00Z say",
             )
-        if stamp.tzinfo is not None:
-            stamp = stamp.astimezone(UTC).replace(tzinfo=None)
-        return (stamp - EPOCH) // MICROSECOND
+        return (stamp.replace(tzinfo=None) - EPOCH - (stamp.utcoffset() or timedelta(0))) // MICROSECOND
 
     def text_of(self, time: int) -> str:
         """A time as one writes it."""
@@ -161,8 +170,10 @@ class Door:
         number = isinstance(value, int | float | np.integer | np.floating)
         if not number or (isinstance(value, bool) and name == self.schema.target):
             raise DataError(f"series '{series}': column '{name}': {value!r:.40} is not a number; correct it")
-        if not math.isfinite(value):
+        if abs(value) == math.inf:
             raise DataError(f"series '{series}': column '{name}': {value!r} is not finite; correct it")
+        if not -LARGEST < value < LARGEST:
+            raise DataError(f"series '{series}': column '{name}' is beyond {LARGEST:g}; correct it")
         return float(value)
 
     def _known(self, row: Mapping[str, Any], series: str) -> list[float]:

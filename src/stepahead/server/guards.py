@@ -77,8 +77,8 @@ class Access:
         text = origin.decode("latin-1")
         if text in self.origins:
             return
-        parts = urlsplit(text) if text.startswith(("http://", "https://")) else None
-        if parts is None or host is None or parts.netloc.lower() != host.decode("latin-1").lower():
+        own = site_of(text)
+        if own is None or host is None or own != host.decode("latin-1").lower():
             raise Problem(
                 403,
                 "the page that asks is of another site; start the server with --allow-origin to let it",
@@ -92,6 +92,16 @@ class Access:
                 "a token is needed: send Authorization: Bearer TOKEN" if not given else "the token is not the right one"
             )
             raise Problem(401, detail, headers={"www-authenticate": "Bearer"}, closes=True)
+
+
+def site_of(origin: str) -> str | None:
+    """The host and port of an Origin, in lower case; None where it is no site's."""
+    if not origin.startswith(("http://", "https://")):
+        return None
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # a bracket without its other, say
+        return None
 
 
 def host_name(host: bytes | None) -> str:

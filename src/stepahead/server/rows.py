@@ -17,6 +17,7 @@ import numpy as np
 
 from stepahead.data.calendar import Frequency
 from stepahead.data.panel import Panel, Schema, preview
+from stepahead.runtime.rows import LARGEST
 from stepahead.server.problems import Problem
 from stepahead.server.times import as_number, as_stamp, as_text, read_time, shown
 
@@ -58,6 +59,8 @@ class RowReader:
         for name, value in zip(self.columns, values, strict=True):
             if type(value) is not float:
                 raise Problem(422, f"column '{name}': {shown(value)} is not a number; give one, or null if missing")
+            if abs(value) >= LARGEST:
+                raise Problem(422, f"column '{name}': {shown(value)} is beyond {LARGEST:g}; correct it")
         return values
 
     def _refuse_unknown(self, row: Mapping[str, Any]) -> None:
@@ -100,6 +103,8 @@ class RowReader:
         for name in self.schema.future:
             if type(row.get(name)) is not float:
                 raise Problem(422, f"future: column '{name}' needs a number for each of the next {self.horizon} steps")
+            if abs(row[name]) >= LARGEST:
+                raise Problem(422, f"future: column '{name}': {shown(row[name])} is beyond {LARGEST:g}; correct it")
         return [row[name] for name in self.schema.future]
 
     def record(self, time: int, packed: bytes) -> dict[str, Any]:

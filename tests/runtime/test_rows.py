@@ -1,0 +1,55 @@
+"""The door for live rows: what no network and no calendar can hold is refused before anything moves."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+import stepahead as sa
+from stepahead.data import cells
+from stepahead.data.calendar import Frequency
+from stepahead.errors import DataError
+from stepahead.runtime import rows
+from stepahead.runtime.rows import Door
+
+STEPS = sa.Panel.from_arrays(np.arange(20.0))
+
+
+@pytest.fixture(scope="module")
+def dated() -> sa.Panel:
+    times = np.datetime64("2024-01-01T00") + np.arange(20).astype("timedelta64[h]")
+    return sa.Panel.from_arrays(np.arange(20.0), times=times)
+
+
+def door(panel: sa.Panel) -> Door:
+    frequency = Frequency() if panel is STEPS else Frequency("us", 3_600_000_000)
+    return Door(panel.schema, frequency, 1, gaps=False)
+
+
+@pytest.mark.parametrize("value", [1e30, -1e308, 10**400, np.float64(1e200)])
+def test_a_value_beyond_what_the_network_holds_is_refused(value: Any) -> None:
+    with pytest.raises(DataError, match="column 'y' is beyond 1e\\+30"):
+        door(STEPS).read({"y": value}, "s", 19)
+
+
+def test_a_table_and_a_live_row_are_bounded_alike() -> None:
+    assert cells.LARGEST == rows.LARGEST
+
+
+def test_a_value_just_within_is_taken() -> None:
+    assert door(STEPS).read({"y": 9.9e29}, "s", 19).past == (9.9e29,)
+
+
+@pytest.mark.parametrize("step", [2**63 - 1, 2**64, -(10**30)])
+def test_a_step_after_which_none_can_follow_is_refused(step: int) -> None:
+    with pytest.raises(DataError, match="at most 2\\^62"):
+        door(STEPS).read({"y": 1.0, "ds": step}, "s", 19)
+
+
+@pytest.mark.parametrize(
+    "stamp", ["9999-12-31", datetime(9001, 1, 1), np.datetime64("NaT"), np.datetime64("20000-01-01")]
+)
+def test_a_time_that_cannot_be_gone_on_from_is_refused(dated: sa.Panel, stamp: Any) -> None:
+    with pytest.raises(DataError, match="of the years 1 to 9000"):
+        door(dated).read({"y": 1.0, "ds": stamp}, "s", 0)
