@@ -34,7 +34,7 @@ Prefix = str | Sequence[Any]
 
 LONGEST = 1_000_000  # symbols that one call completes at most
 HELD_BACK = 400_000  # symbols held back at most: more would not make the scores any surer
-COUNTED = 5_000_000  # symbols that n-grams are counted over at most, the last ones: their memory grows with each
+COUNTED = 2_000_000  # symbols that n-grams are counted over at most, the last ones: their memory grows with each
 
 
 class SymbolModel:
@@ -232,6 +232,8 @@ class SymbolModel:
         check_sampling(sampling)
         if not 0 <= length <= LONGEST:
             raise ConfigError(f"length={length}: must lie between 0 and {LONGEST:,} symbols")
+        if seed < 0:
+            raise ConfigError(f"seed={seed}: must be a whole number of at least 0")
         stream = self.stream(prefix)
         if stream.log_probabilities is None and length:
             raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")

@@ -344,7 +344,7 @@ def _limited(codes: Codes, offsets: NDArray[np.int64], vocabulary: Vocabulary, m
     """Keep the most frequent symbols (ties: the earlier), still in order of first appearance."""
     size = len(vocabulary.symbols)
     if size <= max_symbols:
-        return Corpus(codes.astype(vocabulary.dtype), offsets, vocabulary)
+        return Corpus(codes.astype(vocabulary.dtype, copy=False), offsets, vocabulary)
     counts = np.bincount(codes, minlength=size)
     kept = np.sort(np.argsort(-counts, kind="stable")[:max_symbols])
     small = Vocabulary(tuple(vocabulary.symbols[code] for code in kept), vocabulary.tokens, vocabulary.end, rare=True)
