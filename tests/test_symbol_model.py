@@ -248,6 +248,7 @@ def test_constructor_only_stores_and_clone_copies() -> None:
         ({"tied": True, "embedding": 0}, "needs an embedding"),
         ({"tokens": "bytes"}, "must be one of chars, words, items"),
         ({"epochs": True}, "whole number of at least 1"),
+        ({"seed": -1}, "whole number of at least 0"),
     ],
 )
 def test_parameters_that_cannot_be_are_refused(parameters: dict, words: str) -> None:

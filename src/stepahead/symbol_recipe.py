@@ -72,6 +72,8 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, Symbo
     auto |= {"num_layers": 1, "batch_size": _rows(corpus, small), "window": 64 if not vocabulary.end else 256}
     chosen = {name: value if parameters[name] == "auto" else parameters[name] for name, value in auto.items()}
     _check(chosen)
+    if parameters["seed"] < 0:
+        raise ConfigError(f"seed={parameters['seed']!r}: must be a whole number of at least 0")
     shape = Shape(
         cell=chosen["cell"],
         inputs=vocabulary.unseen,

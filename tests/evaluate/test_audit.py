@@ -353,6 +353,10 @@ def test_what_cannot_be_audited_is_one_clear_line() -> None:
         audit(Module(), PANEL)
     with pytest.raises(ConfigError, match="cutoff=100 has no rows before or after it"):
         audit(of_baseline("naive"), PANEL, cutoff=100)
+    with pytest.raises(ConfigError, match="window=0 must be a whole number of at least 1"):
+        audit(of_baseline("naive"), PANEL, window=0)
+    with pytest.raises(ConfigError, match="seed=-1 must be a whole number of at least 0"):
+        audit(of_baseline("naive"), PANEL, seed=-1)
 
 
 def test_tables_of_pandas_with_other_names_are_handed_over_as_they_are() -> None:

@@ -82,6 +82,10 @@ def audit(
         >>> sa.audit(sa.Forecaster(recipe="classic", max_steps=3), panel).ok
         True
     """
+    if window is not None and window < 1:
+        raise ConfigError(f"window={window} must be a whole number of at least 1")
+    if seed < 0:
+        raise ConfigError(f"seed={seed} must be a whole number of at least 0")
     at = cutoff_in(panel, cutoff)
     subject = subject_of(x, panel, learned_until=at, horizon=horizon, window=window)
     case = Case(subject, panel, at, window or DEPTH, seed)
