@@ -193,6 +193,15 @@ def test_ctrl_c_keeps_the_best_so_far(engine, patience):
         assert same(result.weights, expected.weights)
 
 
+def test_ctrl_c_before_anything_is_learned_ends_all(monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepahead.train.batches", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+
+
 def test_ctrl_c_is_said_once_and_gives_a_model():
     with pytest.warns(UserWarning, match="interrupted after 4 steps: the best weights so far are kept"):
         fitted, _ = learn(WAVE, config_of(), Training(progress=Interrupt(1)))

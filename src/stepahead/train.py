@@ -54,7 +54,8 @@ def train(
 
     network: a user's own module to train in place of the recipe's; each job trains a copy of it.
     checkpoint: file that holds the run; an existing one of the same run is gone on with.
-    Returns: Trained for each job, in order. Ctrl-C ends the training and keeps the best so far.
+    Returns: Trained for each job, in order. Ctrl-C ends the training and keeps the best so far; before the first check
+        it is raised.
     Raises:
         TrainingError: a loss is no longer a number; its `kept` holds the results with the last good weights.
         ConfigError: a device that is not here, a network that is none, or the checkpoint of another run.
@@ -87,6 +88,8 @@ def train(
                     windows = sum(len(batch) for block in blocks if block for batch in block)
                     progress(report(results, config, step, windows / (time.perf_counter() - started)))
         except KeyboardInterrupt:
+            if step == 0:
+                raise  # nothing is learned yet, so there is nothing to keep
             for result in results:
                 result.stopped = result.stopped or "interrupted"
     for result in results:
