@@ -3,6 +3,7 @@
 #include "pool.h"
 
 NB_MODULE(_native, module) {
+    nanobind::set_leak_warnings(false);  // at exit a frozen garbage collector may still hold a Stepper: no leak
     module.attr("simd") = stepahead::kernel().name;
     module.def("get_threads", &stepahead::default_threads);
     module.def("set_threads", &stepahead::set_default_threads, nanobind::arg("threads"));
