@@ -229,6 +229,21 @@ def test_ctrl_c_gives_a_model_and_says_so():
     assert last(model.predict()) == last(Forecaster(**QUICK | {"max_steps": 5}).fit(made_wave()).predict())
 
 
+def test_one_ctrl_c_in_the_held_out_fit_ends_all_of_it():
+    pressed = []
+
+    def press(report: Any) -> None:
+        if not pressed:
+            pressed.append(report)
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted after 5 steps"):
+        model = Forecaster(**TINY | {"holdout": 0.3}).fit(made_wave(), progress=press)
+    assert model.verdict_ is not None
+    assert model.predict(level=[80])["ds"].to_list() == [81]  # of the weights that it had, from all rows
+    assert model.history_[0][-1][0] <= 5
+
+
 # --- predict
 
 

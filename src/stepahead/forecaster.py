@@ -75,6 +75,8 @@ class Forecaster:
     """
 
     fitted_: Fitted | PanelFitted
+    history_: list[Any]
+    _interrupted: bool = False  # Ctrl-C ended the training
 
     def __init__(
         self,
@@ -184,7 +186,8 @@ class Forecaster:
 
         panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it
         and ends in the same bits. progress: called with a `train.Report` after each check.
-        Returns: self. Ctrl-C ends the training early and keeps the best weights so far.
+        Returns: self. Ctrl-C ends the training early and keeps the best weights so far,
+        those of the held-out fit where it came during that one.
         Raises:
             DataError: too few rows, or missing values that `missing` does not allow.
             ConfigError: parameters that cannot be.
@@ -194,7 +197,8 @@ class Forecaster:
         self.window_choice_ = self._search(panel)
         self.backtest_ = self._judge(panel, progress)
         self.verdict_ = self.backtest_.verdict if self.backtest_ else None
-        self._learn(panel, checkpoint, progress)
+        if self.backtest_ is None or not self._interrupted:
+            self._learn(panel, checkpoint, progress)
         return self
 
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
@@ -383,6 +387,10 @@ class Forecaster:
             raise
         judged = holdout_verdict(probe, panel, kept)
         self._calibration = calibrated(probe.fitted_, panel, judged.origins)
+        self._interrupted = probe._interrupted
+        if self._interrupted:  # Ctrl-C ends all of the fit: these weights are the model
+            self.panel_, self.history_ = panel, probe.history_
+            self.fitted_ = with_calibration(probe.fitted_, self._calibration)
         return judged
 
     def _learn(self, panel: Panel, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
@@ -407,6 +415,7 @@ class Forecaster:
     def _keep(self, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:
         self.fitted_ = fitted
         self.history_ = [result.history for result in results]
+        self._interrupted = any(result.stopped == "interrupted" for result in results)
 
 
 def parameter_names() -> list[str]:

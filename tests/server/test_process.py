@@ -151,6 +151,9 @@ def test_a_head_that_is_too_long_is_431(server: Running) -> None:
                 raw.sendall(b"x-%d: %s\r\n" % (i, b"a" * 100))
         with suppress(OSError):
             assert raw.recv(4096).startswith(b"HTTP/1.1 431")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as raw, suppress(OSError):
+        raw.sendall(b"GET /v1/series HTTP/1.1\r\nhost: localhost\r\nx: %s\r\n\r\n" % (b"a" * 60_000))
+        assert raw.recv(4096).startswith(b"HTTP/1.1 431")
     assert server.ask("GET", "/v2/health/live")[0] == 200
 
 

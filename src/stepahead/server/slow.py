@@ -13,6 +13,7 @@ HEAD_SECONDS = 10.0  # a request's line and headers must be here by then
 STALLED_SECONDS = 20.0  # an answer that is not read for so long is dropped
 IDLE_SECONDS = 75.0  # between requests of a connection
 LONGEST_HEAD = 32_768  # bytes of a request's line and headers
+HEAD_ENDS = b"\r\n\r\n"
 MOST_CONNECTIONS = 4_096
 REFUSED = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
@@ -41,7 +42,8 @@ class PatientProtocol(HttpToolsProtocol):
             if self.head == 0:
                 self.began = self.loop.time()
             self.head += len(data)
-            if self.head > LONGEST_HEAD and len(data) < self.head:
+            whole = len(data) == self.head and HEAD_ENDS in data[:LONGEST_HEAD]  # the rest is a body
+            if self.head > LONGEST_HEAD and not whole:
                 self._refuse()
                 return
         super().data_received(data)
