@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
@@ -339,11 +339,12 @@ class Forecaster:
     def _as_panel(self, table: Any) -> Panel:
         if table is None:
             return self.panel_
-        if isinstance(table, Panel):
-            return table
-        from stepahead.data.read import read_like
+        if not isinstance(table, Panel):
+            from stepahead.data.read import read_like
 
-        return read_like(table, self._need_fit().schema)
+            table = read_like(table, self._need_fit().schema)
+        check_size(table)
+        return table
 
     def _search(self, panel: Panel) -> Any:
         """What a window search says where one is asked for, else None; the held-out rows have no say in it."""
@@ -428,3 +429,4 @@ def check_panel(panel: Any) -> None:
         raise ConfigError(f"fit takes a Panel, not a {type(panel).__name__}: stepahead.read(table, ...) makes one")
     if panel.n_rows == 0:
         raise DataError(f"{panel.schema.source}: the table has no rows")
+    check_size(panel)

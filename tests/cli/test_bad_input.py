@@ -145,7 +145,12 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         ["column 'y', row 3: -inf is not finite", "leave the cell empty"],
     ),
     "beyond what a number holds": ("t.csv", table("1,5", "2,1e999"), "", ["row 3: 1e999 is not finite"]),
-    "beyond what a network holds": ("t.csv", table("1,5", "2,1e308"), "", ["column 'y', row 3: 1e308 is beyond 1e+30"]),
+    "beyond what a network holds": (
+        "t.csv",
+        table("1,5", "2,1e308"),
+        "",
+        ["'y'", "ds 2: 1e+308 is beyond 1e+30"],
+    ),
     "many digits": ("t.csv", table("1,5", "2," + "9" * 5000), "", ["row 3: " + "9" * 40 + " is not finite"]),
     "a target without a value": ("t.csv", table("1,", "2,NA"), "", ["column 'y' has no value in any row"]),
     "a bad cell in an unnamed input": (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import stepahead as sa
-from stepahead.data import cells
+from stepahead.data import panel
 from stepahead.data.calendar import Frequency
 from stepahead.errors import DataError
 from stepahead.runtime import rows
@@ -34,7 +34,7 @@ def test_a_value_beyond_what_the_network_holds_is_refused(value: Any) -> None:
 
 
 def test_a_table_and_a_live_row_are_bounded_alike() -> None:
-    assert cells.LARGEST == rows.LARGEST
+    assert panel.LARGEST == rows.LARGEST
 
 
 def test_a_value_just_within_is_taken() -> None:

@@ -9,7 +9,6 @@ from stepahead.data.table import Table
 from stepahead.errors import DataError
 
 MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in lower case: a number that is not there
-LARGEST = 1e30  # of a value, as for live rows: a network computes in 32 bits
 
 
 def read_numbers(table: Table, name: str, *, flags: bool = True) -> np.ndarray:
@@ -82,12 +81,11 @@ def as_flags(column: pl.Series) -> np.ndarray | None:
 
 
 def finite(table: Table, name: str, values: np.ndarray) -> np.ndarray:
-    endless = np.abs(values) >= LARGEST
+    endless = np.isinf(values)
     if endless.any():
         place = int(np.argmax(endless))
-        why = "not finite" if np.isinf(values[place]) else f"beyond {LARGEST:g}"
         cell = f"{table.frame[name][place]!s:.40}"
-        table.refuse(name, place, f"{cell} is {why}; correct it, or leave the cell empty if the value is missing")
+        table.refuse(name, place, f"{cell} is not finite; leave the cell empty if the value is missing")
     if np.isnan(values).all():
         raise DataError(f"{table.source}: column '{name}' has no value in any row; fill it in or leave it out")
     return values

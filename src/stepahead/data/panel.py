@@ -15,6 +15,7 @@ from stepahead.errors import ConfigError, DataError
 
 Floats = np.ndarray  # float64
 Times = np.ndarray  # datetime64[us] (UTC where there is a zone) or int64 steps
+LARGEST = 1e30  # of a value that is learned from: its square, scaled, must still fit the network's numbers
 
 
 @dataclass(frozen=True)
@@ -219,6 +220,19 @@ def concatenated_ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+
+
+def check_size(panel: Panel) -> None:
+    """Raise DataError where a value is larger than a network can compute with; reading and writing take it."""
+    for names, values in ((panel.schema.past, panel.past), (panel.schema.future, panel.future)):
+        beyond = np.abs(values) >= LARGEST
+        if beyond.any():
+            row, column = (int(i[0]) for i in np.nonzero(beyond))
+            series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
+            raise DataError(
+                f"{panel.schema.source}: column '{names[column]}', series '{panel.ids[series]}', {panel.schema.time} "
+                f"{panel.times[row]}: {values[row, column]:g} is beyond {LARGEST:g}; correct it, or scale the column"
+            )
 
 
 def preview(names: Sequence[str], limit: int = 5) -> str:
