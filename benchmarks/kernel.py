@@ -25,6 +25,7 @@ import numpy as np
 SIZES = [(500, 7, 5, 10), (256, 28, 5, 64), (64, 100, 32, 128), (128, 50, 64, 256)]
 # Smallest ratios to the better of torch and onnxruntime that the project promises.
 PROMISED = {(500, 7, 5, 10): 3.0, (256, 28, 5, 64): 2.0, (64, 100, 32, 128): 1.0}
+SETTLE = 0.02  # seconds: the threads of torch and onnxruntime spin for a while after their work
 Size = tuple[int, int, int, int]
 Arrays = dict[str, np.ndarray]
 
@@ -86,8 +87,9 @@ def measured(sides: dict[str, Callable[[int], Any]], seconds: float) -> tuple[di
         run(1)
     each = (time.perf_counter() - started) / len(sides)
     times = max(1, int(0.01 / each))  # a turn takes 10 ms or one pass
-    repeats = int(np.clip(seconds / (each * times * len(sides)), 5, 300))
-    found = timing.in_turns({name: lambda run=run: run(times) for name, run in sides.items()}, repeats=repeats)
+    repeats = int(np.clip(seconds / ((each * times + SETTLE) * len(sides)), 5, 300))
+    turns = {name: lambda run=run: run(times) for name, run in sides.items()}
+    found = timing.in_turns(turns, repeats=repeats, settle=SETTLE)
     medians = {name: timed.median / times * 1e3 for name, timed in found.items()}
     cells = [f"{medians[name]:.3f} ({timed.minimum / times * 1e3:.3f})" for name, timed in found.items()]
     return medians, cells, f"{repeats} x {times}"

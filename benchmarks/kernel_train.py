@@ -43,6 +43,7 @@ PROMISED = {
     (32, 20, 16, 512): (0.95, None),
 }
 RATE = 1e-3
+SETTLE = 0.02  # seconds: the threads of torch and JAX spin for a while after their work
 Size = tuple[int, int, int, int]
 
 
@@ -112,9 +113,10 @@ def row(cell: str, size: Size, jax: str | None, seconds: float) -> str:
     sides["torch"](3)
     steps = max(1, int(0.02 / max((time.perf_counter() - started) / 3, 1e-4)))  # a turn takes 20 ms or one step
     started = time.perf_counter()
-    timing.in_turns({name: lambda run=run: run(steps) for name, run in sides.items()}, repeats=2)
+    turns = {name: lambda run=run: run(steps) for name, run in sides.items()}
+    timing.in_turns(turns, repeats=2, settle=SETTLE)
     repeats = int(np.clip(seconds / ((time.perf_counter() - started) / 3), 5, 200))
-    found = timing.in_turns({name: lambda run=run: run(steps) for name, run in sides.items()}, repeats=repeats)
+    found = timing.in_turns(turns, repeats=repeats, settle=SETTLE)
     medians = {name: each.median / steps * 1e3 for name, each in found.items()}
     cells = [f"{medians[name]:.3f} ({each.minimum / steps * 1e3:.3f})" for name, each in found.items()]
     promised = PROMISED.get(size, (None, None)) if cell == "LSTM" else (None, None)

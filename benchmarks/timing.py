@@ -43,14 +43,20 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def in_turns(sides: Mapping[str, Callable[[], Any]], *, repeats: int, warmups: int = 1) -> dict[str, Timing]:
+def in_turns(
+    sides: Mapping[str, Callable[[], Any]], *, repeats: int, warmups: int = 1, settle: float = 0.0
+) -> dict[str, Timing]:
     """Time several sides A B A B, so that the machine's moods fall on all alike.
 
-    sides: name -> what to run. repeats: of each, after so many warm-ups that do not count.
+    sides: name -> what to run. repeats: of each, after so many warm-ups that do not count. settle: seconds that a side
+    runs before its turn counts: the threads of the side before, which spin for a while, have gone to sleep then.
     """
     found: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(warmups + repeats):
         for name, run in sides.items():
+            settled = time.perf_counter() + settle
+            while time.perf_counter() < settled:
+                run()
             started = time.perf_counter()
             run()
             if turn >= warmups:
