@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from typed import run
 
 import stepahead as sa
-from stepahead.cli import app
 
 MINE = """
 import numpy as np
@@ -30,15 +30,6 @@ def broken(table, cutoff):
 
 number = 3
 """
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
-    """Stdout of a command that ends with this status, or its stderr."""
-    with pytest.raises(SystemExit) as ended:
-        app([str(argument) for argument in arguments], prog_name="stepahead")
-    printed = capsys.readouterr()
-    assert ended.value.code == status, printed.err
-    return printed.out if status == 0 else printed.err
 
 
 @pytest.fixture

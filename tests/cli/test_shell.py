@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from typed import run
 
 import stepahead as sa
 from stepahead.cli import app, output
@@ -17,15 +18,6 @@ from stepahead.evaluate.walk import Walked
 from stepahead.train import Report
 
 QUICK = ["--recipe", "classic", "--window", "3", "--max-steps", "5"]
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0) -> str:
-    """Stdout of a command that ends with this status."""
-    with pytest.raises(SystemExit) as ended:
-        app([str(argument) for argument in arguments], prog_name="stepahead")
-    printed = capsys.readouterr()
-    assert ended.value.code == status, printed.err
-    return printed.out if status == 0 else printed.err
 
 
 @pytest.fixture
