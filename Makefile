@@ -28,8 +28,8 @@ demo: $(READY)
 	$(BIN)/stepahead demo
 
 test: check
-	@tools/install-chromium.sh
-	@tools/install-postgres.sh
+	@tools/install-debian.sh chromium
+	@tools/install-debian.sh postgresql
 	$(BIN)/python -m pytest -m "not soak"
 
 check: $(READY)

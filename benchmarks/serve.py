@@ -1,7 +1,7 @@
 """Claim: on 2 cores, client included, the service takes 2,000 durable single pushes a second at p99 <= 50 ms with 100
 connections on SQLite, 50,000 rows a second in bulk, and gives 3,000 forecasts a second, in 150 MB with 10,000 series.
 
-    python benchmarks/serve.py                       needs wrk (tools/install-wrk.sh)
+    python benchmarks/serve.py                       needs wrk (tools/install-debian.sh load)
     python benchmarks/serve.py --store postgresql://...
     python benchmarks/serve.py --soak 600            memory over ten minutes of pushes
 
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--soak", type=int, default=0, help="seconds of pushes while memory is watched")
     asked = parser.parse_args()
     if shutil.which("wrk") is None:
-        sys.exit("wrk is not installed; tools/install-wrk.sh installs it")
+        sys.exit("wrk is not installed; tools/install-debian.sh load installs it")
     with tempfile.TemporaryDirectory() as folder:
         measure(Path(folder), asked)
 

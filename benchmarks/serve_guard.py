@@ -1,7 +1,7 @@
 """Claim: with 1,000 slow connections open, health answers within twice its time; a chunked body of 10 GB is refused
 while memory grows by less than 64 MB.
 
-    python benchmarks/serve_guard.py                 needs slowhttptest (tools/install-wrk.sh)
+    python benchmarks/serve_guard.py                 needs slowhttptest (tools/install-debian.sh load)
 
 slowhttptest holds connections that send their heads (-H), their bodies (-B), or read their answers (-X) a little at a
 time. Health is asked for over one connection kept open, 300 times without them and 300 times with them.
@@ -28,7 +28,7 @@ GIB = 1 << 30
 
 def main() -> None:
     if shutil.which("slowhttptest") is None:
-        sys.exit("slowhttptest is not installed; tools/install-wrk.sh installs it")
+        sys.exit("slowhttptest is not installed; tools/install-debian.sh load installs it")
     with tempfile.TemporaryDirectory() as folder:
         train(Path(folder) / "wave.safetensors")
         process, port = start(Path(folder), str(Path(folder) / "live.db"))

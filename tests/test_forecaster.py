@@ -2,7 +2,6 @@
 
 import inspect
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,7 @@ from stepahead.forecaster import Forecaster
 from stepahead.forecaster_file import rows_to_remember
 from stepahead.holdout import rows_to_keep
 from stepahead.recipe import resolve
-
-TINY: dict[str, Any] = {"recipe": "classic", "window": 4, "hidden_size": 3, "max_steps": 10, "check_every": 5}
-QUICK: dict[str, Any] = TINY | {"holdout": None}
-
-
-def made_wave(n: int = 80, seed: int = 0) -> Panel:
-    noise = 0.1 * np.random.default_rng(seed).standard_normal(n)
-    return Panel.from_arrays(np.sin(np.arange(n) / 4) + 2 + noise)
-
-
-def last(frame: Any, column: str = "LSTM") -> np.ndarray:
-    return np.asarray(frame[column])
-
+from tiny import QUICK, TINY, error_of, last, made_wave
 
 # --- the constructor, as scikit-learn would have it
 
@@ -314,128 +301,6 @@ def test_intervals_cover_about_as_often_as_they_say(head):
     covered = ((found.lo[:, 0, 0] <= y[1000:]) & (y[1000:] <= found.hi[:, 0, 0])).mean()
     # Binomial: three standard errors of 500 rows are 5 points; the model's own error of fit comes on top.
     assert 0.72 < covered < 0.88, covered
-
-
-# --- inputs beside the past
-
-
-def with_inputs(panel: Panel, *, future: np.ndarray | None = None, static: np.ndarray | None = None) -> Panel:
-    if future is not None:
-        panel = replace(panel, future=future, schema=replace(panel.schema, future=("promo",)))
-    if static is not None:
-        panel = replace(panel, static=static, schema=replace(panel.schema, static=("kind",)))
-    return panel
-
-
-def error_of(model: Forecaster, panel: Panel, origins: np.ndarray) -> float:
-    found = model.forecast(panel, origins)
-    truth = panel.y[origins[:, None] + np.arange(1, found.mean.shape[1] + 1)]
-    return float(np.sqrt(np.square(found.mean - truth).mean()))
-
-
-def test_an_input_known_ahead_helps_where_it_decides():
-    promo = np.random.default_rng(0).integers(0, 2, 300).astype(float)
-    y = 5 + 3 * promo + 0.1 * np.random.default_rng(1).standard_normal(300)
-    panel = Panel.from_arrays(y)
-    options = QUICK | {"max_steps": 200, "learning_rate": 0.03, "scaler": "standard", "horizon": 2}
-    origins = np.arange(240, 297)
-    told, untold = with_inputs(panel, future=promo[:, None]), panel
-    knows = error_of(Forecaster(**options).fit(told.head(240)), told, origins)
-    guesses = error_of(Forecaster(**options).fit(untold.head(240)), untold, origins)
-    assert knows < 0.4  # the noise is 0.1, a guess cannot be better than 1.5
-    assert guesses > 1.2
-
-
-def test_a_static_input_helps_where_it_decides():
-    """Two levels under so much noise that two rows hardly tell them apart; the kind does."""
-    n, kinds = 300, np.array([["up"], ["down"]], dtype=object)
-    level = np.repeat([1.0, -1.0], n)
-    panel = Panel.from_arrays(
-        level + 2 * np.random.default_rng(0).standard_normal(2 * n), ids=("a", "b"), offsets=[0, n, 2 * n]
-    )
-    options = QUICK | {"max_steps": 100, "learning_rate": 0.03, "scaler": "standard", "window": 2}
-    origins = np.concatenate([np.arange(249, 299), n + np.arange(249, 299)])
-    told, untold = with_inputs(panel, static=kinds), panel
-    found = [Forecaster(**options).fit(p.head(250)).forecast(p, origins).mean[:, 0] for p in (told, untold)]
-    knows, guesses = (float(np.sqrt(np.square(mean - level[origins]).mean())) for mean in found)
-    assert knows < 0.5
-    assert guesses > 0.7
-
-
-def test_predict_asks_for_the_inputs_known_ahead_and_uses_them():
-    promo = np.tile([0.0, 1.0, 1.0], 40)
-    panel = with_inputs(Panel.from_arrays(5 + 3 * promo), future=promo[:, None])
-    model = Forecaster(**QUICK | {"max_steps": 100}).fit(panel)
-    with pytest.raises(DataError, match="the model needs 'promo' for the next 1 rows of each series; pass future="):
-        model.predict()
-    quiet, loud = (last(model.predict(future=pl.DataFrame({"ds": [121], "promo": [p]})))[0] for p in (0.0, 1.0))
-    assert loud - quiet > 1
-    with pytest.raises(ConfigError, match="trained without inputs known ahead"):
-        Forecaster(**QUICK).fit(made_wave()).predict(future=pl.DataFrame({"ds": [81], "promo": [1.0]}))
-
-
-@pytest.mark.parametrize("missing", ["ffill", "interpolate", "mask"])
-def test_missing_values_at_both_ends_and_inside_are_taken(missing):
-    panel = made_wave()
-    panel.past[[0, 1, 30, 31, 50, 78, 79]] = np.nan
-    model = Forecaster(**TINY, missing=missing).fit(panel)
-    assert np.isfinite(last(model.predict(level=[80]))).all()
-    with pytest.raises(DataError, match="pass missing='ffill', 'interpolate' or 'mask'"):
-        Forecaster(**TINY).fit(panel)
-
-
-def test_a_series_that_holds_nothing_is_an_error_and_not_a_forecast():
-    panel = Panel.from_arrays(np.full(50, np.nan))
-    with pytest.raises(DataError):
-        Forecaster(**TINY, missing="ffill").fit(panel)
-
-
-# --- a module of the user's
-
-
-class Own(torch.nn.Module):
-    """A linear autoregression."""
-
-    def __init__(self, window: int = 4, inputs: int = 1, horizon: int = 1) -> None:
-        super().__init__()
-        self.line = torch.nn.Linear(window * inputs, horizon)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.line(x.flatten(1))
-
-
-def test_a_module_of_the_user_s_is_trained_as_a_copy_and_called_as_it_is():
-    torch.manual_seed(0)
-    panel, own = made_wave(), Own(horizon=2)
-    before = own.line.weight.clone()
-    model = Forecaster(**QUICK | {"horizon": 2, "scaler": None}, network=own).fit(panel)
-    assert torch.equal(own.line.weight, before)
-    trained = Own(horizon=2)
-    weights = {
-        n.removeprefix("module."): torch.as_tensor(v) for n, v in model.fitted_.members[0].items() if n != "tail"
-    }
-    trained.load_state_dict(weights)
-    assert not torch.equal(trained.line.weight, before)
-    with torch.no_grad():
-        by_hand = trained(torch.tensor(panel.past[None, -4:], dtype=torch.float32))[0].numpy()
-    assert np.array_equal(last(model.predict()), by_hand.astype(np.float64))
-
-
-def test_a_module_of_the_user_s_learns_by_the_recipe_s_loop():
-    panel = made_wave()
-    torch.manual_seed(0)
-    own = Own()
-    model = Forecaster(**QUICK, network=own).fit(panel)
-    scaled = ((panel.y - panel.y.min()) / np.ptp(panel.y)).astype(np.float32)
-    x = torch.tensor(np.stack([scaled[i : i + 4] for i in range(76)])[..., None])
-    y = torch.tensor(scaled[4:, None])
-    optimizer = torch.optim.Adam(own.parameters(), lr=0.01)
-    for _ in range(10):
-        optimizer.zero_grad()
-        torch.nn.functional.mse_loss(own(x), y).backward()
-        optimizer.step()
-    found = model.fitted_.members[0]["module.line.weight"]
-    assert np.abs(found - own.line.weight.detach().numpy()).max() < 1e-5  # float32
 
 
 # --- the price recipe

@@ -43,7 +43,7 @@ def server() -> str:
     """Start it once; the URL without a database's name. Skips the test where PostgreSQL is not installed."""
     bin = programs()
     if bin is None:
-        pytest.skip("PostgreSQL is not installed; tools/install-postgres.sh installs it")
+        pytest.skip("PostgreSQL is not installed; tools/install-debian.sh postgresql installs it")
     folder = Path(mkdtemp(prefix="stepahead-postgres-"))
     if os.getuid() == 0:
         shutil.chown(folder, owner().pw_uid, owner().pw_gid)

@@ -1,8 +1,6 @@
 """The live page in a real Chromium, on a real server: it draws, follows, asks for its token, and keys can work it."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,9 @@ pytest.importorskip("fastapi", reason="the service is not installed")
 from running_server import Running, running
 from server_models import daily_rows
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'stepahead[dev]'")
+import chromium
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-pytestmark = pytest.mark.skipif(
-    not os.access(CHROMIUM, os.X_OK), reason="needs Chromium, see tools/install-chromium.sh (Debian: chromium)"
-)
+pytestmark = chromium.needs_chromium
 TOKEN = "a-token-for-the-page-0123456789"
 EVIL = "<img src=x onerror='window.pwned = 1'>"
 INK = """selector => {
@@ -49,14 +42,6 @@ DROP = """([name, text]) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running(str(tmp_path_factory.mktemp("page") / "page.db")) as server:
         yield server
@@ -68,25 +53,10 @@ def begin_empty(server: Running) -> None:
         server.ask("DELETE", f"/v1/series/{quote(one['series'])}")
 
 
-class Visit:
-    """A page that is open, with what it complained of and asked for."""
-
+class Visit(chromium.Visit):
     def __init__(self, browser: Any, server: Running, path: str = "", **options: Any) -> None:
-        self.page = browser.new_page(**options)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
         self.home = f"http://127.0.0.1:{server.port}/"
-        self.page.goto(self.home + path)
-        self.page.wait_for_selector("html[data-drawn]")
-
-    def __enter__(self) -> "Visit":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.close()
+        super().__init__(browser, self.home + path, **options)
 
     def wait_live(self) -> None:
         self.page.wait_for_selector("#link[data-state=live]:text-is('Live')", timeout=10_000)

@@ -1,33 +1,16 @@
 """The report in a real Chromium: it draws, zooms and speaks, asks nobody for anything, at any width, light and dark."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from report_results import EVIL, curve, result, walked
 
+import chromium
 from stepahead.show.symbol_report import report_symbols
 from stepahead.symbol_model import SymbolModel
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'stepahead[dev]'")
-
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = pytest.mark.skipif(
-    not os.access(CHROMIUM, os.X_OK), reason="needs Chromium, see tools/install-chromium.sh (Debian: chromium)"
-)
+pytestmark = chromium.needs_chromium
 PAGES = {"one": (result, 4), "many": (walked, 7)}  # page -> its result, and how many charts it has
 INK = """name => {
   const canvas = document.querySelector(`#chart-${name} canvas`);
@@ -49,14 +32,6 @@ SPAN = "() => { const { min, max } = stepahead.charts.get('forecasts').scales.x;
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("reports")
     for name, (tested, _) in PAGES.items():
@@ -64,24 +39,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-class Visit:
-    """A page that is open, with what it complained of and asked for."""
-
+class Visit(chromium.Visit):
     def __init__(self, browser: Any, file: Path, **options: Any) -> None:
-        self.page = browser.new_page(**options)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(file.as_uri())
-        self.page.wait_for_selector("html[data-drawn]", timeout=60_000)
-
-    def __enter__(self) -> "Visit":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.page.close()
+        super().__init__(browser, file.as_uri(), **options)
 
     def ink(self, name: str) -> int:
         return self.page.evaluate(INK, name)

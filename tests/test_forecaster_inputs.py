@@ -1,0 +1,77 @@
+"""A Forecaster with inputs beside the past: known ahead, fixed for a series, missing here and there."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from stepahead.data.panel import Panel
+from stepahead.errors import ConfigError, DataError
+from stepahead.forecaster import Forecaster
+from tiny import QUICK, TINY, error_of, last, made_wave
+
+
+def with_inputs(panel: Panel, *, future: np.ndarray | None = None, static: np.ndarray | None = None) -> Panel:
+    if future is not None:
+        panel = replace(panel, future=future, schema=replace(panel.schema, future=("promo",)))
+    if static is not None:
+        panel = replace(panel, static=static, schema=replace(panel.schema, static=("kind",)))
+    return panel
+
+
+def test_an_input_known_ahead_helps_where_it_decides():
+    promo = np.random.default_rng(0).integers(0, 2, 300).astype(float)
+    y = 5 + 3 * promo + 0.1 * np.random.default_rng(1).standard_normal(300)
+    panel = Panel.from_arrays(y)
+    options = QUICK | {"max_steps": 200, "learning_rate": 0.03, "scaler": "standard", "horizon": 2}
+    origins = np.arange(240, 297)
+    told, untold = with_inputs(panel, future=promo[:, None]), panel
+    knows = error_of(Forecaster(**options).fit(told.head(240)), told, origins)
+    guesses = error_of(Forecaster(**options).fit(untold.head(240)), untold, origins)
+    assert knows < 0.4  # the noise is 0.1, a guess cannot be better than 1.5
+    assert guesses > 1.2
+
+
+def test_a_static_input_helps_where_it_decides():
+    """Two levels under so much noise that two rows hardly tell them apart; the kind does."""
+    n, kinds = 300, np.array([["up"], ["down"]], dtype=object)
+    level = np.repeat([1.0, -1.0], n)
+    panel = Panel.from_arrays(
+        level + 2 * np.random.default_rng(0).standard_normal(2 * n), ids=("a", "b"), offsets=[0, n, 2 * n]
+    )
+    options = QUICK | {"max_steps": 100, "learning_rate": 0.03, "scaler": "standard", "window": 2}
+    origins = np.concatenate([np.arange(249, 299), n + np.arange(249, 299)])
+    told, untold = with_inputs(panel, static=kinds), panel
+    found = [Forecaster(**options).fit(p.head(250)).forecast(p, origins).mean[:, 0] for p in (told, untold)]
+    knows, guesses = (float(np.sqrt(np.square(mean - level[origins]).mean())) for mean in found)
+    assert knows < 0.5
+    assert guesses > 0.7
+
+
+def test_predict_asks_for_the_inputs_known_ahead_and_uses_them():
+    promo = np.tile([0.0, 1.0, 1.0], 40)
+    panel = with_inputs(Panel.from_arrays(5 + 3 * promo), future=promo[:, None])
+    model = Forecaster(**QUICK | {"max_steps": 100}).fit(panel)
+    with pytest.raises(DataError, match="the model needs 'promo' for the next 1 rows of each series; pass future="):
+        model.predict()
+    quiet, loud = (last(model.predict(future=pl.DataFrame({"ds": [121], "promo": [p]})))[0] for p in (0.0, 1.0))
+    assert loud - quiet > 1
+    with pytest.raises(ConfigError, match="trained without inputs known ahead"):
+        Forecaster(**QUICK).fit(made_wave()).predict(future=pl.DataFrame({"ds": [81], "promo": [1.0]}))
+
+
+@pytest.mark.parametrize("missing", ["ffill", "interpolate", "mask"])
+def test_missing_values_at_both_ends_and_inside_are_taken(missing):
+    panel = made_wave()
+    panel.past[[0, 1, 30, 31, 50, 78, 79]] = np.nan
+    model = Forecaster(**TINY, missing=missing).fit(panel)
+    assert np.isfinite(last(model.predict(level=[80]))).all()
+    with pytest.raises(DataError, match="pass missing='ffill', 'interpolate' or 'mask'"):
+        Forecaster(**TINY).fit(panel)
+
+
+def test_a_series_that_holds_nothing_is_an_error_and_not_a_forecast():
+    panel = Panel.from_arrays(np.full(50, np.nan))
+    with pytest.raises(DataError):
+        Forecaster(**TINY, missing="ffill").fit(panel)
