@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
 # Benchmarks that take the data folder, and those that need none; timing.py is what they share, *_peers.py need packages of
 # others in an environment of their own.
-WITH_DATA := benchmarks/accuracy.py benchmarks/coverage.py benchmarks/panels.py benchmarks/symbols.py
+WITH_DATA := benchmarks/accuracy.py benchmarks/intervals.py benchmarks/panels.py benchmarks/symbols.py
 APART := benchmarks/timing.py $(wildcard benchmarks/*_peers.py)
 WITHOUT_DATA := $(filter-out $(WITH_DATA) $(APART),$(wildcard benchmarks/*.py))
 

@@ -41,6 +41,29 @@ def test_adaptive_intervals_of_90_percent_cover_88_to_92_under_drift(drift: str)
     assert abs(hits[:, 1].mean() - 0.9) <= abs(fixed[:, 1].mean() - 0.9)
 
 
+@pytest.mark.parametrize("factor", [0.6, 1.7])
+def test_widths_that_were_wrong_are_those_of_the_errors_themselves_after_100_rows(factor: float) -> None:
+    """Held-out errors larger and smaller than live ones; the yardstick is the quantile of the live ones."""
+    off = []
+    for seed in range(40):
+        errors = factor * np.random.default_rng(seed).normal(size=100)
+        _, adaptive = run(errors)
+        reached = np.exp(adaptive.widths[0]) * HALF
+        off.append(np.log(reached / np.quantile(np.abs(errors), [0.8, 0.9])))
+    # 100 errors know their 90 % quantile within .11 (one standard error); the mean of 40 runs has a sixth of that.
+    assert np.abs(np.mean(off, axis=0)).max() < 0.1, np.mean(off, axis=0)
+    assert np.std(off, axis=0).max() < 0.3
+
+
+def test_gamma_falls_as_truths_come_and_stays_at_its_floor() -> None:
+    gammas = [run(np.zeros(n))[1].gamma for n in range(60)]
+    assert gammas[0] == pytest.approx(3 / 11)
+    assert gammas == sorted(gammas, reverse=True)
+    assert gammas[-1] == gammas[-20] == 0.08
+    _, adaptive = run(np.zeros(1))
+    assert adaptive.widths[0] == pytest.approx([-0.2 * 3 / 11, -0.1 * 3 / 11])  # of a hit at 80 and 90 %
+
+
 def test_each_step_ahead_learns_from_the_truth_that_was_meant_for_it() -> None:
     adaptive = Adaptive((50.0,), 2, learns=True)
     adaptive.stretch(Bounds([0.0, 10.0], [[-1.0], [9.0]], [[1.0], [11.0]]))

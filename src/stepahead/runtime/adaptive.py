@@ -4,7 +4,10 @@ Widths: each level's interval, at each step ahead, is the model's own, stretched
 exp(g). A miss adds gamma * coverage to g, a hit takes gamma * (1 - coverage) away, so that over time the share of
 misses is the one that was promised, whatever the data do: the misses add up to what g has moved. Source: the quantile
 tracker (error integration) of Angelopoulos, Candes and Tibshirani 2023, "Conformal PID Control for Time Series
-Prediction", equations 4 and 5, with an exponential link; without it, Gibbs and Candes 2021.
+Prediction", equations 4 and 5, with an exponential link; without it, Gibbs and Candes 2021. Gamma falls with the
+number of truths seen, as that of Robbins and Monro does, so that g follows the quantile of all errors so far
+(Angelopoulos, Barber and Bates 2024, "Online conformal prediction with decaying step sizes"), down to a floor:
+the data may change.
 
 Alarm: each one-step error is ranked among those that the model made on held-out rows, and the rank becomes a normal
 score. Three cumulative sums wait for errors that lean up, lean down, or have grown. Source: Page 1954, "Continuous
@@ -28,7 +31,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-GAMMA = 0.05  # how far one miss or hit moves a width: the logarithm of the factor, times the level's own share
+GAIN = 3.0  # gamma times the errors known: one over the density of a normal error's logarithm at 90 % (2.95), 80 (2.2)
+TRUST = 10  # live errors that all held-out ones count for: they are of another fit, and of another time
+GAMMA = 0.08  # the floor: how far one miss or hit always moves a width, in logarithms, times the level's own share
 RECENT = 200  # pushes that `coverage` looks back on
 ALLOWANCE, ALARM, MOST = 0.5, 15.0, 20.0  # of the cumulative sums; MOST, so that an alarm ends soon after its cause
 NORMAL = NormalDist()
@@ -83,7 +88,6 @@ class Adaptive:
     """
 
     __slots__ = (
-        "alpha",
         "learns",
         "level",
         "logs",
@@ -91,6 +95,7 @@ class Adaptive:
         "positive",
         "record",
         "seen",
+        "shares",
         "sums",
         "widths",
         "yard",
@@ -107,7 +112,7 @@ class Adaptive:
         learns: bool = True,
     ) -> None:
         self.level, self.logs, self.positive, self.yard, self.learns = tuple(level), logs, positive, yard, learns
-        self.alpha = [GAMMA * (100 - each) / 100 for each in level]
+        self.shares = [(100 - each) / 100 for each in level]  # of misses, that are promised
         self.widths = [[0.0] * len(self.level) for _ in range(horizon)]
         self.pending: deque[tuple[Bounds, float, float]] = deque(maxlen=horizon)  # with the model's own first reach
         self.record: Array = np.zeros((RECENT, 1 + len(self.level)), dtype=np.int16)  # judged, and hits by level
@@ -118,13 +123,13 @@ class Adaptive:
         """Take the newest value of the target: every forecast that was made for it learns from it.  NaN: nobody can."""
         if not self.pending or truth != truth:
             return
-        hits = [0] * len(self.level)
+        hits, gamma = [0] * len(self.level), self.gamma
         for step, (bounds, _, _) in enumerate(self.pending):
             widths = self.widths[step]
-            for i, (lo, hi, alpha) in enumerate(zip(bounds.lo[step], bounds.hi[step], self.alpha, strict=True)):
+            for i, (lo, hi, share) in enumerate(zip(bounds.lo[step], bounds.hi[step], self.shares, strict=True)):
                 inside = lo <= truth <= hi
                 hits[i] += inside
-                widths[i] += -alpha if inside else GAMMA - alpha
+                widths[i] += gamma * (-share if inside else 1 - share)
         self.record[self.seen % RECENT] = (len(self.pending), *hits)
         self.seen += 1
         if self.yard is not None:
@@ -158,6 +163,11 @@ class Adaptive:
             lo.append(max(middle - below, 0.0) if self.positive and low >= 0 else middle - below)
             hi.append(middle + above)
         return lo, hi
+
+    @property
+    def gamma(self) -> float:
+        """How far the next miss or hit moves a width."""
+        return max(GAIN / (TRUST + 1 + self.seen), GAMMA)
 
     @property
     def coverage(self) -> dict[float, float] | None:

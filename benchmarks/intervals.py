@@ -1,6 +1,6 @@
 """The claim: intervals cover as often as they say, on rows that no fit and no calibration saw.
 
-    python benchmarks/coverage.py DATA [--only ar heteroscedastic ... hourly singles adaptive] [--series 200]
+    python benchmarks/intervals.py DATA [--only ar heteroscedastic ... hourly singles adaptive] [--series 200]
 
 Synthetic panels of 200 series x 500 rows, the last 30 % forecast one step ahead: autoregressive, heteroscedastic (the
 noise swells and fades), seasonal, drifting (level and noise grow all the time). The hourly panel of DATA, 48 steps
