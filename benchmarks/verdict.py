@@ -55,7 +55,8 @@ def rate(kind: str, recipe: str, first: int, count: int) -> bool:
     """Print how often "beats" is said, and whether that is within the claim by two binomial errors."""
     make, side, bound = KINDS[kind]
     started = time.perf_counter()
-    found = list(judged(make, sa.Forecaster(recipe=recipe, season_length=None), range(first, first + count)))
+    model = sa.Forecaster(recipe=recipe, season_length=None, holdout=None)
+    found = list(judged(make, model, range(first, first + count)))
     said = np.array([result.beats for result in found])
     outcomes = Counter(result.verdict.outcome for result in found)
     share, error = said.mean(), np.sqrt(said.mean() * (1 - said.mean()) / len(said))

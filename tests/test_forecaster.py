@@ -16,7 +16,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.forecaster import Forecaster
 from stepahead.forecaster_file import rows_to_remember
-from stepahead.holdout import rows_to_keep
+from stepahead.holdout import earlier_rows, rows_to_keep
 from stepahead.recipe import resolve
 from tiny import QUICK, TINY, error_of, last, made_wave
 
@@ -92,12 +92,17 @@ def test_a_fit_repeats_bit_for_bit_and_touches_no_global_random_state():
     assert last(Forecaster(**TINY, seed=1).fit(panel).predict()) != last(first.predict())
 
 
-@pytest.mark.parametrize("changes", [{}, {"num_layers": 2, "dropout": 0.5}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"num_layers": 2, "dropout": 0.5}, {"holdout": 0.2}, {"holdout": "auto", "head": "quantile"}]
+)
 def test_fit_each_equals_fitting_alone_to_the_last_bit(changes):
     panels = [made_wave(seed=s) for s in range(3)]
     together = Forecaster(**QUICK | changes).fit_each(panels)
+    level = [80] if "holdout" in changes else None
     for panel, model in zip(panels, together, strict=True):
-        assert last(model.predict()) == last(Forecaster(**QUICK | changes).fit(panel).predict())
+        alone = Forecaster(**QUICK | changes).fit(panel)
+        assert model.predict(level=level).equals(alone.predict(level=level))
+        assert str(model.verdict_) == str(alone.verdict_)
 
 
 # --- what is held out
@@ -122,12 +127,49 @@ def test_the_holdout_is_a_share_or_a_number_of_rows(lengths, holdout, horizon, k
     assert rows_to_keep(panel, None, horizon) is None
 
 
-@pytest.mark.parametrize("holdout", [0, -1, "none", True, float("nan"), float("inf"), [0.2]])
+@pytest.mark.parametrize("holdout", [0, -1, "none", True, float("nan"), float("inf"), [0.2], 2.5, 1.0])
 def test_a_holdout_that_cannot_be_is_refused(holdout):
     with pytest.raises(
-        ConfigError, match=r"^holdout=.* must be a share in \(0, 1\), a number of rows, 'auto' or None$"
+        ConfigError, match=r"^holdout=.* must be a share in \(0, 1\) or a whole number of rows, 'auto' or None"
     ):
         Forecaster(**TINY, holdout=holdout).fit(made_wave())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "kept", "horizon", "earlier"),
+    [
+        ([100], [80], 1, [60]),
+        ([100, 50], [80, 40], 3, [60, 30]),
+        ([2000], [1600], 1, None),  # 400 errors are enough
+        ([1000], [800], 1, [600]),
+        ([100], [70], 1, None),  # 40 rows are too few beside 100
+        ([100, 3], [95, 0], 1, None),
+    ],
+)
+def test_a_second_probe_ends_one_stretch_earlier_where_errors_are_few(lengths, kept, horizon, earlier):
+    panel = Panel.from_arrays(np.ones(sum(lengths)), ids=[str(n) for n in lengths], offsets=[0, *np.cumsum(lengths)])
+    found = earlier_rows(panel, np.array(kept), horizon)
+    assert found is None if earlier is None else found.tolist() == earlier
+
+
+def test_intervals_reach_as_far_as_the_errors_of_two_probes_say():
+    """By hand: fit on 60 and on 80 of 100 rows, forecast the next 20 of each, errors over the window's own movement."""
+    y = np.random.default_rng(3).normal(size=100).cumsum() + 50
+    panel = Panel.from_arrays(y)
+    settings = TINY | {"recipe": "classic", "window": 5, "scaler": None, "season_length": None}
+    ratios, moved = [], []
+    for known in (80, 60):
+        probe = Forecaster(**settings | {"holdout": None}).fit(panel.head(np.array([known])))
+        origins = np.arange(known - 1, known + 19)
+        errors = np.abs(y[origins + 1] - probe.forecast(panel, origins).mean[:, 0])
+        moves = np.array([np.abs(np.diff(y[o - 4 : o + 1])).mean() for o in origins])
+        ratios.append(errors / np.maximum(moves, 0.1 * np.median(moves)))
+        moved.append(moves)
+    frame = Forecaster(**settings).fit(panel).predict(level=[80])
+    reach = np.sort(np.concatenate(ratios))[int(np.ceil(0.8 * 41)) - 1]
+    radius = reach * max(np.abs(np.diff(y[-5:])).mean(), 0.1 * np.median(moved[0]))
+    half = (frame["LSTM-hi-80"] - frame["LSTM-lo-80"]).item() / 2
+    assert half == pytest.approx(radius, rel=1e-4)  # float32 inside
 
 
 def test_the_verdict_s_model_never_saw_the_held_out_rows():

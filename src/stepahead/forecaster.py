@@ -5,6 +5,7 @@ print(model.verdict_)
 model.predict(level=[80, 95])
 """
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from os import PathLike
@@ -18,7 +19,7 @@ from stepahead.data.panel import Panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
-from stepahead.holdout import calibrated, enough_rows, lighter, rows_to_keep, with_calibration
+from stepahead.holdout import rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.recipe import Config, resolve
@@ -204,22 +205,12 @@ class Forecaster:
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
         """One fitted clone for each panel, trained together; each is, to the last bit, as if it were fitted alone.
 
-        Nothing is held out: no verdict, no intervals for point heads. Returns: as many Forecasters as panels.
+        Returns: as many Forecasters as panels. Raises: DataError where a part held out cannot be learned without or
+        scored; `fit` alone, with holdout="auto", then does without it.
         """
-        from stepahead.learn import learn_together
+        from stepahead.together import fit_each
 
-        models = [self.clone().set_params(holdout=None) for _ in panels]
-        for model, panel in zip(models, panels, strict=True):
-            check_panel(panel)
-            model.panel_, model.backtest_, model.verdict_ = panel, None, None
-            model.window_choice_ = model._search(panel)
-        configs = [resolve(model._asked(), panel) for model, panel in zip(models, panels, strict=True)]
-        for config in dict.fromkeys(configs):  # a season found in some panels alone makes another network
-            group = [i for i, other in enumerate(configs) if other == config]
-            learned = learn_together([panels[i] for i in group], config, self._training(progress=progress))
-            for i, (fitted, results) in zip(group, learned, strict=True):
-                models[i]._keep(fitted, results)
-        return models
+        return fit_each(self, panels, progress)
 
     def predict(
         self,
@@ -346,6 +337,12 @@ class Forecaster:
         check_size(table)
         return table
 
+    def _begin(self, panel: Panel) -> None:
+        """What is known of a fit before anything is learned."""
+        check_panel(panel)
+        self.panel_, self.backtest_, self.verdict_ = panel, None, None
+        self.window_choice_ = self._search(panel)
+
     def _search(self, panel: Panel) -> Any:
         """What a window search says where one is asked for, else None; the held-out rows have no say in it."""
         if self.window != SEARCH:
@@ -372,26 +369,27 @@ class Forecaster:
             raise
 
     def _judge_behind(self, panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None) -> Any:
-        """Fit on the first kept [S] rows of each series and score on those behind them."""
-        from stepahead.evaluate.backtest import holdout_verdict
+        """Fit probes on the first kept [S] rows of each series, and score the first of them on those behind."""
+        from stepahead.together import calibration_of_probes, probes_of, verdict_of_probes
 
-        probe = self.clone().set_params(holdout=None, window=self._asked()["window"])
-        config = resolve(self._asked(), panel.head(kept))  # the held-out rows must not choose a season
-        if config.backbone == "panel":
-            probe.set_params(**lighter(config))
-            kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if self.holdout == "auto" else kept
+        probes = probes_of(self, panel, kept)
+        first = probes[0].model
         try:
-            probe.fit(panel.head(kept), progress=progress)
+            first.fit(probes[0].panel, progress=progress)
         except TrainingError:
             self.panel_ = panel
-            self.fitted_ = probe.fitted_  # the last good weights
+            self.fitted_ = first.fitted_  # the last good weights
             raise
-        judged = holdout_verdict(probe, panel, kept)
-        self._calibration = calibrated(probe.fitted_, panel, judged.origins)
-        self._interrupted = probe._interrupted
+        judged = verdict_of_probes(probes, panel)
+        self._interrupted, told = first._interrupted, probes[:1]
+        for probe in [] if self._interrupted else probes[1:]:
+            with contextlib.suppress(DataError, TrainingError):  # too little to learn from: the first one's errors do
+                self._interrupted = probe.model.fit(probe.panel, progress=progress)._interrupted
+                told += [] if self._interrupted else [probe]
+        self._calibration = calibration_of_probes(told)
         if self._interrupted:  # Ctrl-C ends all of the fit: these weights are the model
-            self.panel_, self.history_ = panel, probe.history_
-            self.fitted_ = with_calibration(probe.fitted_, self._calibration)
+            self.panel_, self.history_ = panel, first.history_
+            self.fitted_ = with_calibration(first.fitted_, self._calibration)
         return judged
 
     def _learn(self, panel: Panel, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:

@@ -1,4 +1,7 @@
-"""What `fit` holds out at the end of each series for its verdict and its intervals.  Panel -> rows that stay."""
+"""What `fit` holds out at the end of each series for its verdict and its intervals.  Panel -> rows that stay.
+
+A *probe* is the model trained without the held-out rows: what it errs by there is what intervals are made of.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -11,6 +14,7 @@ from stepahead.recipe import Config, check_count
 from stepahead.runtime.correction import Correction
 
 ENOUGH = 2000  # origins over all series that a verdict on a panel needs
+ENOUGH_ERRORS = 250  # the share of truths that K errors cover varies by sqrt(.09 / K) at 90 %: by 1.9 points
 HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
 
 
@@ -22,8 +26,7 @@ def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
     if holdout is None:
         return None
     share = HOLDOUT if holdout == "auto" else holdout
-    if isinstance(share, bool) or not isinstance(share, int | float | np.number) or not 0 < share < np.inf:
-        raise ConfigError(f"holdout={holdout!r} must be a share in (0, 1), a number of rows, 'auto' or None")
+    check_part("holdout", share, ", 'auto' or None")
     check_count({"horizon": horizon}, "horizon", least=1)
     held = np.full(panel.n_series, int(share)) if share >= 1 else np.floor(panel.lengths * share).astype(np.int64)
     return np.maximum(panel.lengths - np.maximum(held, horizon), 0)
@@ -34,6 +37,24 @@ def enough_rows(panel: Panel, config: Config) -> int:
     least.
     """
     return max(config.horizon, -(-ENOUGH // panel.n_series))
+
+
+def check_part(name: str, part: Any, others: str = "") -> None:
+    """Raise ConfigError for what is no share below 1 and no whole number of rows.  others: what else may be given."""
+    number = isinstance(part, int | float | np.number) and not isinstance(part, bool) and 0 < part < np.inf
+    if not number or (part >= 1 and part != int(part)) or (part == 1 and not isinstance(part, int | np.integer)):
+        one = "; 1 is one row" if number and part == 1 else ""
+        raise ConfigError(f"{name}={part!r} must be a share in (0, 1) or a whole number of rows{others}{one}")
+
+
+def earlier_rows(panel: Panel, kept: np.ndarray, horizon: int) -> np.ndarray | None:
+    """Where a second probe ends: [S] rows, as much before `kept` [S] as that is before the end.
+
+    None where the first probe's errors are enough, or less than half of the rows would be left to learn from.
+    """
+    errors = np.maximum(panel.lengths - kept - (horizon - 1), 0).sum()
+    earlier = 2 * kept - panel.lengths
+    return None if errors >= ENOUGH_ERRORS or (2 * earlier < panel.lengths).any() else earlier
 
 
 def lighter(config: Config) -> dict[str, Any]:
@@ -51,9 +72,15 @@ def with_calibration(fitted: Any, found: Any) -> Any:
     return replace(fitted, calibration=found)
 
 
-def calibrated(fitted: Any, panel: Panel, origins: np.ndarray) -> Any:
-    """The calibration, or correction, that the held-out origins give: those whose whole horizon is there."""
+def calibrated(fitted: Any, panel: Panel, kept: np.ndarray) -> Any:
+    """The calibration, or correction, that the rows behind the first kept [S] give, where a whole horizon is there.
+
+    A series that was not learned from at all counts for nothing.
+    """
     from stepahead.learn import calibration_of
 
     source = fitted.source(panel)
-    return calibration_of(fitted, source, np.intersect1d(origins, source.training_origins()))
+    origins = source.training_origins()
+    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    behind = (kept[series] > 0) & (origins >= (panel.offsets[:-1] + kept)[series] - 1)
+    return calibration_of(fitted, source, origins[behind])

@@ -132,3 +132,28 @@ def test_adaptive_bounds_need_a_single_fit_with_forecasts_a_row_apart() -> None:
         backtest(model, WALK, level=[80], adaptive=True, n_windows=3, step_size=2, refit=False)
     with pytest.raises(ConfigError, match="for a Forecaster, not a FakeModel"):
         backtest(FakeModel(), WALK, level=[80], adaptive=True)
+
+
+def test_with_a_level_folds_train_together_in_the_bits_that_each_has_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits: list[int] = []
+    whole = sa.Forecaster.fit_each
+    monkeypatch.setattr(sa.Forecaster, "fit_each", lambda s, p, **more: fits.append(len(p)) or whole(s, p, **more))
+    model = sa.Forecaster(recipe="classic", max_steps=8, season_length=None)
+    plan = {"n_windows": 4, "step_size": 3, "level": [80]}
+    together = backtest(model, WALK, **plan)  # type: ignore[arg-type]
+    assert fits == [4]
+    monkeypatch.setattr("stepahead.evaluate.walk.FLEET_ROWS", 0)
+    alone = backtest(model, WALK, **plan)  # type: ignore[arg-type]
+    assert fits == [4]
+    assert together.forecasts.equals(alone.forecasts)
+    assert together.coverage == alone.coverage
+
+
+def test_a_fold_too_short_to_hold_out_goes_without_as_it_does_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of these folds has 10 rows: 8 of them are a window and its horizon, and nothing can be held out."""
+    model = sa.Forecaster(recipe="classic", max_steps=4, season_length=None, head="quantile")
+    short = WALK.select(["a"]).head(np.array([20]))
+    plan = {"n_windows": 6, "step_size": 2, "level": [80]}
+    together = backtest(model, short, **plan)  # type: ignore[arg-type]
+    monkeypatch.setattr("stepahead.evaluate.walk.FLEET_ROWS", 0)
+    assert together.forecasts.equals(backtest(model, short, **plan).forecasts)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ ROWS, TRAINED, SERIES = 400, 280, 24
 def beaten(rows: list[np.ndarray], **params: object) -> int:
     """Of how many series it is said that the model beats doing nothing clever."""
     panels = [sa.Panel.from_arrays(y) for y in rows]
-    model = sa.Forecaster(**({"recipe": "classic", "season_length": None} | params))  # type: ignore[arg-type]
+    model = sa.Forecaster(**({"recipe": "classic", "season_length": None, "holdout": None} | params))  # type: ignore[arg-type]
     fitted = model.fit_each([panel.head(np.array([TRAINED])) for panel in panels])
     return sum(holdout_verdict(m, p, TRAINED).beats for m, p in zip(fitted, panels, strict=True))
 

@@ -51,7 +51,7 @@ def test_many_panels_at_once_are_searched_one_by_one_and_give_the_bits_of_a_fit_
     panels = [SEASONAL, SEASONAL.head(np.array([200]))]
     together = searching(max_steps=40).fit_each(panels)
     for model, panel in zip(together, panels, strict=True):
-        alone = searching(max_steps=40, holdout=None).fit(panel)
+        alone = searching(max_steps=40).fit(panel)
         assert model.config_.window == alone.config_.window
         origins = np.array([150, 190])
         np.testing.assert_array_equal(model.forecast(panel, origins).mean, alone.forecast(panel, origins).mean)

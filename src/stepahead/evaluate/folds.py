@@ -10,6 +10,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel, concatenated_ranges
 from stepahead.errors import ConfigError, DataError
+from stepahead.holdout import check_part
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,8 @@ def one_split(panel: Panel, test_size: float) -> Fold:
 
 def train_lengths(panel: Panel, test_size: float) -> np.ndarray:
     """How many rows of each series train: [S] int64, rounded down."""
-    if isinstance(test_size, bool) or not isinstance(test_size, int | float | np.number) or not test_size > 0:
-        raise ConfigError(f"test_size={test_size!r} must be a fraction in (0, 1) or a number of rows")
+    check_part("test_size", test_size)
     if test_size >= 1:
-        if test_size != int(test_size):
-            raise ConfigError(f"test_size={test_size!r} must be a fraction in (0, 1) or a whole number of rows")
         return np.maximum(panel.lengths - int(test_size), 0)
     return np.floor(panel.lengths * (1 - test_size) + 1e-9).astype(np.int64)  # 0.7 of 10 is 7, not 6.999...
 

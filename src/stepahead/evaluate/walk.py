@@ -7,7 +7,7 @@ import hashlib
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -22,6 +22,7 @@ from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.folds import Fold, training
 
 FLEET = 64  # fits that train together at most
+PROBES = 2  # that a fit with intervals has beside it, at most
 FLEET_ROWS = 1 << 18  # training rows of those together, so that memory does not grow with the number of fits
 SAVING = 0.1  # the share of the time that writing the checkpoint may take
 ARRAYS = ("origins", "starts", "stops", "mean", "lo", "hi")
@@ -44,7 +45,7 @@ class Model(Protocol):
     """What a backtest asks of a model; `stepahead.Forecaster` is one.
 
     A model may also have `ready_at(panel, origins) -> [N] bool`, where it can answer (without it: everywhere), and
-    `fit_each(panels, progress=) -> models`, which trains one for each panel side by side.
+    `fit_each(panels, progress=) -> models`, which trains one for each panel side by side, or raises DataError.
     """
 
     @property
@@ -111,8 +112,8 @@ def walk(
     saved = Saved(checkpoint, fingerprint(model, panel, folds, (*level, adaptive)) if checkpoint else "")
     parts = saved.load()
     clock = Clock(progress, len(folds), len(parts))
-    together = hasattr(model, "fit_each") and model.get_params().get("holdout") is None
-    for fleet in fleets(folds[len(parts) :], FLEET_ROWS if together else 0):
+    networks = 1 if model.get_params().get("holdout") is None else 1 + PROBES
+    for fleet in fleets(folds[len(parts) :], FLEET_ROWS // networks if hasattr(model, "fit_each") else 0):
         with interrupt_ends_it():
             fitted = fit_many(model, [training(panel, fold) for fold in fleet], clock.within(len(parts), len(fleet)))
         for one, fold in zip(fitted, fleet, strict=True):
@@ -140,7 +141,8 @@ def fit_many(model: Model, panels: Sequence[Panel], progress: Callable[[Any], No
     """One clone of the model fitted to each panel: together where the model can, which gives the same bits."""
     watching: dict[str, Any] = {} if progress is None else {"progress": progress}
     if len(panels) > 1:
-        return model.fit_each(panels, **watching)  # type: ignore[attr-defined]  # several only where it has one
+        with suppress(DataError):  # one of them is too short for what it holds out: each finds out by itself
+            return model.fit_each(panels, **watching)  # type: ignore[attr-defined]  # several only where it has one
     return [model.clone().fit(panel, **watching) for panel in panels]
 
 

@@ -51,6 +51,15 @@ class Calibration:
         return np.ceil((self.scores.shape[1] + 1) * np.asarray(level) / 100 - 1e-9).astype(int)
 
 
+def joined(parts: Sequence[Calibration]) -> Calibration:
+    """The errors of several probes as one table.  They are in units of their windows' movement, so that they compare.
+
+    parts: the newest first; the floor is that one's. Those without an error count for nothing.
+    """
+    known = [part.scores for part in parts if part.scores.shape[1]]
+    return Calibration(np.sort(np.concatenate(known, axis=1), axis=1), parts[0].floor) if known else parts[0]
+
+
 NOT_CALIBRATED = Calibration(scores=np.zeros((1, 0)), floor=0.0)
 
 
