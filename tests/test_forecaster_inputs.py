@@ -67,7 +67,7 @@ def test_missing_values_at_both_ends_and_inside_are_taken(missing):
     panel.past[[0, 1, 30, 31, 50, 78, 79]] = np.nan
     model = Forecaster(**TINY, missing=missing).fit(panel)
     assert np.isfinite(last(model.predict(level=[80]))).all()
-    with pytest.raises(DataError, match="pass missing='ffill', 'interpolate' or 'mask'"):
+    with pytest.raises(DataError, match="fit with missing='ffill', 'interpolate' or 'mask'"):
         Forecaster(**TINY).fit(panel)
 
 

@@ -176,6 +176,8 @@ class SymbolModel:
         Returns:
             SymbolScores. A symbol never seen in N training symbols counts as one of probability 1 / (N + 1).
         """
+        if skip < 0:
+            raise ConfigError(f"skip={skip}: must be at least 0")
         corpus = self._read(sequences)
         inputs, targets, offsets = corpus.steps()
         asked = np.arange(len(inputs)) - np.repeat(offsets[:-1], np.diff(offsets)) >= skip

@@ -126,6 +126,18 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         "",
         ["row 3: '2021-01-01T01:00' has no time zone, but row 2 has one", "an offset, or none"],
     ),
+    "a date that no day can follow": (
+        "t.csv",
+        table("9999-12-30,1", "9999-12-31,2"),
+        "",
+        ["column 'ds', series 'y', row 1 of it: 9999-12-30", "beyond the year 9000", "correct it"],
+    ),
+    "a step that none can follow": (
+        "t.csv",
+        table("1,1", "9223372036854775807,2"),
+        "",
+        ["column 'ds', series 'y', row 2 of it: 9223372036854775807", "beyond 2^62", "correct it"],
+    ),
     "a step too large": ("t.csv", table("9999999999999999999,1"), "", ["is not a whole step", "18 digits"]),
     # the numbers
     "a word for a number": (
@@ -264,6 +276,11 @@ WRONG_OPTIONS: dict[str, tuple[str, list[str]]] = {
     "an unknown cell": ("fit t.csv --cell tree -o m", ["--cell 'tree'", "'gru'"]),
     "an unknown way with gaps": ("fit t.csv --missing hope -o m", ["--missing 'hope'", "'ffill'"]),
     "a holdout below nothing": ("fit t.csv --holdout -1 -o m", ["--holdout -1"]),
+    "a holdout of two rows and a half": ("fit t.csv --holdout 2.5 -o m", ["--holdout 2.5", "whole number of rows"]),
+    "a test part of all or of one": ("backtest t.csv --test-size 1.0", ["--test-size 1.0", "share", "1 is one row"]),
+    "refits without a walk": ("backtest t.csv --refit 2", ["--refit belongs to a walk", "--n-windows"]),
+    "the usual refits without a walk": ("backtest t.csv --refit true", ["--refit belongs to a walk", "--n-windows"]),
+    "a level that is no number": ("backtest t.csv --level nan", ["--level nan", "coverage in percent"]),
     "too short for the window": ("fit t.csv --recipe classic --window 100 -o m", ["t.csv", "window 100"]),
     "the model over the table": ("fit t.csv -o t.csv", ["-o t.csv: is the table that is read", "another name"]),
     "a folder for the model": ("fit t.csv -o .", ["-o .: is a folder"]),
@@ -297,3 +314,23 @@ def test_gaps_are_refused_unless_the_model_is_told_what_to_do(capsys: pytest.Cap
     assert_one_line(error)
     assert "--missing" in error
     assert not Path("m").exists()
+
+
+def test_what_predict_cannot_change_names_what_can(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text(table(*(f"{step},{step % 7}" for step in range(1, 31))))
+    fit = "fit t.csv --recipe classic --max-steps 2 --window 3 --holdout none -o m -q"
+    assert run(fit.split(), capsys)[0] == 0
+    for name, rows, said in (
+        ("gap.csv", ["1,1", "2,", "3,3", "4,4"], "; fit with --missing 'ffill', 'interpolate' or 'mask'"),
+        ("two.csv", ["1,1", "1,2", "2,3"], "keep one of them; the model knows one series: give the rows of one alone"),
+        ("end.csv", ["9223372036854775806,1", "9223372036854775807,2"], "beyond 2^62"),
+    ):
+        Path(name).write_text(table(*rows))
+        status, out, error = run(["predict", "m", name], capsys)
+        assert (status, out) == (2, "")
+        assert_one_line(error)
+        assert said in error
+        assert "series=" not in error
+    status, _, error = run(["predict", "m", "t.csv", "--level", "nan"], capsys)
+    assert status == 2
+    assert "--level nan must be a coverage in percent" in error

@@ -61,3 +61,9 @@ def test_a_whole_number_beyond_all_bounds_is_left_for_the_door_to_refuse() -> No
     found, problem = read(b'{"ds": 1, "open": ' + b"9" * 400 + b', "y": 2}\n')
     assert problem is None
     assert found[0].values[0] > 10**399
+
+
+def test_a_name_that_is_there_twice_is_refused_and_not_won_by_the_last() -> None:
+    found, problem = read(b'{"open": 1, "y": 2}\n{"open": 1, "y": 2, "y": 3}\n')
+    assert [cells.values for cells in found] == [[1.0, 2.0]]
+    assert "line 2: is no JSON object (it names 'y' twice); mend the row" in str(problem)

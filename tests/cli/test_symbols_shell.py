@@ -165,3 +165,24 @@ def test_bad_input_is_one_line_and_writes_nothing(
 def test_text_that_is_not_utf8_is_refused(run: Run) -> None:
     status, _, err = run("fit", "-", "-o", "m", stdin=b"ab\xff")
     assert (status, err) == (2, "error: standard input: is not UTF-8 text at byte 2; convert it first\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("evaluate lines names.txt --skip -1", "--skip -1: must be at least 0"),
+        ("look word hell --units 0", "--units 0: must be at least 1"),
+        ("look word hell --units 0 -o look.html", "--units 0: must be at least 1"),
+        ("look word hell --units 0 -o look.png", "--units 0: must be at least 1"),
+        ("anomalies lines names.txt --level nan", "--level nan: must be a number of bits"),
+        ("anomalies lines names.txt --false-alarms nan", "--false-alarms nan: must lie in (0, 1)"),
+    ],
+)
+def test_a_number_that_cannot_be_is_one_line_and_nothing_written(run: Run, models: Path, words: str, said: str) -> None:
+    Path("names.txt").write_text("anna\nhannah\n")
+    command, name, *rest = words.split()
+    status, out, error = run(command, models / name, *rest)
+    assert (status, out) == (2, "")
+    assert said in error
+    assert error.count("\n") == 1
+    assert [path.name for path in Path().iterdir()] == ["names.txt"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from server_models import LEVEL, daily_rows, days, models, step_rows, wave
@@ -11,8 +12,11 @@ from starlette.testclient import TestClient
 
 from stepahead import Panel
 from stepahead.server.app import create_app
+from stepahead.server.problems import Problem
+from stepahead.server.schema import Bulk
 from stepahead.server.service import Service
 from stepahead.server.store import open_store
+from stepahead.server.twice import refuse_twice
 
 
 def begin(client: TestClient, name: str = "a", rows: int = 6) -> Any:
@@ -262,3 +266,32 @@ def test_a_model_of_steps_takes_rows_without_a_time(client: TestClient) -> None:
     assert client.put("/v1/series/n", json={"model": "steps", "rows": rows}).json()["cutoff"] == 6
     answer = client.post("/v1/series/n/observations", json={"rows": [{"y": 1.5}]}).json()
     assert (answer["cutoff"], answer["forecast"][0]["ds"]) == (7, 8)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"rows": [{"ds": 7, "load": 1, "y": 1, "y": 2}]}',
+        '{"rows": [{"ds": 7, "load": 1, "y": 1, "\\u0079": 2}]}',
+        '{"rows": [{"ds": 7, "load": 1, "y" : 1, "y"\n: 2}]}',
+        '{"rows": [{"ds": 7, "load": 1, "y": 1}], "rows": [{"ds": 8, "load": 1, "y": 1}]}',
+    ],
+)
+def test_a_name_that_is_there_twice_is_refused_and_not_won_by_the_last(client: TestClient, body: str) -> None:
+    begin(client)
+    stood = client.get("/v1/series/a").content
+    answer = client.post("/v1/series/a/observations", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert "twice in one object; give it once" in answer.json()["detail"]
+    assert client.get("/v1/series/a").content == stood
+
+
+def test_a_column_that_is_there_twice_is_refused_and_texts_that_look_like_names_are_not() -> None:
+    begun = msgspec.json.encode({"columns": {"a": [1.0], "b": [2.0]}})
+    decoder = msgspec.json.Decoder(Bulk)
+    refuse_twice(begun, decoder.decode(begun))
+    twice = begun.replace(b'"b"', b'"a"')
+    with pytest.raises(Problem, match="'a' twice"):
+        refuse_twice(twice, decoder.decode(twice))
+    odd = rb'{"rows": [{"a": ":x", "b\"": "\":", "c": null}], "forecast": true}'
+    refuse_twice(odd, decoder.decode(odd))

@@ -116,7 +116,7 @@ class Rows:
 
     def _from_json(self, line: str) -> Cells:
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=each_once)
         except (ValueError, RecursionError) as error:
             raise DataError(f"standard input, line {self._line}: is no JSON object ({error}); mend the row") from error
         if not isinstance(row, dict):
@@ -157,6 +157,16 @@ class Rows:
             return int(cell)
         except ValueError:
             return cell
+
+
+def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object.  Raises: ValueError where a name is there twice; the last one would win in silence."""
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"it names '{twice:.40}' twice")
+    return row
 
 
 class Lines:

@@ -67,10 +67,11 @@ def options_of(ctx: Any) -> dict[str, str]:
 
 
 def as_options(message: str, options: dict[str, str]) -> str:
-    """The library speaks of time_format=, the shell of --time-format."""
+    """The library speaks of time_format=, the shell of --time-format; what one fits with is an option of `fit`."""
 
     def typed(match: re.Match[str]) -> str:
         name, value = match[1], match[2] or ""
-        return match[0] if name not in options else f"{options[name]} {value}".rstrip()
+        option = "--" + name.replace("_", "-") if message[: match.start()].endswith("fit with ") else options.get(name)
+        return match[0] if option is None else f"{option} {value}".rstrip()
 
     return re.sub(r"(?<![\w/.'-])([a-z_]+)=('[^']*'|[\w.-]+)?", typed, message)

@@ -298,7 +298,9 @@ def look(
         from stepahead.show.symbols import plot_look
 
         plot_look(seen, picture, units=units)
-    chosen = seen.told[: max(units, 1)]
+    from stepahead.show.symbols import told_units
+
+    chosen = told_units(seen, units)
     if json:
         expected = [[{"symbol": s, "probability": p} for s, p in step] for step in seen.next]
         hidden = seen.hidden[:, chosen].tolist()

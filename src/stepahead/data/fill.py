@@ -60,7 +60,7 @@ def describe_first_gap(panel: Panel, observed: np.ndarray) -> str:
     names, count = panel.schema, int((~observed).sum())
     return (
         f"{names.source}: column '{names.past[column]}' is missing in series '{series}' at {names.time} "
-        f"{panel.times[row]} ({count} missing values in all); pass missing='ffill', 'interpolate' or 'mask'"
+        f"{panel.times[row]} ({count} missing values in all); fit with missing='ffill', 'interpolate' or 'mask'"
     )
 
 

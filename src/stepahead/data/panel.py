@@ -15,6 +15,8 @@ from stepahead.errors import ConfigError, DataError
 
 Floats = np.ndarray  # float64
 Times = np.ndarray  # datetime64[us] (UTC where there is a zone) or int64 steps
+LARGEST_STEP = 2**62  # so that the steps after it still fit 64 bits
+LAST_YEAR = 9000  # so that the times after it can still be written
 LARGEST = 1e30  # of a value that is learned from: its square, scaled, must still fit the network's numbers
 
 
@@ -223,7 +225,10 @@ def concatenated_ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
 
 
 def check_size(panel: Panel) -> None:
-    """Raise DataError where a value is larger than a network can compute with; reading and writing take it."""
+    """Raise DataError where a value is larger than a network can compute with, or no step can follow a time; reading
+    and writing take it.
+    """
+    check_times(panel)
     for names, values in ((panel.schema.past, panel.past), (panel.schema.future, panel.future)):
         beyond = np.abs(values) >= LARGEST
         if beyond.any():
@@ -233,6 +238,22 @@ def check_size(panel: Panel) -> None:
                 f"{panel.schema.source}: column '{names[column]}', series '{panel.ids[series]}', {panel.schema.time} "
                 f"{panel.times[row]}: {values[row, column]:g} is beyond {LARGEST:g}; correct it, or scale the column"
             )
+
+
+def check_times(panel: Panel) -> None:
+    """Raise DataError for a time that is so far away that the steps after it cannot be written."""
+    if panel.schema.time_kind == "integer":
+        far, bound = (panel.times > LARGEST_STEP) | (panel.times < -LARGEST_STEP), "2^62"
+    else:
+        far, bound = panel.times >= np.datetime64(f"{LAST_YEAR + 1}-01-01", "us"), f"the year {LAST_YEAR}"
+    if far.any():
+        row = int(np.argmax(far))
+        series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
+        raise DataError(
+            f"{panel.schema.source}: column '{panel.schema.time}', series '{panel.ids[series]}', row "
+            f"{row - int(panel.offsets[series]) + 1} of it: {panel.times[row]} is beyond {bound}, where no step can "
+            f"follow; correct it, or leave the row out"
+        )
 
 
 def preview(names: Sequence[str], limit: int = 5) -> str:

@@ -87,7 +87,8 @@ def read(
         future=names(future),
         static=names(static),
     )
-    panel = assemble(table, roles, time_format)
+    several = ", or name the column of series with series= if there are several"
+    panel = assemble(table, roles, time_format, several)
     return panel if frequency is None else on_grid(panel, parse_frequency(frequency, panel))
 
 
@@ -146,8 +147,11 @@ def refuse_two_roles(wanted: dict[str, list[str]]) -> None:
             seen[name] = role
 
 
-def assemble(table: Table, roles: Roles, time_format: str | None) -> Panel:
-    """Read the columns by their roles, sort the rows and refuse duplicates."""
+def assemble(table: Table, roles: Roles, time_format: str | None, several: str) -> Panel:
+    """Read the columns by their roles, sort the rows and refuse duplicates.
+
+    several: what to do where a table of one series may hold the rows of several, for a message.
+    """
     stamps = read_stamps(table, roles.time, time_format)
     ids, codes = read_series(table, roles)
     target = read_numbers(table, roles.target, flags=False)
@@ -180,7 +184,7 @@ def assemble(table: Table, roles: Roles, time_format: str | None) -> Panel:
         static=static,
         schema=schema,
     )
-    refuse_duplicates(table, panel, codes[order], order)
+    refuse_duplicates(table, panel, codes[order], order, several)
     return panel
 
 
@@ -236,7 +240,7 @@ def sorted_rows(codes: np.ndarray, times: np.ndarray) -> np.ndarray:
     return np.lexsort((times, codes))
 
 
-def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: np.ndarray) -> None:
+def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: np.ndarray, several: str) -> None:
     """Refuse two rows of one series at one time, saying whether they agree.  codes [R] and order [R] as sorted."""
     double = (codes[1:] == codes[:-1]) & (panel.times[1:] == panel.times[:-1])
     if not double.any():
@@ -248,7 +252,7 @@ def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: np.n
     schema = panel.schema
     where = f"series '{panel.ids[codes[first]]}', " if schema.has_series else ""
     where += f"{schema.time} {table.frame[schema.time][two]}: {table.row(one)} and {table.row(two)}"
-    hint = "" if schema.has_series else ", or name the column of series with series= if there are several"
+    hint = "" if schema.has_series else several
     if not differs.any():
         raise DataError(f"{table.source}: {where} are the same; remove one{hint}")
     column = (*schema.past, *schema.future)[int(np.argmax(differs))]
@@ -264,14 +268,15 @@ def read_like(source: Any, schema: Schema, *, time_format: str | None = None) ->
     Raises:
         DataError: as `read` does.
     """
-    panel = read(
-        source,
+    table = open_table(source)
+    roles = find_roles(
+        table,
         series=schema.series if schema.has_series else None,
         time=schema.time,
         target=schema.target,
         past=schema.past[:-1],
         future=schema.future,
         static=schema.static,
-        time_format=time_format,
     )
+    panel = assemble(table, roles, time_format, "; the model knows one series: give the rows of one alone")
     return replace(panel, schema=replace(panel.schema, notes=()))

@@ -35,7 +35,7 @@ def backtest(
     horizon: int | None = None,
     n_windows: int | None = None,
     step_size: int | None = None,
-    refit: bool | int = True,
+    refit: bool | int | None = None,
     train_rows: int | None = None,
     level: Sequence[float] = (),
     adaptive: bool = False,
@@ -57,7 +57,7 @@ def backtest(
             part is rounded down. In a walk without n_windows, the part that its windows fill.
         horizon: steps ahead; the model's own by default.
         n_windows, step_size: number of cutoffs, and rows from one to the next (the horizon by default).
-        refit: True fits anew at each cutoff, False once at the first, k at every k-th.
+        refit: in a walk, True (the default) fits anew at each cutoff, False once at the first, k at every k-th.
         train_rows: None trains on all rows up to the cutoff, a number on that many.
         level: interval coverages in percent; with any, the coverage reached for 50, 80, 90 and 95 is told too.
         adaptive: intervals that learn from each truth as it comes, as those of a stream do; for a single fit whose
@@ -116,17 +116,19 @@ def planned(
     test_size: float | None,
     n_windows: int | None,
     step_size: int | None,
-    refit: bool | int,
+    refit: bool | int | None,
     train_rows: int | None,
 ) -> tuple[list[Fold], int]:
     """Where to fit and to forecast, as asked: folds, and the rows from one origin to the next."""
     if n_windows is None and step_size is None:
-        if train_rows is not None:
-            raise ConfigError("train_rows= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
+        for name, value in (("train_rows", train_rows), ("refit", refit)):
+            if value is not None:
+                raise ConfigError(f"{name}= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
         return [one_split(panel, 0.3 if test_size is None else test_size)], 1
     step = horizon if step_size is None else check_count("step_size", step_size)
     count = windows_in(panel, test_size, n_windows, horizon, step)
-    return walk_forward(panel, horizon, n_windows=count, step_size=step, refit=refit, train_rows=train_rows), step
+    every = True if refit is None else refit
+    return walk_forward(panel, horizon, n_windows=count, step_size=step, refit=every, train_rows=train_rows), step
 
 
 def windows_in(panel: Panel, test_size: float | None, n_windows: int | None, horizon: int, step_size: int) -> int:

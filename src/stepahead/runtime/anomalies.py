@@ -45,6 +45,8 @@ def find_anomalies(
             raise ConfigError(f"top_g={top_g}: must be at least 1")
         score = _worst(told.rank + 1.0, offsets)
         return Anomalies(score > top_g, score, _place(told.rank, offsets), float(top_g))
+    if level is not None and not np.isfinite(level):
+        raise ConfigError(f"level={level}: must be a number of bits")
     score = sequence_scores(told, offsets)
     bound = conformal_level(clean, false_alarms) if level is None else float(level)
     return Anomalies(score > bound, score, _place(told.surprise, offsets), bound)

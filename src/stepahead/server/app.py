@@ -25,6 +25,7 @@ from stepahead.server.openapi import document
 from stepahead.server.problems import Problem
 from stepahead.server.routes import ROUTES, Endpoint, is_open
 from stepahead.server.service import Call, Service
+from stepahead.server.twice import refuse_twice
 
 LOG = logging.getLogger("stepahead.server")
 MISTAKE = "a mistake of the server's own; its log says more"
@@ -68,6 +69,7 @@ class Desk:
         if self.decoder is not None:
             raw = await self.service.intake.read(scope, receive, self.endpoint.limit)
             body = read_json(self.decoder, raw)
+            refuse_twice(raw, body)
         return await self.endpoint.handler(self.service, Call(scope, scope["path_params"], body, raw))
 
 

@@ -13,7 +13,7 @@ from stepahead.errors import ConfigError
 from stepahead.evaluate.symbols import SIGNIFICANT
 from stepahead.show.html_page import Part, details, html_page, installed, write_page
 from stepahead.show.sections import section, table
-from stepahead.show.symbols import check_length, shown
+from stepahead.show.symbols import check_length, shown, told_units
 
 if TYPE_CHECKING:
     from stepahead.symbol_model import SymbolModel
@@ -93,7 +93,7 @@ def heat_table(look: "Look", units: int) -> str:
     caption = f"Hidden units while reading {''.join(map(shown, look.symbols))}"
     head = row("th", "symbol read", [f'<th scope="col">{escape(shown(symbol))}</th>' for symbol in look.symbols])
     body = ""
-    for unit in look.told[: max(units, 1)]:
+    for unit in told_units(look, units):
         values = [float(value) for value in look.hidden[:, unit]]
         body += row("th", f"unit {unit + 1}", [f'<td class="{shade(value)}">{value:+.2f}</td>' for value in values])
     for place in range(max(map(len, look.next))):

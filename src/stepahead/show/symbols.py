@@ -37,7 +37,7 @@ def plot_look(look: "Look", path: str | Path | None = None, *, units: int = 8) -
         >>> plot_look(word.look("hell"), "hell.png")  # doctest: +SKIP
     """
     check_length(look)
-    chosen = look.told[: max(units, 1)]
+    chosen = told_units(look, units)
     values = look.hidden[:, chosen].T  # [units, T]
     expected = max(len(step) for step in look.next)
     width = max(4.2, 2.4 + 0.75 * len(look.symbols))
@@ -52,6 +52,13 @@ def plot_look(look: "Look", path: str | Path | None = None, *, units: int = 8) -
         _write_values(axes, values, bound)
     figure.colorbar(image, ax=axes, label="hidden state", ticks=[-bound, 0, bound], format="%g")
     return save(figure, path)
+
+
+def told_units(look: "Look", units: int) -> Any:
+    """The most telling units, so many.  Raises: ConfigError for less than one."""
+    if units < 1:
+        raise ConfigError(f"units={units}: must be at least 1")
+    return look.told[:units]
 
 
 def check_length(look: "Look") -> None:
