@@ -352,3 +352,67 @@ class Trainer:
         out_predictions: NDArray[np.float32] | None,  # [M, B, O], written
     ) -> None:
         """Loss of each model over some windows, and what it predicts: for early stopping."""
+
+class Course:
+    """What all lanes of one model have in common: how rows are scaled, how far intervals reach, how both learn.
+
+    Rows W of a window, inputs P, horizon H, levels L, held-out errors K; see native/push.h.
+    """
+
+    def __init__(
+        self,
+        members: list[Stepper],  # the networks; each reads P inputs
+        window: int,
+        horizon: int,
+        difference: bool,
+        clip: float,  # infinite: none
+        center: Sequence[float],  # P
+        spread: Sequence[float],  # P
+        reach: Sequence[float],  # H*L
+        floor: float,
+        learns: bool,
+        gamma: float,
+        gain: float,
+        trust: float,
+        shares: Sequence[float],  # L
+        ratios: Sequence[float],  # K ascending
+        lean: Sequence[float],  # K + 1; empty with `grown` and `ratios`: no alarm
+        grown: Sequence[float],  # K + 1
+        allowance: float,
+        most: float,
+        recent: int,
+    ) -> None: ...
+    def take(self, lane: Lane, row: tuple[Any, ...], to: int) -> None:
+        """A Row to a lane; the members' last hidden units, [M, D] float32, are then written at the address `to`."""
+
+class Lane:
+    """One live series, from its last W rows."""
+
+    def __init__(self, course: Course, times: NDArray[np.int64], past: NDArray[np.float64]) -> None: ...
+    def learn(self, said: Sequence[float], judged: bool) -> None:
+        """What the head says of the present window, H scaled numbers. judged: the last row was just taken in."""
+
+    def bounds(self) -> tuple[list[float], list[list[float]], list[list[float]]]:
+        """The present forecast: mean H, lo and hi H rows of L."""
+
+    def window(self) -> bytes: ...  # [T, P] float32, what the network reads
+    def times(self) -> bytes: ...  # [W] int64
+    def past(self) -> bytes: ...  # [W, P] float64
+    def copy(self) -> Lane: ...
+    def state(self) -> tuple[bytes, bytes, bytes, bytes, int]:
+        """Forecasts that wait for their truth, newest first; widths; sums; record; how many truths were seen."""
+
+    def restore(self, waiting: bytes, widths: bytes, sums: bytes, record: bytes, seen: int) -> None: ...
+    def record(self) -> list[int]:
+        """Forecasts judged of late, and how many truths lay inside each level's interval."""
+
+    def sums(self) -> list[float]:
+        """The cumulative sums of the alarm: up, down, grown."""
+
+def take_many(lanes: list[Lane], rows: list[Any], x: NDArray[np.float32]) -> None:
+    """A Row to each lane of one course; x [N, T, P] becomes what the network reads of each then."""
+
+def learn_many(
+    lanes: list[Lane], rows: list[Any], x: NDArray[np.float32], said: NDArray[np.float64], tell: bool
+) -> list[Any] | None:
+    """What follows, from the head's words [N, H]; the forecasts as `Lane.bounds` if they are to be told."""

@@ -14,11 +14,13 @@ from stepahead.panels.fitted import PanelFitted, pack_panel
 from stepahead.runtime.adaptive import Yardstick, make_yardstick, normal_yardstick
 from stepahead.runtime.carried import CarriedHistory, states_in
 from stepahead.runtime.cell import scan
-from stepahead.runtime.history import PanelHistory
+from stepahead.runtime.history import PanelHistory, Tail
+from stepahead.runtime.lane import Lane, LaneModel
+from stepahead.runtime.line import History, Line, Together
 from stepahead.runtime.network import recurrent
 from stepahead.runtime.rows import Door
 from stepahead.runtime.snapshot import unpack_snapshot
-from stepahead.runtime.stream import Course, History, Stream
+from stepahead.runtime.stream import Course, Stream
 from stepahead.runtime.window import WindowHistory, WindowModel
 
 LEVELS = (80.0, 95.0)  # coverages of a stream, in percent, where the model can give them
@@ -32,6 +34,7 @@ class Live:
         self.digest = digest_of(fitted)
         self._courses: dict[tuple[tuple[float, ...], bool], Course] = {}
         self._windows: dict[tuple[float, ...], WindowModel] = {}
+        self._lanes: dict[tuple[tuple[float, ...], bool], LaneModel | None] = {}
 
     def begin(self, panel: Panel, level: Sequence[float] | str, *, adaptive: bool) -> Stream:
         """A stream that has read the one series of a panel.
@@ -42,7 +45,7 @@ class Live:
         levels = known_levels(self.fitted) if isinstance(level, str) else checked_levels(level)
         course = self._course(levels, adaptive)
         cutoff = int(panel.times[-1:].view(np.int64)[0])
-        return Stream(course, panel.ids[0], cutoff, self._history(panel, levels), course.record())
+        return Stream(course, panel.ids[0], cutoff, self._line(panel, course))
 
     def restore(self, snapshot: bytes) -> Stream:
         """The stream that a snapshot holds.
@@ -53,15 +56,42 @@ class Live:
         if values["model"] != self.digest:
             raise ModelFileError("snapshot: is of another model; restore it with the model that it came from")
         course = self._course(tuple(values["level"]), values["adaptive"])
-        record = course.record()
-        record.restore(arrays)
-        history = self._history(self._panel(values, arrays), course.level, arrays)
-        return Stream(course, values["series"], values["cutoff"], history, record)
+        line = self._line(self._panel(values, arrays), course, arrays)
+        return Stream(course, values["series"], values["cutoff"], line)
 
     def _course(self, level: tuple[float, ...], adaptive: bool) -> Course:
         if (level, adaptive) not in self._courses:
             self._courses[level, adaptive] = course_of(self.fitted, self.digest, level, adaptive)
         return self._courses[level, adaptive]
+
+    def _line(self, panel: Panel, course: Course, arrays: Mapping[str, np.ndarray] | None = None) -> Line:
+        """What moves in a stream of a panel's one series; arrays: of its snapshot, if it comes from one."""
+        model = self._lane_model(course)
+        if model is not None:
+            return Lane.begin(model, self._tail(panel), arrays)
+        record = course.record()
+        if arrays is not None:
+            record.restore(arrays)
+        return Together(self._history(panel, course.level, arrays), record, begins=not course.schema.future)
+
+    def _lane_model(self, course: Course) -> LaneModel | None:
+        """The native way, where it can do all that the model asks."""
+        key = (course.level, course.adaptive)
+        if key not in self._lanes:
+            fitted = self.fitted
+            can = fitted.config.memory == "window" and is_plain(fitted) and LaneModel.serves(self._window(course.level))
+            self._lanes[key] = LaneModel(self._window(course.level), course.record()) if can else None
+        return self._lanes[key]
+
+    def _window(self, level: tuple[float, ...]) -> WindowModel:
+        return self._windows.setdefault(level, WindowModel(self.fitted, level))
+
+    def _tail(self, panel: Panel) -> Tail:
+        """The last rows that a network over windows reads. Raises: DataError where they are too few."""
+        assert isinstance(self.fitted, Fitted)
+        last = panel.tail(self.fitted.config.window)
+        check_origins(self.fitted.source(last), np.array([last.n_rows - 1]))
+        return Tail(last.times.view(np.int64), last.past, last.future, last.static)
 
     def _history(
         self, panel: Panel, level: tuple[float, ...], arrays: Mapping[str, np.ndarray] | None = None
@@ -72,11 +102,9 @@ class Live:
             raise ConfigError("a stream of memory='carried' reads past inputs without gaps alone; use memory='window'")
         if not is_plain(fitted):
             return PanelHistory(fitted, panel, level)
-        last = panel.tail(fitted.config.window)
         assert isinstance(fitted, Fitted)
-        check_origins(fitted.source(last), np.array([last.n_rows - 1]))
-        model = self._windows.setdefault(level, WindowModel(fitted, level))
-        rows = (model, last.times.view(np.int64), last.past, last.static)
+        tail, model = self._tail(panel), self._window(level)
+        rows = (model, tail.times, tail.past, tail.static)
         if fitted.config.memory == "window":
             return WindowHistory(*rows)
         if arrays is not None:

@@ -68,6 +68,10 @@ class Door:
     def row_of(self, values: Sequence[Any], written: Any, series: str, cutoff: int) -> Row:
         """The same from values in the order of `names`, and the time or None."""
         time = self.next_time(cutoff) if written is None else self.time_of(written, series)
+        return self.row_at(time, values, series, cutoff)
+
+    def row_at(self, time: int, values: Sequence[Any], series: str, cutoff: int) -> Row:
+        """The same with the time as a number."""
         if time <= cutoff:
             raise DataError(
                 f"series '{series}': {self.schema.time} {self.text_of(time)} is not after the last row, "

@@ -7,10 +7,9 @@ Legend: H horizon, L levels, D hidden.
 """
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,27 +17,12 @@ from numpy.typing import NDArray
 from stepahead.errors import ConfigError
 from stepahead.forecast import Forecast
 from stepahead.runtime.adaptive import Adaptive, Bounds, Yardstick
-from stepahead.runtime.history import Tail
+from stepahead.runtime.line import Line
 from stepahead.runtime.rows import Door, Row
 from stepahead.runtime.snapshot import pack_snapshot
 
 Array = NDArray[Any]
 Rows = Sequence[Mapping[str, Any]]
-
-
-class History(Protocol):
-    """What a stream remembers of its series."""
-
-    def look(self, ahead: Array | None) -> Bounds: ...
-    def take(self, row: Row, ahead: Array | None) -> Bounds: ...
-    def rows(self) -> Tail: ...
-    def extra(self) -> dict[str, Array]: ...
-    def copy(self) -> Any: ...
-    def check(self, row: Row) -> None: ...
-    def take_rows(self, rows: Sequence[Row]) -> list[Bounds]: ...
-    def take_many(self, histories: Sequence[Any], rows: Sequence[Row]) -> list[Bounds]: ...
-    @property
-    def hidden(self) -> Array | None: ...
 
 
 @dataclass(frozen=True)
@@ -71,17 +55,15 @@ class Course:
 class Stream:
     """One series, live.  `push` takes a row and answers with the forecast from it.
 
-    From `Forecaster.stream` or `Forecaster.restore`. series: its name. name: the output column, the cell in capitals.
-    horizon: steps ahead. level: L coverages in percent that come with each forecast.
+    From `Forecaster.stream` or `Forecaster.restore`. series: its name.
     """
 
-    def __init__(self, course: Course, series: str, cutoff: int, history: History, adaptive: Adaptive) -> None:
-        self.series, self.name, self.horizon, self.level = series, course.name, course.horizon, course.level
-        self._course, self._cutoff, self._history, self._adaptive = course, cutoff, history, adaptive
-        self._ids: Array = np.array([series], dtype=object)
-        self._present: Bounds | None = adaptive.pending[0][0] if adaptive.pending else None
-        if self._present is None and not course.schema.future:
-            self._present = adaptive.stretch(history.look(None))
+    __slots__ = ("_course", "_cutoff", "_ids", "_line", "series")
+
+    def __init__(self, course: Course, series: str, cutoff: int, line: Line) -> None:
+        self.series = series
+        self._course, self._cutoff, self._line = course, cutoff, line
+        self._ids: Array | None = None
 
     def push(self, row: Mapping[str, Any], *, future: Rows | None = None) -> Forecast:
         """Take one row in and forecast from it.
@@ -95,20 +77,20 @@ class Stream:
         door = self._course.door
         taken = door.read(row, self.series, self._cutoff)
         ahead = door.read_ahead(future, self.series)
-        return self._went_on(taken, self._history.take(taken, ahead))
+        bounds = self._line.take(taken, ahead)
+        self._cutoff = taken.time
+        return self._as_forecast(bounds)
 
     def forecast(self, *, future: Rows | None = None) -> Forecast:
         """The present forecast, without a new row. future: as for `push`."""
-        if self._present is None or future is not None:
-            ahead = self._course.door.read_ahead(future, self.series)
-            return self._as_forecast(self._adaptive.copy().stretch(self._history.look(ahead)))
-        return self._as_forecast(self._present)
+        present = self._line.present
+        if present is None or future is not None:
+            present = self._line.what_if(self._course.door.read_ahead(future, self.series))
+        return self._as_forecast(present)
 
     def fork(self) -> "Stream":
         """An independent copy that stands where this one stands, to try what if."""
-        other = copy(self)
-        other._history, other._adaptive = self._history.copy(), self._adaptive.copy()
-        return other
+        return Stream(self._course, self.series, self._cutoff, self._line.copy())
 
     def sample(self, paths: int, seed: int = 0, *, steps: int | None = None) -> Array:
         """Draw what may come from the present forecast and its intervals: [paths, steps].
@@ -122,7 +104,7 @@ class Stream:
         """
         if steps is not None and steps > self.horizon:
             return self._read_own_draws(paths, seed, steps)
-        present = self._present
+        present = self._line.present
         if present is None or not self.level:
             raise ConfigError("sample() needs intervals: stream(level=[80, 95]), of a model that has held-out errors")
         walk = np.random.default_rng(seed).normal(size=(paths, self.horizon)).cumsum(axis=1)
@@ -134,7 +116,7 @@ class Stream:
 
     def snapshot(self) -> bytes:
         """The whole state as bytes, some kilobytes, checksummed; `Forecaster.restore` brings it back, anywhere."""
-        rows = self._history.rows()
+        rows = self._line.rows()
         values = {
             "model": self._course.digest,
             "series": self.series,
@@ -144,7 +126,22 @@ class Stream:
             "static": rows.static.tolist(),
         }
         arrays = {"times": rows.times, "past": rows.past, "future": rows.future}
-        return pack_snapshot(values, arrays | self._history.extra() | self._adaptive.arrays())
+        return pack_snapshot(values, arrays | self._line.arrays())
+
+    @property
+    def name(self) -> str:
+        """The output column: the cell in capitals."""
+        return self._course.name
+
+    @property
+    def horizon(self) -> int:
+        """Steps ahead."""
+        return self._course.horizon
+
+    @property
+    def level(self) -> tuple[float, ...]:
+        """Coverages in percent that come with each forecast."""
+        return self._course.level
 
     @property
     def cutoff(self) -> Any:
@@ -160,7 +157,7 @@ class Stream:
     @property
     def present(self) -> Bounds | None:
         """The present forecast as plain numbers."""
-        return self._present
+        return self._line.present
 
     @property
     def door(self) -> Door:
@@ -170,17 +167,17 @@ class Stream:
     @property
     def coverage(self) -> dict[float, float] | None:
         """The share of truths that lay inside each level's interval, over the recent pushes; None before the first."""
-        return self._adaptive.coverage
+        return self._line.coverage
 
     @property
     def drifting(self) -> bool:
         """Whether the errors are no longer what they were on held-out rows: time to fit anew."""
-        return self._adaptive.drifting
+        return self._line.drifting
 
     @property
     def hidden(self) -> Array | None:
         """The hidden units of the (first) network after the last row: [D], or None where it shows none."""
-        return self._history.hidden
+        return self._line.hidden
 
     def read(self, values: Sequence[Any], time: Any, after: int | None) -> Row:
         """A row from its values in the order of the model's columns, checked but not taken in; for pipes.
@@ -188,12 +185,20 @@ class Stream:
         after: the time of the row before it; None for the last one taken in.
         """
         row = self._course.door.row_of(values, time, self.series, self._cutoff if after is None else after)
-        self._history.check(row)
+        self._line.check(row)
         return row
 
-    def push_rows(self, rows: Sequence[Row]) -> list[Bounds]:
-        """Take several rows in that `read` gave; the forecast from each, as plain numbers."""
-        return [self._learn(row, own) for row, own in zip(rows, self._history.take_rows(rows), strict=True)]
+    def read_at(self, time: int, values: Sequence[Any]) -> Row:
+        """The same with the time as a number, later than the last row taken in; for stores."""
+        row = self._course.door.row_at(time, values, self.series, self._cutoff)
+        self._line.check(row)
+        return row
+
+    def push_rows(self, rows: Sequence[Row], *, tell: bool = True) -> list[Bounds]:
+        """Take several rows in that `read` gave; the forecast from each, as plain numbers, if it is to be told."""
+        told = self._line.take_rows(rows, tell=tell)
+        self._cutoff = rows[-1].time
+        return told
 
     def _read_own_draws(self, paths: int, seed: int, steps: int) -> Array:
         """Paths of any length: draw one step ahead, push it, and so on: [paths, steps]."""
@@ -210,30 +215,23 @@ class Stream:
             push_many(forks, [{schema.target: value} for value in drawn[:, step].tolist()])
         return drawn
 
-    def _learn(self, row: Row, own: Bounds) -> Bounds:
-        """What follows a row that was taken in: widths learn from it, and the forecast gets its bounds."""
-        self._cutoff = row.time
-        self._adaptive.judge(row.past[-1])
-        self._present = self._adaptive.stretch(own)
-        return self._present
-
-    def _went_on(self, row: Row, own: Bounds) -> Forecast:
-        return self._as_forecast(self._learn(row, own))
-
     def _as_forecast(self, bounds: Bounds) -> Forecast:
-        door = self._course.door
+        course = self._course
+        door = course.door
+        if self._ids is None:
+            self._ids = np.array([self.series], dtype=object)
         forecast = object.__new__(Forecast)
         # A frozen dataclass sets its fields one by one, at twice the cost.
         forecast.__dict__.update(
-            name=self.name,
+            name=course.name,
             ids=self._ids,
             cutoffs=np.array([self._cutoff], door.time_type),
             times=door.times_after(self._cutoff).view(door.time_type)[None],
             mean=np.array([bounds.mean]),
-            level=self.level,
+            level=course.level,
             lo=np.array([bounds.lo]),
             hi=np.array([bounds.hi]),
-            schema=self._course.schema,
+            schema=course.schema,
         )
         return forecast
 
@@ -263,6 +261,15 @@ def push_many(streams: Sequence[Stream], rows: Rows) -> list[Forecast]:
     if door is None:
         return []
     taken = [door.read(row, stream.series, stream._cutoff) for stream, row in zip(streams, rows, strict=True)]
-    take_many = streams[0]._history.take_many
-    bounds = take_many([stream._history for stream in streams], taken)
-    return [stream._went_on(row, found) for stream, row, found in zip(streams, taken, bounds, strict=True)]
+    advance(streams, taken)
+    return [stream.forecast() for stream in streams]
+
+
+def advance(streams: Sequence[Stream], rows: Sequence[Row]) -> None:
+    """Take one checked row into each of several streams of one model, all different; or an error, and none."""
+    if not streams:
+        return
+    lines = [stream._line for stream in streams]
+    lines[0].take_many(lines, rows)
+    for stream, row in zip(streams, rows, strict=True):
+        stream._cutoff = row.time

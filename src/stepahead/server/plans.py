@@ -7,11 +7,12 @@ from typing import Any
 
 from stepahead.data.panel import preview
 from stepahead.errors import StepaheadError
-from stepahead.runtime.stream import push_many
+from stepahead.runtime.rows import Row
+from stepahead.runtime.stream import advance
 from stepahead.server.models import Served
 from stepahead.server.problems import Problem
 from stepahead.server.rows import RowReader
-from stepahead.server.times import as_stamp, as_text
+from stepahead.server.times import as_text
 
 
 @dataclass(eq=False, slots=True)
@@ -53,37 +54,41 @@ def known_ahead(reader: RowReader, rows: Sequence[Any], future: Sequence[Any] | 
     return [list(chain(*known[i + 1 : i + 1 + reader.horizon])) for i in range(len(rows))]
 
 
-def push_together(plans: Sequence[Plan], rows: Sequence[Any]) -> dict[int, Problem]:
-    """One row to each stream of one model: in one call of the kernel, or one by one where that is refused.
+def push_together(plans: Sequence[Plan]) -> dict[int, Problem]:
+    """The first new row of each plan to its stream, all of one model: in one call of the kernel, or one by one where
+    that is refused.
 
     Returns: what was refused, by id of its plan; its stream stays as it was.
     """
     refused: dict[int, Problem] = {}
-    if len(plans) > 1 and not plans[0].live.served.reader.schema.future:
+    if not plans[0].live.served.reader.schema.future:
         try:
-            push_many([plan.live.stream for plan in plans], rows)
+            checked = [read_row(plan.live, *plan.new[0]) for plan in plans]
+            advance([plan.live.stream for plan in plans], checked)
             return refused
         except StepaheadError:  # raised before any stream has changed
             pass
-    for plan, row in zip(plans, rows, strict=True):
+    for plan in plans:
         try:
-            plan.live.stream.push(row, future=plan.live.served.reader.future(plan.new[0][1]))
+            push_several(plan.live, plan.new[:1])
         except StepaheadError as error:
             refused[id(plan)] = Problem(422, str(error))
     return refused
 
 
-def push_several(reader: RowReader, stream: Any, rows: Sequence[tuple[int, bytes]]) -> None:
+def push_several(live: Live, rows: Sequence[tuple[int, bytes]]) -> None:
     """Some rows of one series, checked and then taken in at once. Raises: StepaheadError."""
+    reader, stream = live.served.reader, live.stream
     if reader.schema.future:
         for time, packed in rows:
             stream.push(reader.mapping(time, packed), future=reader.future(packed))
         return
-    checked: list[Any] = []
-    for time, packed in rows:
-        after = checked[-1].time if checked else None
-        checked.append(stream.read(reader.packer.unpack(packed), as_stamp(time, reader.schema), after))
-    stream.push_rows(checked)
+    stream.push_rows([read_row(live, time, packed) for time, packed in rows], tell=False)
+
+
+def read_row(live: Live, time: int, packed: bytes) -> Row:
+    """A kept row as a stream without inputs known ahead takes it. Raises: StepaheadError."""
+    return live.stream.read_at(time, live.served.reader.packer.unpack(packed))
 
 
 def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: Live) -> None:

@@ -197,7 +197,7 @@ class Sessions:
         for plan in [plan for plan in plans if len(plan.new) > 1]:
             live = work.touched[plan.live.name] = plan.live
             try:
-                push_several(live.served.reader, live.stream, plan.new)
+                push_several(live, plan.new)
             except StepaheadError as error:
                 raise Problem(422, str(error)) from error
             self._take(live, plan.new, work)
@@ -211,9 +211,8 @@ class Sessions:
         moving = [plan for plan in plans if plan.new]
         for _, group in groupby(sorted(moving, key=model_of), key=model_of):
             together = list(group)
-            rows = [plan.live.served.reader.mapping(*plan.new[0]) for plan in together]
             work.touched.update((plan.live.name, plan.live) for plan in together)
-            refused |= push_together(together, rows)
+            refused |= push_together(together)
         for plan in moving:
             if id(plan) not in refused:
                 self._take(plan.live, plan.new[:1], work)
@@ -227,7 +226,8 @@ class Sessions:
         live.unsaved += len(rows)
         changes.rows += [(live.number, time, packed) for time, packed in rows]
         changes.heads[live.number] = (live.rows, cutoff)
-        if live.unsaved >= self.state_every:
+        # Where series move together, their states still come one after the other: the number shifts the turn.
+        if live.unsaved >= self.state_every or (live.rows + live.number) % self.state_every < len(rows):
             changes.states[live.number] = (live.stream.snapshot(), cutoff)
             live.unsaved = 0
         if self.watched(live.name):
