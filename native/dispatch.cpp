@@ -12,6 +12,9 @@ namespace stepahead {
 
 // Each of these is kernel.cpp, compiled with other flags.
 #if defined(STEPAHEAD_X86)
+namespace avx512 {
+const Kernel& table();
+}
 namespace avx2 {
 const Kernel& table();
 }
@@ -30,17 +33,26 @@ const Kernel& table();
 namespace {
 
 #if defined(STEPAHEAD_X86)
-bool has_avx2() {
 #if defined(_MSC_VER)
-    int leaf1[4], leaf7[4];
-    __cpuid(leaf1, 1);
-    __cpuidex(leaf7, 7, 0);
-    const bool saved_by_system = (leaf1[2] & (1 << 27)) != 0 && (_xgetbv(0) & 6) == 6;
-    return saved_by_system && (leaf1[2] & (1 << 12)) != 0 && (leaf7[1] & (1 << 5)) != 0;
+struct Processor {
+    bool avx2 = false, avx512 = false;
+    Processor() {
+        int leaf1[4], leaf7[4];
+        __cpuid(leaf1, 1);
+        __cpuidex(leaf7, 7, 0);
+        if ((leaf1[2] & (1 << 27)) == 0) return;  // the system does not save any of these registers
+        const unsigned long long saved = _xgetbv(0);
+        const auto has = [&](int bit) { return (static_cast<unsigned>(leaf7[1]) >> bit & 1) != 0; };
+        avx2 = (saved & 6) == 6 && (leaf1[2] & (1 << 12)) != 0 && has(5);
+        avx512 = avx2 && (saved & 0xE6) == 0xE6 && has(16) && has(17) && has(28) && has(30) && has(31);
+    }
+};
 #else
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+struct Processor {
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
+};
 #endif
-}
 #endif
 
 const Kernel& choose() {
@@ -48,7 +60,9 @@ const Kernel& choose() {
     const auto is = [&](const char* name) { return asked != nullptr && std::strcmp(asked, name) == 0; };
     if (is("plain")) return plain::table();
 #if defined(STEPAHEAD_X86)
-    return has_avx2() && !is("sse2") ? avx2::table() : sse2::table();
+    const Processor processor;
+    if (is("sse2") || !processor.avx2) return sse2::table();
+    return is("avx2") || !processor.avx512 ? avx2::table() : avx512::table();
 #elif defined(STEPAHEAD_NEON)
     return neon::table();
 #else

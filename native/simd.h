@@ -8,6 +8,9 @@
 #if defined(STEPAHEAD_PLAIN)
 #define STEPAHEAD_ISA plain
 #include "simd_plain.h"
+#elif defined(__AVX512F__) && defined(__AVX512DQ__)
+#define STEPAHEAD_ISA avx512
+#include "simd_avx512.h"
 #elif defined(__AVX2__) && (defined(__FMA__) || defined(_MSC_VER))
 #define STEPAHEAD_ISA avx2
 #include "simd_avx2.h"

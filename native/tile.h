@@ -13,7 +13,7 @@
 namespace stepahead {
 namespace STEPAHEAD_ISA {
 
-constexpr int max_lanes = 24;
+constexpr int max_lanes = 3 * width<float>;
 
 struct Scan {
     Index steps, inputs, hidden, lanes;  // T, D, H, rows in this tile
