@@ -41,10 +41,13 @@ struct StepBackward {
 template <Cell cell, int NV, class T>
 struct Step;
 
-// Where the sum of a row (j * G + g) begins.
-template <int NV, class T>
-STEPAHEAD_INLINE Vec<T> begin(const StepForward<T>& s, Index row, int v, T bias) {
-    return s.start == nullptr ? Vec<T>::splat(bias) : Vec<T>::load(s.start + (row * NV + v) * width<T>);
+// Where the sums of R rows from `row` (j * G + g) on begin.
+template <int R, int NV, class T>
+STEPAHEAD_INLINE void begin(const StepForward<T>& s, Index row, const T* bias, Vec<T> (&sums)[R][NV]) {
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < NV; ++v)
+            sums[r][v] = s.start == nullptr ? Vec<T>::splat(bias[r])
+                                            : Vec<T>::load(s.start + ((row + r) * NV + v) * width<T>);
 }
 
 // The units themselves, from their gates' sums.
@@ -85,15 +88,16 @@ struct PlainStep {
 
     static void forward(const StepForward<T>& s) {
         const Index K = s.inputs + s.hidden;
-        for (Index j = 0; j < s.hidden; j += 4) {
-            V sums[4][NV];
-            for (int r = 0; r < 4; ++r)
-                for (int v = 0; v < NV; ++v) sums[r][v] = begin<NV>(s, j + r, v, s.bias[j + r]);
-            accumulate(sums, s.weights + j * K, s.xh, K);
-            const Index last = s.hidden - j < 4 ? s.hidden - j : 4;
-            for (Index r = 0; r < last; ++r)
-                for (int v = 0; v < NV; ++v) plain_unit<cell>(sums[r][v]).store(s.h + (j + r) * L + v * W);
-        }
+        in_blocks<blocks_at_once<4, NV>()>((s.hidden + 3) / 4, [&]<int U>(Index block) {
+            V sums[U][4][NV];
+            for (int u = 0; u < U; ++u) begin(s, (block + u) * 4, s.bias + (block + u) * 4, sums[u]);
+            accumulate(sums, s.weights + block * 4 * K, 4 * K, s.xh, K);
+            for (int u = 0; u < U; ++u) {
+                const Index j = (block + u) * 4, last = s.hidden - j < 4 ? s.hidden - j : 4;
+                for (Index r = 0; r < last; ++r)
+                    for (int v = 0; v < NV; ++v) plain_unit<cell>(sums[u][r][v]).store(s.h + (j + r) * L + v * W);
+            }
+        });
     }
 
     static void backward(const StepBackward<T>& s) {
@@ -120,26 +124,27 @@ struct Step<Cell::lstm, NV, T> {
 
     static void forward(const StepForward<T>& s) {
         const Index K = s.inputs + s.hidden;
-        for (Index j = 0; j < s.hidden; ++j) {
-            V sums[4][NV];
-            for (int r = 0; r < 4; ++r)
-                for (int v = 0; v < NV; ++v) sums[r][v] = begin<NV>(s, 4 * j + r, v, s.bias[4 * j + r]);
-            accumulate(sums, s.weights + j * K * 4, s.xh, K);
-            for (int v = 0; v < NV; ++v) {
-                const Index at = j * L + v * W;
-                const LstmUnit<T> u(sums[0][v], sums[1][v], sums[2][v], sums[3][v], V::load(s.c_before + at));
-                u.c.store(s.c + at);
-                u.h.store(s.h + at);
-                if (s.kept != nullptr) {
-                    T* kept = s.kept + j * keeps * L + v * W;
-                    u.i.store(kept);
-                    u.f.store(kept + L);
-                    u.g.store(kept + 2 * L);
-                    u.o.store(kept + 3 * L);
-                    u.squashed.store(kept + 4 * L);
-                }
-            }
-        }
+        in_blocks<blocks_at_once<4, NV>()>(s.hidden, [&]<int U>(Index j) {
+            V sums[U][4][NV];
+            for (int u = 0; u < U; ++u) begin(s, 4 * (j + u), s.bias + 4 * (j + u), sums[u]);
+            accumulate(sums, s.weights + j * K * 4, K * 4, s.xh, K);
+            for (int u = 0; u < U; ++u)
+                for (int v = 0; v < NV; ++v) finish(s, j + u, v, sums[u]);
+        });
+    }
+
+    static STEPAHEAD_INLINE void finish(const StepForward<T>& s, Index j, int v, const V (&sums)[4][NV]) {
+        const Index at = j * L + v * W;
+        const LstmUnit<T> u(sums[0][v], sums[1][v], sums[2][v], sums[3][v], V::load(s.c_before + at));
+        u.c.store(s.c + at);
+        u.h.store(s.h + at);
+        if (s.kept == nullptr) return;
+        T* kept = s.kept + j * keeps * L + v * W;
+        u.i.store(kept);
+        u.f.store(kept + L);
+        u.g.store(kept + 2 * L);
+        u.o.store(kept + 3 * L);
+        u.squashed.store(kept + 4 * L);
     }
 
     static void backward(const StepBackward<T>& s) {
@@ -173,30 +178,32 @@ struct Step<Cell::gru, NV, T> {
     static void forward(const StepForward<T>& s) {
         const Index K = s.inputs + s.hidden;
         const T* h_before = s.xh + s.inputs * L;
-        for (Index j = 0; j < s.hidden; ++j) {
+        in_blocks<blocks_at_once<3, NV>()>(s.hidden, [&]<int U>(Index j) {
             const T *weights = s.weights + j * K * 3, *bias = s.bias + j * 4;
-            V sums[3][NV], by_x[NV];
-            for (int r = 0; r < 3; ++r)
-                for (int v = 0; v < NV; ++v) sums[r][v] = begin<NV>(s, 3 * j + r, v, bias[r]);
-            accumulate(sums, weights, s.xh, s.inputs);
-            for (int v = 0; v < NV; ++v) {
-                by_x[v] = sums[2][v];
-                sums[2][v] = V::splat(bias[3]);
-            }
-            accumulate(sums, weights + s.inputs * 3, h_before, s.hidden);
-            for (int v = 0; v < NV; ++v) {
-                const Index at = j * L + v * W;
-                const GruUnit<T> u(sums[0][v], sums[1][v], by_x[v], sums[2][v], V::load(h_before + at));
-                u.h.store(s.h + at);
-                if (s.kept != nullptr) {
-                    T* kept = s.kept + j * keeps * L + v * W;
-                    u.r.store(kept);
-                    u.z.store(kept + L);
-                    u.n.store(kept + 2 * L);
-                    sums[2][v].store(kept + 3 * L);
+            V sums[U][3][NV], by_x[U][NV];
+            for (int u = 0; u < U; ++u) begin(s, 3 * (j + u), bias + 4 * u, sums[u]);
+            accumulate(sums, weights, K * 3, s.xh, s.inputs);
+            for (int u = 0; u < U; ++u)
+                for (int v = 0; v < NV; ++v) {
+                    by_x[u][v] = sums[u][2][v];
+                    sums[u][2][v] = V::splat(bias[4 * u + 3]);
                 }
-            }
-        }
+            accumulate(sums, weights + s.inputs * 3, K * 3, h_before, s.hidden);
+            for (int u = 0; u < U; ++u)
+                for (int v = 0; v < NV; ++v) finish(s, j + u, v, sums[u], by_x[u][v]);
+        });
+    }
+
+    static STEPAHEAD_INLINE void finish(const StepForward<T>& s, Index j, int v, const V (&sums)[3][NV], V by_x) {
+        const Index at = j * L + v * W;
+        const GruUnit<T> u(sums[0][v], sums[1][v], by_x, sums[2][v], V::load(s.xh + s.inputs * L + at));
+        u.h.store(s.h + at);
+        if (s.kept == nullptr) return;
+        T* kept = s.kept + j * keeps * L + v * W;
+        u.r.store(kept);
+        u.z.store(kept + L);
+        u.n.store(kept + 2 * L);
+        sums[2][v].store(kept + 3 * L);
     }
 
     static void backward(const StepBackward<T>& s) {

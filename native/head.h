@@ -22,10 +22,10 @@ inline void head_forward(const HeadLayout& z, const float* weight, const float* 
     using V = Vec<float>;
     constexpr int W = V::width, L = NV * W;
     for (Index o = 0; o < z.outputs; ++o) {
-        V sums[1][NV];
-        for (int v = 0; v < NV; ++v) sums[0][v] = V::splat(bias[o]);
-        accumulate(sums, weight + o * z.hidden, h, z.hidden);
-        for (int v = 0; v < NV; ++v) sums[0][v].store(y + o * L + v * W);
+        V sums[1][1][NV];
+        for (int v = 0; v < NV; ++v) sums[0][0][v] = V::splat(bias[o]);
+        accumulate(sums, weight + o * z.hidden, 0, h, z.hidden);
+        for (int v = 0; v < NV; ++v) sums[0][0][v].store(y + o * L + v * W);
     }
 }
 

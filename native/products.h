@@ -9,20 +9,38 @@
 namespace stepahead {
 namespace STEPAHEAD_ISA {
 
-// sums[r] += weights[k, r] * values[k] over k.   weights [n, R] read; values [n, L] read
-// Twelve sums, three values and one weight are the sixteen registers of AVX2.
-template <int R, int NV, class T>
-STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[R][NV], const T* STEPAHEAD_RESTRICT weights,
+// Blocks of R sums that are added up side by side: as many as the registers hold beside NV values and a weight. One
+// alone would wait for itself, and each value that is loaded serves all.
+template <int R, int NV>
+constexpr int blocks_at_once() {
+    int blocks = 1;
+    while (blocks < 4 && 2 * blocks * R * NV + NV + 1 <= registers) blocks *= 2;
+    return blocks;
+}
+
+// sums[u][r] += weights[u, k, r] * values[k] over k.   weights [U, n, R] by stride, values [n, L] read
+template <int U, int R, int NV, class T>
+STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* STEPAHEAD_RESTRICT weights, Index stride,
                                  const T* STEPAHEAD_RESTRICT values, Index n) {
     constexpr int W = width<T>, L = NV * W;
     for (Index k = 0; k < n; ++k, weights += R, values += L) {
         Vec<T> value[NV];
         for (int v = 0; v < NV; ++v) value[v] = Vec<T>::load(values + v * W);
-        for (int r = 0; r < R; ++r) {
-            const Vec<T> weight = Vec<T>::splat(weights[r]);
-            for (int v = 0; v < NV; ++v) sums[r][v] = fma(weight, value[v], sums[r][v]);
-        }
+        for (int u = 0; u < U; ++u)
+            for (int r = 0; r < R; ++r) {
+                const Vec<T> weight = Vec<T>::splat(weights[u * stride + r]);
+                for (int v = 0; v < NV; ++v) sums[u][r][v] = fma(weight, value[v], sums[u][r][v]);
+            }
     }
+}
+
+// Calls block.template operator()<U>(j) for j = 0, U, 2 U, ... below n, and one by one where fewer than U are left.
+template <int U, class Block>
+STEPAHEAD_INLINE void in_blocks(Index n, Block&& block) {
+    Index j = 0;
+    for (; j + U <= n; j += U) block.template operator()<U>(j);
+    if constexpr (U > 1)
+        for (; j < n; ++j) block.template operator()<1>(j);
 }
 
 template <int R, int NV, class T>
@@ -36,17 +54,19 @@ STEPAHEAD_INLINE void clear(Vec<T> (&sums)[R][NV]) {
 template <int NV, class T>
 inline void multiply(const T* weights, const T* values, const T* start, T* out, Index m, Index n) {
     constexpr int W = width<T>, L = NV * W;
-    for (Index i = 0; i < m; i += 4, weights += 4 * n) {
-        Vec<T> sums[4][NV];
-        clear(sums);
-        accumulate(sums, weights, values, n);
-        const Index last = m - i < 4 ? m - i : 4;
-        for (Index r = 0; r < last; ++r)
-            for (int v = 0; v < NV; ++v) {
-                const Index at = (i + r) * L + v * W;
-                (start == nullptr ? sums[r][v] : sums[r][v] + Vec<T>::load(start + at)).store(out + at);
-            }
-    }
+    in_blocks<blocks_at_once<4, NV>()>((m + 3) / 4, [&]<int U>(Index block) {
+        Vec<T> sums[U][4][NV];
+        for (int u = 0; u < U; ++u) clear(sums[u]);
+        accumulate(sums, weights + block * 4 * n, 4 * n, values, n);
+        for (int u = 0; u < U; ++u) {
+            const Index i = (block + u) * 4, last = m - i < 4 ? m - i : 4;
+            for (Index r = 0; r < last; ++r)
+                for (int v = 0; v < NV; ++v) {
+                    const Index at = (i + r) * L + v * W;
+                    (start == nullptr ? sums[u][r][v] : sums[u][r][v] + Vec<T>::load(start + at)).store(out + at);
+                }
+        }
+    });
 }
 
 // out[k, r] += sum over steps and lanes of left[r] * right[k], for 4 rows r and N of k.

@@ -39,5 +39,11 @@ namespace STEPAHEAD_ISA {
 template <class T>
 constexpr int width = Vec<T>::width;
 
+#if defined(__AVX512F__) || defined(__aarch64__) || defined(_M_ARM64)
+constexpr int registers = 32;
+#else
+constexpr int registers = 16;
+#endif
+
 }  // namespace STEPAHEAD_ISA
 }  // namespace stepahead
