@@ -127,6 +127,7 @@ struct Step<Cell::lstm, NV, T> {
         in_blocks<blocks_at_once<4, NV>()>(s.hidden, [&]<int U>(Index j) {
             V sums[U][4][NV];
             for (int u = 0; u < U; ++u) begin(s, 4 * (j + u), s.bias + 4 * (j + u), sums[u]);
+            if (s.kept != nullptr) fetch(s.kept + j * keeps * L, U * keeps * L);
             accumulate(sums, s.weights + j * K * 4, K * 4, s.xh, K);
             for (int u = 0; u < U; ++u)
                 for (int v = 0; v < NV; ++v) finish(s, j + u, v, sums[u]);
@@ -182,6 +183,7 @@ struct Step<Cell::gru, NV, T> {
             const T *weights = s.weights + j * K * 3, *bias = s.bias + j * 4;
             V sums[U][3][NV], by_x[U][NV];
             for (int u = 0; u < U; ++u) begin(s, 3 * (j + u), bias + 4 * u, sums[u]);
+            if (s.kept != nullptr) fetch(s.kept + j * keeps * L, U * keeps * L);
             accumulate(sums, weights, K * 3, s.xh, s.inputs);
             for (int u = 0; u < U; ++u)
                 for (int v = 0; v < NV; ++v) {

@@ -5,6 +5,8 @@
 // min and max return the second operand where one is not a number: write min(limit, x) and NaN passes through.
 #pragma once
 
+#include <cstddef>
+
 #if defined(STEPAHEAD_PLAIN)
 #define STEPAHEAD_ISA plain
 #include "simd_plain.h"
@@ -44,6 +46,14 @@ constexpr int registers = 32;
 #else
 constexpr int registers = 16;
 #endif
+
+// n numbers that are soon written or read, into the first cache.
+template <class T>
+STEPAHEAD_INLINE void fetch(const T* data, std::ptrdiff_t n) {
+#if defined(__GNUC__)
+    for (std::ptrdiff_t i = 0; i < n; i += 64 / sizeof(T)) __builtin_prefetch(data + i, 1);
+#endif
+}
 
 }  // namespace STEPAHEAD_ISA
 }  // namespace stepahead
