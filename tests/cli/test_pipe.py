@@ -67,3 +67,9 @@ def test_a_name_that_is_there_twice_is_refused_and_not_won_by_the_last() -> None
     found, problem = read(b'{"open": 1, "y": 2}\n{"open": 1, "y": 2, "y": 3}\n')
     assert [cells.values for cells in found] == [[1.0, 2.0]]
     assert "line 2: is no JSON object (it names 'y' twice); mend the row" in str(problem)
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory_and_the_rows_before_it_count() -> None:
+    rows, problem = read(b"open,y\n1,2\n3,4\n" + b"5" * (9 << 20))
+    assert [row.values for row in rows] == [[1.0, 2.0], [3.0, 4.0]]
+    assert str(problem) == "standard input, line 4: is longer than 4 MiB; end each row with a line break"

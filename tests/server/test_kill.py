@@ -1,7 +1,7 @@
 """kill -9 under load, on both stores: no answered row is lost, none counts twice, forecasts go on as if nothing was.
 
 Clients push rows and note what was answered. The server is killed at some moment, started anew, and asked. The long
-form (300 kills a store) is `make soak`.
+form (300 kills a store) is `make soak`; STEPAHEAD_KILLS and STEPAHEAD_SEED cut it into parts.
 """
 
 import http.client

@@ -1,6 +1,6 @@
 """Sessions beside a plain model in memory: whatever is asked in whatever order, both say the same.
 
-The long form, 20,000 steps, is `make soak`.
+The long form, 20,000 steps, is `make soak`; STEPAHEAD_EXAMPLES (of 100 steps) and --hypothesis-seed cut it into parts.
 """
 
 import json

@@ -14,6 +14,7 @@ from stepahead.errors import DataError
 from stepahead.runtime.rows import LARGEST
 
 CHUNK = 1 << 17  # bytes that are read at once
+LONGEST_LINE = 1 << 22  # bytes: a row of 100,000 numbers; what is longer has no end
 
 
 class Cells(NamedTuple):
@@ -47,6 +48,11 @@ class Rows:
             came = os.read(self.descriptor, CHUNK)
             whole, _, rest = (rest + came).rpartition(b"\n") if came else (rest, b"", b"")
             rows = self._rows(whole) if whole else []
+            if len(rest) > LONGEST_LINE and self.problem is None:
+                self.problem = DataError(
+                    f"standard input, line {self._line + 1}: is longer than {LONGEST_LINE >> 20} MiB; "
+                    "end each row with a line break"
+                )
             if rows:
                 yield rows
             if not came:
