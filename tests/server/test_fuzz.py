@@ -52,7 +52,7 @@ def test_no_check_of_schemathesis_fails(tmp_path: Path) -> None:
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_no_check_of_schemathesis_fails_in_20_000_cases(tmp_path: Path) -> None:
-    examples = int(os.environ.get("STEPAHEAD_EXAMPLES", "1000"))  # of each of some 20 operations
+    examples = int(os.environ.get("STEPAHEAD_EXAMPLES", "1600"))  # of an operation, some 14 of which have variety
     found = cases(tmp_path, examples, 7_200)
     print(f"{found} cases")
-    assert found >= 20 * examples
+    assert found >= 13 * examples

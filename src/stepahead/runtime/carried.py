@@ -30,7 +30,10 @@ class CarriedHistory(WindowHistory):
 
     def look(self, ahead: Array | None) -> Bounds:
         """The forecast from the state."""
-        return self.model.answer(self.window[None], self.past[self.stop - 1 : self.stop, -1], self._states())[0]
+        last = self.past[self.stop - 1 : self.stop, -1]
+        if self.model.is_fixed:
+            return self._bounds(self._states(), last.item())
+        return self.model.answer(self.window[None], last, self._states())[0]
 
     @staticmethod
     def take_many(histories: "Sequence[CarriedHistory]", rows: Sequence[Row]) -> list[Bounds]:  # type: ignore[override]
@@ -51,7 +54,7 @@ class CarriedHistory(WindowHistory):
                     own[:, 0] = moved[:, n]
             outputs.append(state[0][-1])
         windows = np.array([history.window for history in histories])
-        return model.answer(windows, np.array([row.past[-1] for row in rows]), outputs)
+        return model.answer_many(windows, [row.past[-1] for row in rows], outputs)
 
     def take_rows(self, rows: Sequence[Row]) -> list[Bounds]:
         """Several rows more, and the forecast from each."""

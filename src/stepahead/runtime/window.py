@@ -173,11 +173,12 @@ class WindowModel:
         parts = (scale.invert(values, base, unit).tolist() for values in (middle, lo, hi))
         return [Bounds(*each) for each in zip(*parts, strict=True)]
 
-    def answer_many(self, x: Array, last: list[float]) -> list[Bounds]:
+    def answer_many(self, x: Array, last: list[float], states: Sequence[Array] | None = None) -> list[Bounds]:
         """`answer` by the shorter way where there is one."""
         if not self.is_fixed:
-            return self.answer(x, np.array(last))
-        said = self.fitted.reading.point(self.output([network(x) for network, _, _ in self.networks])).tolist()
+            return self.answer(x, np.array(last), states)
+        states = [network(x) for network, _, _ in self.networks] if states is None else states
+        said = self.fitted.reading.point(self.output(states)).tolist()
         windows = x[:, :, -1].tolist() if self.level else [[]] * len(x)
         return [self.bounds(*each) for each in zip(said, last, windows, strict=True)]
 
