@@ -2,9 +2,10 @@
 
     python benchmarks/scale.py [--series 100 1000 10000 100000] [--steps N] [--json FILE]
 
-For each size a child process writes the table as Parquet, reads it, fits `Forecaster(horizon=12, season_length=12,
+For each size a child process reads the table from Parquet, fits `Forecaster(horizon=12, season_length=12,
 holdout=None)` and predicts.  --steps bounds the optimizer steps (the recipe's own, up to 3,000, where absent): a rate
-needs few.  Peak is the child's greatest resident memory, from its first import on.  The loader's share is the time that
+needs few.  Peaks are the child's greatest resident memory, from its first import on, after reading and at the end;
+values are what the Panel's own arrays take.  The loader's share is the time that
 the training waits for batches, of all its time.  The exit status is 1 where the largest size takes 4 GB, a forecast of
 10,000 series 2 s, or the loader 10 % of a step.
 """
@@ -33,7 +34,9 @@ LOADER = 0.10
 
 @dataclass(frozen=True)
 class Line:
-    """What one size took. read, fit, predict: seconds. waited: the loader's share of the training. peak: GB."""
+    """What one size took. read, fit, predict: seconds. waited: the loader's share of the training. values, peak_read,
+    peak: GB.
+    """
 
     series: int
     read: float
@@ -42,6 +45,8 @@ class Line:
     windows_per_second: float
     waited: float
     predict: float
+    values: float
+    peak_read: float
     peak: float
     load: float
 
@@ -51,13 +56,16 @@ def main() -> int:
     parser.add_argument("--series", type=int, nargs="+", default=[100, 1000, 10_000, 100_000])
     parser.add_argument("--steps", type=int)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(asdict(measure(options.series[0], options.steps))))
+        print(json.dumps(asdict(measure(options.child, options.series[0], options.steps))))
         return 0
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {ROWS} rows a series")
-    print(f"{'series':>8} {'read s':>7} {'fit s':>7} {'steps':>6} {'windows/s':>10} {'waited':>7} {'predict s':>10} GB")
+    print(
+        f"{'series':>8} {'read s':>7} {'fit s':>7} {'steps':>6} {'windows/s':>10} {'waited':>7} {'predict s':>10} "
+        f"{'values':>6} {'read':>6} {'peak GB':>8}"
+    )
     lines = [in_child(count, options.steps) for count in options.series]
     if options.json:
         options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1))
@@ -66,13 +74,17 @@ def main() -> int:
 
 def in_child(series: int, steps: int | None) -> Line:
     """One size in a process of its own, so that its peak is its own."""
-    command = [sys.executable, __file__, "--child", "--series", str(series)]
-    command += [] if steps is None else ["--steps", str(steps)]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "panel.parquet"
+        write(path, series)
+        command = [sys.executable, __file__, "--child", str(path), "--series", str(series)]
+        command += [] if steps is None else ["--steps", str(steps)]
+        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     line = Line(**json.loads(found.splitlines()[-1]))
     print(
         f"{line.series:8} {line.read:7.2f} {line.fit:7.1f} {line.steps:6} {line.windows_per_second:10.0f} "
-        f"{line.waited:7.1%} {line.predict:10.2f} {line.peak:7.2f}   load {line.load:.1f}",
+        f"{line.waited:7.1%} {line.predict:10.2f} {line.values:6.2f} {line.peak_read:6.2f} {line.peak:8.2f}   "
+        f"load {line.load:.1f}",
         flush=True,
     )
     return line
@@ -84,15 +96,13 @@ def within(line: Line) -> bool:
     return line.peak < MEMORY and quick and line.waited < LOADER
 
 
-def measure(series: int, steps: int | None) -> Line:
-    """Write, read, fit, predict."""
+def measure(path: Path, series: int, steps: int | None) -> Line:
+    """Read, fit, predict."""
     import stepahead as sa
     from stepahead.panels import learn
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "panel.parquet"
-        write(path, series)
-        read, panel = timed(lambda: sa.read(path))
+    read, panel = timed(lambda: sa.read(path))
+    peak_read = peak()
     bounded: Any = {} if steps is None else {"max_steps": steps}
     model = sa.Forecaster(horizon=12, season_length=12, holdout=None, seed=1, **bounded)
     clock = Waiting(learn.batches_ahead)
@@ -112,9 +122,16 @@ def measure(series: int, steps: int | None) -> Line:
         windows_per_second=seen / descending.seconds,
         waited=clock.seconds / descending.seconds,
         predict=predict,
-        peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        values=(panel.times.nbytes + panel.past.nbytes + panel.offsets.nbytes) / 2**30,
+        peak_read=peak_read,
+        peak=peak(),
         load=os.getloadavg()[0],
     )
+
+
+def peak() -> float:
+    """The greatest resident memory so far: GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def write(path: Path, series: int) -> None:

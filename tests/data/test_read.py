@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepahead.data.panel import Panel
+from stepahead.data.parquet import ParquetColumns
 from stepahead.data.read import read, read_like
 from stepahead.errors import ConfigError, DataError
 
@@ -182,6 +183,27 @@ def test_reads_numbers_as_pandas_does(tmp_path: Path) -> None:
     expected = pd.read_csv(path, converters={"y": float})  # float() rounds correctly in every version of pandas
     np.testing.assert_array_equal(read(path).y, expected["y"])
     np.testing.assert_array_equal(read(path).times, expected["ds"])
+
+
+def test_the_columns_of_a_parquet_file_are_read_once_each_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pl.DataFrame({"unique_id": ["b", "b", "a"], "ds": [2, 1, 1], "y": [1.0, 2.0, 3.0], "x": [4, 5, 6]})
+    frame = frame.with_columns(z=pl.lit(0))
+    frame.write_parquet(tmp_path / "t.parquet")
+    asked, reads = [], ParquetColumns.__getitem__
+    monkeypatch.setattr(ParquetColumns, "__getitem__", lambda table, name: (asked.append(name), reads(table, name))[1])
+    panel = read(tmp_path / "t.parquet", past=["x"])
+    assert sorted(asked) == ["ds", "unique_id", "x", "y"]
+    assert panel.ids == ("b", "a")
+    assert panel.past.tolist() == [[5, 2], [4, 1], [6, 3]]
+
+
+def test_what_a_user_does_to_a_frame_later_changes_no_panel() -> None:
+    values = np.arange(5.0)
+    panel = read(pd.DataFrame({"ds": np.arange(5), "y": values}, copy=False))
+    values[:] = -1
+    assert panel.y.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_parquet_is_read_like_its_csv(tmp_path: Path) -> None:

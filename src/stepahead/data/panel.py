@@ -230,7 +230,7 @@ def check_size(panel: Panel) -> None:
     """
     check_times(panel)
     for names, values in ((panel.schema.past, panel.past), (panel.schema.future, panel.future)):
-        beyond = np.abs(values) >= LARGEST
+        beyond = (values >= LARGEST) | (values <= -LARGEST)  # np.abs would be a second copy of all values
         if beyond.any():
             row, column = (int(i[0]) for i in np.nonzero(beyond))
             series = int(np.searchsorted(panel.offsets, row, side="right")) - 1

@@ -14,11 +14,13 @@ import polars as pl
 from stepahead.data.cells import read_ids, read_numbers, read_static, try_numbers
 from stepahead.data.grid import on_grid, parse_frequency
 from stepahead.data.panel import Panel, Schema, preview
+from stepahead.data.parquet import ParquetColumns
 from stepahead.data.stamps import read_stamps
 from stepahead.data.table import Table, open_table
 from stepahead.errors import ConfigError, DataError
 
 TIME_NAMES = ("date", "time", "timestamp", "datetime")  # in any case: taken for the time where there is no ds
+Order = np.ndarray | slice  # positions of the rows as sorted, or all of them as they came
 INDEX_NAMES = ("", "Unnamed: 0")  # what an index that was saved along is called
 
 
@@ -159,12 +161,16 @@ def assemble(table: Table, roles: Roles, time_format: str | None, several: str) 
     known = [read_numbers(table, name) for name in roles.future]
     static = stack_static([read_static(table, name, codes, ids) for name in roles.static], len(ids))
     order = sorted_rows(codes, stamps.values)
-    past = stack([*inputs.values(), target], order)
-    future = stack(known, order)
+    if isinstance(order, slice) and not isinstance(table.frame, ParquetColumns):
+        order = np.arange(len(codes))  # copies: a frame's columns are the user's, who may change them
+    schema_past, columns = (*inputs, roles.target), [*inputs.values(), target]
+    del target, inputs
+    past = stack(columns, order)
+    future = stack(known, order) if known else np.empty((len(codes), 0))
     schema = Schema(
         series=roles.series or "unique_id",
         time=roles.time,
-        past=(*inputs, roles.target),
+        past=schema_past,
         future=roles.future,
         static=roles.static,
         has_series=roles.series is not None,
@@ -189,18 +195,18 @@ def assemble(table: Table, roles: Roles, time_format: str | None, several: str) 
 
 
 def read_series(table: Table, roles: Roles) -> tuple[tuple[str, ...], np.ndarray]:
-    """The names of the series in order of first appearance, and the position of each row's: [R] int64."""
+    """The names of the series in order of first appearance, and the position of each row's: [R] int32."""
     if roles.series is None:
-        return (roles.target,), np.zeros(table.frame.height, dtype=np.int64)
+        return (roles.target,), np.zeros(table.frame.height, dtype=np.int32)
     column = read_ids(table, roles.series)
     distinct = column.unique(maintain_order=True)
-    codes = column.cast(pl.Enum(distinct)).to_physical().cast(pl.Int64).to_numpy()
+    codes = column.cast(pl.Enum(distinct)).to_physical().cast(pl.Int32).to_numpy()
     return tuple(distinct.to_list()), codes
 
 
 def series_kind(table: Table, name: str | None) -> str:
     """Whether series are named by whole numbers in the user's frame, so that answers can be joined to it."""
-    return "integer" if name is not None and table.frame[name].dtype.is_integer() else "text"
+    return "integer" if name is not None and table.frame.schema[name].is_integer() else "text"
 
 
 def read_past(table: Table, roles: Roles) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
@@ -217,11 +223,17 @@ def read_past(table: Table, roles: Roles) -> tuple[dict[str, np.ndarray], tuple[
     return inputs, (note,)
 
 
-def stack(columns: list[np.ndarray], order: np.ndarray) -> np.ndarray:
-    """Columns [R] each -> [R, n] in the order of the rows."""
-    if not columns:
-        return np.empty((len(order), 0))
-    return np.stack([column[order] for column in columns], axis=1)
+def stack(columns: list[np.ndarray], order: Order) -> np.ndarray:
+    """Columns [R] each -> [R, n] in the order of the rows; a single one that is in order is not copied.
+
+    The list is emptied on the way, so that no column is held twice for longer than it takes.
+    """
+    if len(columns) == 1:
+        return columns.pop()[order][:, None]
+    out = np.empty((len(columns[0]), len(columns)))
+    for place in range(len(columns)):
+        out[:, place] = columns.pop(0)[order]
+    return out
 
 
 def stack_static(columns: list[np.ndarray], n_series: int) -> np.ndarray:
@@ -232,21 +244,21 @@ def stack_static(columns: list[np.ndarray], n_series: int) -> np.ndarray:
     return np.stack([column.astype(kind) for column in columns], axis=1)
 
 
-def sorted_rows(codes: np.ndarray, times: np.ndarray) -> np.ndarray:
+def sorted_rows(codes: np.ndarray, times: np.ndarray) -> Order:
     """Positions of the rows, series after series, each by time; equal rows keep their order."""
     ahead, behind = codes[1:], codes[:-1]
     if ((ahead > behind) | ((ahead == behind) & (times[1:] >= times[:-1]))).all():
-        return np.arange(len(codes))
+        return slice(None)
     return np.lexsort((times, codes))
 
 
-def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: np.ndarray, several: str) -> None:
-    """Refuse two rows of one series at one time, saying whether they agree.  codes [R] and order [R] as sorted."""
+def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: Order, several: str) -> None:
+    """Refuse two rows of one series at one time, saying whether they agree.  codes [R] and order as sorted."""
     double = (codes[1:] == codes[:-1]) & (panel.times[1:] == panel.times[:-1])
     if not double.any():
         return
     first = int(np.argmax(double))
-    one, two = (int(order[first]), int(order[first + 1]))
+    one, two = (first, first + 1) if isinstance(order, slice) else (int(order[first]), int(order[first + 1]))
     values = np.concatenate([panel.past[first : first + 2], panel.future[first : first + 2]], axis=1)
     differs = ~((values[0] == values[1]) | (np.isnan(values[0]) & np.isnan(values[1])))
     schema = panel.schema

@@ -16,22 +16,25 @@ from typing import Any, NoReturn
 import numpy as np
 import polars as pl
 
+from stepahead.data.parquet import ParquetColumns, scan, unreadable
 from stepahead.data.zones import offset_minutes, offset_name
 from stepahead.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
+PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True)
 class Table:
     """A table as it came.
 
-    frame: the columns; a CSV's are all text. source: file name or kind of frame, for messages. backend: "pandas" |
-    "polars" | "pyarrow", the kind of frame that answers come in. content: the bytes of a CSV, to find line numbers;
-    kept: [rows] which records of the CSV the rows are, None for all. dates: columns that held Python dates.
+    frame: the columns; a CSV's are all text, those of a Parquet file are read when they are asked for. source: file
+    name or kind of frame, for messages. backend: "pandas" | "polars" | "pyarrow", the kind of frame that answers come
+    in. content: the bytes of a CSV, to find line numbers; kept: [rows] which records of the CSV the rows are, None for
+    all. dates: columns that held Python dates.
     """
 
-    frame: pl.DataFrame
+    frame: pl.DataFrame | ParquetColumns
     source: str
     backend: str = "polars"
     content: bytes | None = None
@@ -70,12 +73,14 @@ def open_file(path: Path) -> Table:
     if not path.exists():
         raise DataError(f"{path}: no such file in {path.absolute().parent}; check the name")
     try:
+        if first_bytes(path) == PARQUET:
+            return Table(scan(path), str(path))
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     if path.suffix.lower() == ".gz" or content[:2] == b"\x1f\x8b":
         content = unzip(path, content)
-    if ".parquet" in (name.lower() for name in path.suffixes[-2:]) or content[:4] == b"PAR1":
+    if ".parquet" in (name.lower() for name in path.suffixes[-2:]) or content[:4] == PARQUET:
         return open_parquet(path, content)
     if content[:4] == b"PK\x03\x04":
         raise DataError(f"{path}: is a spreadsheet or a zip archive; save the table as CSV")
@@ -90,12 +95,17 @@ def unzip(path: Path, content: bytes) -> bytes:
         raise DataError(f"{path}: is not a whole gzip file; {remedy}") from error
 
 
+def first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(PARQUET))
+
+
 def open_parquet(path: Path, content: bytes) -> Table:
+    """A Parquet file that was zipped, or is named so and is none."""
     try:
-        frame = pl.read_parquet(io.BytesIO(content))
+        return Table(pl.read_parquet(io.BytesIO(content)), str(path))
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: is not a readable Parquet file ({first_line(error)}); write it again") from error
-    return Table(frame, str(path))
+        raise unreadable(path, error) from error
 
 
 def open_csv(path: Path, content: bytes) -> Table:

@@ -1,0 +1,46 @@
+"""A Parquet file whose columns are read one at a time, when they are asked for.  Path -> ParquetColumns.
+
+Ten million rows of a name, a stamp and a number never lie in memory side by side: each column becomes an array before
+the next is read, and columns that nobody asks for are not read at all.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from stepahead.errors import DataError
+
+
+@dataclass(frozen=True)
+class ParquetColumns:
+    """The part of a frame that reading needs. schema: the kind of each column. height: rows."""
+
+    path: Path
+    schema: pl.Schema
+    height: int
+
+    @property
+    def columns(self) -> list[str]:
+        return self.schema.names()
+
+    def __getitem__(self, name: str) -> pl.Series:
+        """One column, read anew at each call, a row group at a time."""
+        try:
+            return pl.scan_parquet(self.path, glob=False).select(pl.col(name)).collect(engine="streaming").to_series()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise unreadable(self.path, error) from error
+
+
+def scan(path: Path) -> ParquetColumns:
+    """What a file says of itself.  Raises: DataError where it is no Parquet file."""
+    try:
+        found = pl.scan_parquet(path, glob=False)
+        return ParquetColumns(path, found.collect_schema(), int(found.select(pl.len()).collect().item()))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: Path, error: Exception) -> DataError:
+    found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+    return DataError(f"{path}: is not a readable Parquet file ({found}); write it again")
