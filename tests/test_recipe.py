@@ -166,7 +166,7 @@ def test_zero_is_allowed_where_it_means_none(name, value):
         ("cell", "'rnn', 'rnn_relu', 'lstm', 'gru'"),
         ("scaler", "'minmax', 'standard', 'robust', 'window', None"),
         ("difference", "False, True, 'log'"),
-        ("head", "'mse', 'mae', 'huber', 'quantile', 'student_t', 'relative'"),
+        ("head", "'mse', 'mae', 'huber', 'quantile', 'student_t', 'relative', 'negative_binomial'"),
         ("schedule", "'constant', 'one_cycle'"),
         ("combine", "'mean', 'median'"),
         ("missing", "'error', 'ffill', 'interpolate', 'mask'"),

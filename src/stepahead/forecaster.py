@@ -42,7 +42,8 @@ class Forecaster:
         scaler: "minmax" | "standard" | "robust" (by the training part), "window" (each by its own level), or None.
         difference: learn levels (False), differences (True) or log-returns ("log").
         clip: scaled inputs are held within +-clip, or None.
-        head: "mse" | "mae" | "huber" for a point, "quantile" or "student_t" for a distribution.
+        head: "mse" | "mae" | "huber" for a point; "quantile", "student_t" or, for counts, "negative_binomial" for a
+            distribution.
         quantiles: ascending probabilities of the "quantile" head; 0.5 among them.
         learning_rate, schedule, weight_decay, gradient_clip: of AdamW; schedule "constant" | "one_cycle".
         max_steps, batch_size: optimizer steps; windows of a batch, None for all of them.
@@ -228,19 +229,31 @@ class Forecaster:
         Returns: a frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-95, ..., one row a step.
         Raises: NotFittedError, DataError, ConfigError.
         """
-        fitted = self._need_fit()
-        given = self._as_panel(panel)
-        if ids is not None:
-            given = given.select(ids)
-        ahead = None
-        if fitted.schema.future:
-            from stepahead.data.future import read_future
-
-            ahead = read_future(future, given, fitted.frequency, fitted.config.horizon)
-        elif future is not None:
-            raise ConfigError("future= was given, but the model was trained without inputs known ahead")
+        fitted, given, ahead = self._asked_for(panel, future, ids)
         levels = () if level is None else level
         return fitted.forecast(fitted.source(given), given.offsets[1:] - 1, level=levels, future=ahead).frame()
+
+    def sample(
+        self,
+        paths: int = 100,
+        panel: Any = None,
+        *,
+        seed: int = 0,
+        future: Any = None,
+        ids: Sequence[str] | None = None,
+    ) -> Any:
+        """Draw what may follow the last row of each series: whole paths, whose steps belong together.
+
+        The draws of a step have the quantiles of its intervals; over the horizon they hang together as the held-out
+        errors did, so that sums, maxima and waiting times over a path can be read off them.
+        paths: how many of each series. seed: the same seed, the same paths. panel, future, ids: as for `predict`.
+        Returns: a frame of the kind that came in: unique_id, ds, path (1, 2, ...), LSTM; one row a path and step.
+        Raises: NotFittedError, DataError, ConfigError.
+        """
+        from stepahead.sampled import sample_frame
+
+        fitted, given, ahead = self._asked_for(panel, future, ids)
+        return sample_frame(fitted, fitted.source(given), given.offsets[1:] - 1, paths, seed, ahead)
 
     def forecast(self, panel: Panel, origins: np.ndarray, *, level: Sequence[float] = ()) -> Forecast:
         """Forecast at given rows of a panel, each from the rows of its own series up to it.
@@ -319,6 +332,20 @@ class Forecaster:
         if not hasattr(self, "fitted_"):
             raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
         return self.fitted_
+
+    def _asked_for(self, panel: Any, future: Any, ids: Sequence[str] | None) -> tuple[Any, Panel, np.ndarray | None]:
+        """What was learned, the rows to go on from, and the inputs known ahead of them: [S, H, K] or None."""
+        fitted = self._need_fit()
+        given = self._as_panel(panel)
+        if ids is not None:
+            given = given.select(ids)
+        if fitted.schema.future:
+            from stepahead.data.future import read_future
+
+            return fitted, given, read_future(future, given, fitted.frequency, fitted.config.horizon)
+        if future is not None:
+            raise ConfigError("future= was given, but the model was trained without inputs known ahead")
+        return fitted, given, None
 
     def _live(self) -> Live:
         """The model as its streams need it, made once for what was learned."""

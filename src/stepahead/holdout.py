@@ -10,6 +10,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
+from stepahead.panels.held_out import HeldOut
 from stepahead.recipe import Config, check_count
 from stepahead.runtime.correction import Correction
 
@@ -69,7 +70,7 @@ def with_calibration(fitted: Any, found: Any) -> Any:
     """The fitted model with intervals by what `calibrated` found."""
     if isinstance(found, Correction):
         return replace(fitted, reading=replace(fitted.reading, correction=found))
-    return replace(fitted, calibration=found)
+    return replace(fitted, **{"held" if isinstance(found, HeldOut) else "calibration": found})
 
 
 def calibrated(fitted: Any, panel: Panel, kept: np.ndarray) -> Any:

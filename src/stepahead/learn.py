@@ -19,6 +19,7 @@ from stepahead.data.windows import WindowSource, window_source
 from stepahead.errors import DataError, TrainingError, require
 from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
+from stepahead.panels.held_out import HeldOut
 from stepahead.recipe import Config
 from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
@@ -178,10 +179,10 @@ def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> 
     return float(np.clip(slope - error, 0.0, 1.0))
 
 
-def calibration_of(fitted: Any, source: Any, origins: np.ndarray) -> Calibration | Correction:
+def calibration_of(fitted: Any, source: Any, origins: np.ndarray) -> Calibration | Correction | HeldOut:
     """Errors of a model at origins that it never saw -> how wide its intervals must be, or by how much wider."""
     if isinstance(fitted, PanelFitted):
-        return fitted.calibration_at(source, origins)
+        return fitted.held_out_at(source, origins)
     if len(origins) == 0:
         return NO_CORRECTION if fitted.reading.has_quantiles else NOT_CALIBRATED
     batch = source.batch(origins)

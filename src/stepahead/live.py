@@ -164,7 +164,7 @@ def is_plain(fitted: Fitted | PanelFitted) -> bool:
 
 def known_levels(fitted: Fitted | PanelFitted) -> tuple[float, ...]:
     """Those of the usual levels that the model can give."""
-    if isinstance(fitted, Fitted) and fitted.reading.has_quantiles:
+    if fitted.reading is not None and (isinstance(fitted, PanelFitted) or fitted.reading.has_quantiles):
         return tuple(level for level in LEVELS if fitted.reading.reaches(level))
     known = fitted.calibration.scores.shape[1]
     return tuple(level for level in LEVELS if known >= fitted.calibration.rank(level) > 0)

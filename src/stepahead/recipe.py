@@ -21,7 +21,7 @@ from stepahead.errors import ConfigError
 from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
 
 CELLS = ("rnn", "rnn_relu", "lstm", "gru")
-HEADS = ("mse", "mae", "huber", "quantile", "student_t", "relative")
+HEADS = ("mse", "mae", "huber", "quantile", "student_t", "relative", "negative_binomial")
 QUANTILES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 
 
@@ -202,7 +202,8 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     horizon = values.setdefault("horizon", 1)
     seasons = seasons_of(asked.get("season_length", "auto"), panel)
     values |= {"season_length": seasons[0] if seasons else None, "seasons": seasons}
-    recipe = values.setdefault("recipe", "panel" if horizon > 1 or seasons else "price")
+    counts = values.get("head") == "negative_binomial"
+    recipe = values.setdefault("recipe", "panel" if horizon > 1 or seasons or counts else "price")
     defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
     if recipe == "panel":
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
@@ -228,7 +229,7 @@ def wants_plain(values: Mapping[str, Any]) -> bool:
         "scaler": ("window",),
         "difference": (False,),
         "clip": (None,),
-        "head": ("relative",),
+        "head": ("relative", "quantile", "student_t", "negative_binomial"),
         "num_layers": (1,),
         "patience": (None,),
         "zero_head": (True,),
@@ -341,6 +342,8 @@ def check_together(config: Config) -> None:
     """Check parameters against one another."""
     if config.head == "relative" and config.backbone != "panel":
         raise ConfigError("head='relative' is the panel recipe's own; pass head='mae', or leave other parameters to it")
+    if config.head == "negative_binomial" and config.backbone != "panel":
+        raise ConfigError("head='negative_binomial' is the panel recipe's own; leave its other parameters to it")
     if config.difference and config.window < 2:
         raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
     if config.memory == "carried":

@@ -12,6 +12,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.holdout import calibrated, earlier_rows, enough_rows, lighter, rows_to_keep, with_calibration
+from stepahead.panels.held_out import HeldOut, joined_held
 from stepahead.recipe import resolve
 from stepahead.runtime.conformal import Calibration, joined
 
@@ -58,6 +59,8 @@ def verdict_of_probes(probes: Sequence[Probe], panel: Panel) -> "Backtest":
 def calibration_of_probes(probes: Sequence[Probe]) -> Any:
     """The errors of fitted probes as one calibration; of quantiles the first one's correction."""
     parts = [calibrated(probe.model.fitted_, probe.known, probe.kept) for probe in probes]
+    if isinstance(parts[0], HeldOut):
+        return joined_held(parts)
     return joined(parts) if isinstance(parts[0], Calibration) else parts[0]
 
 

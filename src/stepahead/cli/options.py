@@ -84,7 +84,7 @@ Difference = Annotated[
     Any,
     option("--difference", "false, true or log: learn changes [by recipe].", parser=flag_or_word, metavar="TEXT"),
 ]
-Head = Annotated[str | None, option("--head", "mse, mae, huber, quantile or student_t [by recipe].")]
+Head = Annotated[str | None, option("--head", "mse, mae, huber, quantile, student_t or negative_binomial [by recipe].")]
 LearningRate = Annotated[float | None, option("--learning-rate", "Of the optimizer [by recipe].")]
 WeightDecay = Annotated[float | None, option("--weight-decay", "Of the optimizer [by recipe].")]
 MaxSteps = Annotated[int | None, option("--max-steps", "Optimizer steps at most [by recipe].")]

@@ -7,7 +7,7 @@ Legend: M members, N windows of a batch, L rows of a window, p rows of a patch, 
 C context, H horizon.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +20,16 @@ from stepahead.nn.members import GATES, Workspace, last_outputs
 
 Arrays = dict[str, np.ndarray]
 SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by
+STATIC = 16  # numbers that stand for the categories of a series
 FAR = 6.0  # a logarithm that is forecast stays within this of the window's level
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the network. context: C. extras: E, other inputs of a row. ahead: K, inputs known ahead."""
+    """Sizes of the network. context: C. extras: E, other inputs of a row. ahead: K, inputs known ahead. spread: S,
+    numbers a step ahead beside the location, for a head that gives a distribution. tail: whether its tail is learned.
+    table: V, rows that stand for static categories. numbers: J, static numbers.
+    """
 
     members: int
     window: int
@@ -38,6 +42,15 @@ class Shape:
     dropout: float = 0.1
     extras: int = 0
     ahead: int = 0
+    spread: int = 0
+    tail: bool = False
+    table: int = 0
+    numbers: int = 0
+
+    @property
+    def static(self) -> int:
+        """Numbers about the series: of the table's rows, and those given."""
+        return (STATIC if self.table else 0) + self.numbers
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,8 @@ class Feed:
     """One batch, float32: what the members read, and what they should have said in units of each window's scale.
 
     patches [M, N, T, (2+E)p], z [M, N, L], base [M, N, H], context [M, N, C], shift [M, N, H, K], level, offset [M, N];
-    y, there [M, N, H], importance [M, N].
+    y, there [M, N, H], importance [M, N]. For a distribution also unit [M, N], what its spread is measured in, and size
+    [M, N], the window's scale. With static inputs static [M, N, J] and codes [M, N, C], rows of the table.
     """
 
     patches: Tensor
@@ -58,14 +72,21 @@ class Feed:
     y: Tensor
     there: Tensor
     importance: Tensor
+    unit: Tensor | None = None
+    size: Tensor | None = None
+    static: Tensor | None = None
+    codes: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where the linear parts start, float32: skip [M, L, H] of the window, effect [M, K, 1] of what is known ahead."""
+    """Where the linear parts start, float32: skip [M, L, H] of the window, effect [M, K, 1] of what is known ahead,
+    spread [S] of a distribution.
+    """
 
     skip: np.ndarray
     effect: np.ndarray
+    spread: np.ndarray | None = None
 
 
 class PanelNetwork(nn.Module):
@@ -75,7 +96,7 @@ class PanelNetwork(nn.Module):
         super().__init__()
         m, p, e, d, h = shape.members, shape.patch, shape.embedding, shape.hidden, shape.horizon
         gates = GATES[shape.cell]
-        inner = d + shape.context
+        inner = d + shape.context + shape.static
         self.shape, self.workspace = shape, Workspace()
         width = (2 + shape.extras) * p
         self.embed_weight, self.embed_bias = uniform(m, width, e, fan=width), uniform(m, 1, e, fan=width)
@@ -85,22 +106,61 @@ class PanelNetwork(nn.Module):
         self.head_weight, self.head_bias = nn.Parameter(torch.zeros(m, 64, h)), nn.Parameter(torch.zeros(m, 1, h))
         self.skip_weight = nn.Parameter(torch.tensor(start.skip))  # [M, L, H]
         self.effect = nn.Parameter(torch.tensor(start.effect))  # [M, K, 1]
+        if shape.spread and start.spread is not None:
+            self.spread_weight = nn.Parameter(torch.zeros(m, 64, h * shape.spread))
+            self.spread_bias = nn.Parameter(torch.tensor(start.spread).repeat(m, 1, h))  # [M, 1, H*S]
+        if shape.tail:
+            self.tail = nn.Parameter(torch.full((m, 1), 4.0))  # 2 + 4 degrees of freedom to begin with
+
+        if shape.table:
+            self.static_table = nn.Parameter(torch.randn(m, shape.table, STATIC) * 0.3)
+        if shape.static:
+            self.static_weight = nn.Parameter(torch.zeros(m, shape.static, e))
+            self.static_effect = nn.Parameter(torch.zeros(m, shape.static, shape.ahead))
 
     def forward(self, feed: Feed) -> Tensor:
         """What each member adds to its window's level: [M, N, H]."""
+        return self.read(feed)[0]
+
+    def about(self, feed: Feed) -> Tensor | None:
+        """What is known about each window's series: [M, N, static]; None where nothing is."""
+        if feed.static is None or feed.codes is None:
+            return None
+        if not self.shape.table:
+            return feed.static
+        first = self.shape.table * torch.arange(len(feed.codes), device=feed.codes.device)  # row of each member
+        found = self.static_table.flatten(0, 1)[feed.codes.long() + first[:, None, None]].sum(dim=2)  # [M, N, STATIC]
+        return torch.cat([found, feed.static], dim=2)
+
+    def spread(self, inner: Tensor) -> Tensor:
+        """The numbers beside the location: inner [M, N, 64] -> [M, N, H, S]."""
+        if not self.shape.spread:
+            return inner.new_zeros(*inner.shape[:2], self.shape.horizon, 0)
+        flat = torch.baddbmm(self.spread_bias, inner, self.spread_weight)
+        return flat.unflatten(2, (self.shape.horizon, self.shape.spread))
+
+    def read(self, feed: Feed) -> tuple[Tensor, Tensor]:
+        """What each member adds to its window's level [M, N, H], and the layer that it says it from [M, N, 64]."""
         m, n, t, width = feed.patches.shape
         flat = feed.patches.view(m, n * t, width)
-        embedded = torch.baddbmm(self.embed_bias, flat, self.embed_weight).relu_()  # [M, N*T, E]
+        embedded = torch.baddbmm(self.embed_bias, flat, self.embed_weight)  # [M, N*T, E]
+        about = self.about(feed)
+        if about is not None:
+            embedded = (embedded.view(m, n, t, -1) + (about @ self.static_weight)[:, :, None]).view(m, n * t, -1)
+        embedded = embedded.relu_()
         weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         last = last_outputs(self.shape.cell, embedded.view(m, n, t, -1), weights, self.workspace)  # [M, N, D]
         drop = self.shape.dropout if self.training else 0.0
         last = torch.dropout(last, drop, True) if drop else last
-        inner = torch.baddbmm(self.mlp_bias, torch.cat([last, feed.context], dim=2), self.mlp_weight).relu_()
+        inner = torch.cat([last, feed.context] if about is None else [last, feed.context, about], dim=2)
+        inner = torch.baddbmm(self.mlp_bias, inner, self.mlp_weight).relu_()
         inner = torch.dropout(inner, drop, True) if drop else inner
         out = torch.baddbmm(feed.base, feed.z, self.skip_weight)
         if self.shape.ahead:
             out = out + (feed.shift.flatten(1, 2) @ self.effect).view_as(out)
-        return torch.baddbmm(out + self.head_bias, inner, self.head_weight)
+        if self.shape.ahead and about is not None:  # the effect that an input has on series like this one
+            out = out + (feed.shift @ (about @ self.static_effect)[..., None])[..., 0]
+        return torch.baddbmm(out + self.head_bias, inner, self.head_weight), inner
 
 
 def uniform(*size: int, fan: int) -> nn.Parameter:
@@ -135,6 +195,7 @@ class Descent:
     """How steps are taken. weight_decay: decoupled. clip: largest gradient norm of a member, or None.
 
     logs: how many members, the last, speak in logarithms. percent: see relative_loss. average: of the weights.
+    distribution: the loss of a head that gives one, see nn/panel_heads.py; None for a point.
     """
 
     weight_decay: float
@@ -142,6 +203,11 @@ class Descent:
     logs: int
     percent: float
     average: float = 0.99
+    distribution: "Distribution | None" = None
+
+
+Distribution = Callable[["PanelNetwork", Feed, Descent], Tensor]
+"""(network, feed, descent) -> the loss of each member [M]."""
 
 
 class Members:
@@ -164,13 +230,19 @@ class Members:
         feed = Feed(**{name: torch.as_tensor(array).to(self.device) for name, array in batch.items()})
         for p in self.parameters:
             p.grad = None
-        said = in_scale(self.network(feed), feed, self.descent.logs)
-        loss = relative_loss(said, feed, self.descent.percent)
+        loss = self.losses(feed)
         loss.sum().backward()
         clip_members(self.parameters, self.descent.clip)
         self.optimizer.step(rate)
         torch._foreach_lerp_(self.averaged, [p.detach() for p in self.parameters], 1 - self.descent.average)
         return loss.detach().cpu().numpy()
+
+    def losses(self, feed: Feed) -> Tensor:
+        """The loss of each member: [M]."""
+        if self.descent.distribution is not None:
+            return self.descent.distribution(self.network, feed, self.descent)
+        said = in_scale(self.network(feed), feed, self.descent.logs)
+        return relative_loss(said, feed, self.descent.percent)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

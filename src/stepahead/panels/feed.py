@@ -10,29 +10,41 @@ import numpy as np
 from stepahead.data.covariates import Covariates
 from stepahead.panels.draw import Origins, Yardsticks
 from stepahead.panels.reading import Arrays, look_ahead, reading
+from stepahead.panels.statics import forgetful
 from stepahead.panels.windows import Rows
+
+BEGINNINGS = 0.2  # of the windows, where there are static inputs, show a series' first rows alone
+BEGIN = 4  # so many of them at most, or a season
 
 
 @dataclass(frozen=True)
 class Source:
-    """All that batches are made from."""
+    """All that batches are made from. spread: for a head that gives a distribution."""
 
     rows: Rows
     covariates: Covariates
     yardsticks: Yardsticks
     patch: int
+    spread: bool = False
 
-    def readings(self, origins: np.ndarray, kinds: tuple[str, ...]) -> list[Arrays]:
-        """The windows that end at these rows, as each kind of member reads them, with the truth: [N, ...] each."""
-        windows = self.rows.windows(origins)
-        ahead = look_ahead(self.rows, self.covariates, origins)
+    def readings(self, origins: np.ndarray, kinds: tuple[str, ...], keep: np.ndarray | None = None) -> list[Arrays]:
+        """The windows that end at these rows, as each kind of member reads them, with the truth: [N, ...] each.
+
+        keep: [N] rows that are seen of each window, None for all.
+        """
+        windows = self.rows.windows(origins, keep)
+        ahead = look_ahead(self.rows, self.covariates, origins, keep=keep)
         y, there = self.rows.targets(origins)
         truth = {
             "y": y / windows.scale[:, None],
             "there": there,
             "importance": self.yardsticks.importance(self.rows, origins, windows.scale),
         }
-        return [reading(getattr(windows, kind)(), windows, ahead, self.patch) | truth for kind in kinds]
+        if self.spread:
+            truth["size"] = windows.scale
+        return [
+            reading(getattr(windows, kind)(), windows, ahead, self.patch, spread=self.spread) | truth for kind in kinds
+        ]
 
 
 def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int) -> Arrays:
@@ -43,11 +55,24 @@ def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size
     rng = np.random.default_rng([seed, 1, step])
     n_linear, n_log = kinds.count("linear"), kinds.count("log")
     parts: dict[str, list[Arrays]] = {"linear": [], "log": []}
+    known, other = source.rows.statics, np.random.default_rng([seed, 2, step])
     for k in range(max(n_linear, n_log)):
         pair = ("linear",) * (k < n_linear) + ("log",) * (k < n_log)
-        for kind, part in zip(pair, source.readings(origins.draw(rng, size), pair), strict=True):
+        keep = None if known is None else beginnings(size, source.rows, other)
+        for kind, part in zip(pair, source.readings(origins.draw(rng, size), pair, keep), strict=True):
             parts[kind].append(part)
-    return stacked(parts["linear"] + parts["log"])
+    batch = stacked(parts["linear"] + parts["log"])
+    if known is not None and "codes" in batch:
+        batch["codes"] = forgetful(batch["codes"], known.unseen, other)
+    return batch
+
+
+def beginnings(count: int, rows: Rows, rng: np.random.Generator) -> np.ndarray:
+    """Rows that are kept of each window: some are read as if their series had just begun, for it is then that static
+    inputs say most: [count].
+    """
+    few = rng.integers(1, max(rows.season, BEGIN) + 1, size=count)
+    return np.where(rng.random(count) < BEGINNINGS, few, rows.window)
 
 
 def stacked(parts: list[Arrays]) -> Arrays:

@@ -20,12 +20,18 @@ from stepahead.data.panel import Panel, Schema, preview
 from stepahead.errors import ConfigError, DataError
 from stepahead.fitted import check_inputs, checked_levels
 from stepahead.forecast import Forecast
-from stepahead.panels.reading import look_ahead, patched, reading
+from stepahead.panels.held_out import NOTHING_HELD, HeldOut, Split, of_distribution, of_point
+from stepahead.panels.reading import look_ahead, reading
+from stepahead.panels.statics import statics_of
 from stepahead.panels.windows import Rows, Windows, prepare_rows
 from stepahead.recipe import Config
-from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate
+from stepahead.runtime import normal
+from stepahead.runtime.conformal import Calibration
+from stepahead.runtime.marginals import Counts, Knots, Marginals
 from stepahead.runtime.network import combine_members
 from stepahead.runtime.panel import in_scale, last_state, member_output
+from stepahead.runtime.panel_heads import PanelReading
+from stepahead.runtime.scores import Recalibration
 
 CHUNK = 2048  # windows that are gathered and forecast at once
 
@@ -35,7 +41,8 @@ class PanelFitted:
     """A trained panel forecaster.
 
     members: weights of each network by the names of nn/panel.py; kinds: how each reads its windows, "linear" | "log".
-    back: rows that the baseline repeats.
+    back: rows that the baseline repeats. reading: how the head's distribution is read, None for a point. held: what
+    held-out rows say.
     """
 
     config: Config
@@ -45,7 +52,13 @@ class PanelFitted:
     members: tuple[Mapping[str, np.ndarray], ...]
     kinds: tuple[str, ...]
     back: int
-    calibration: Calibration
+    reading: PanelReading | None = None
+    held: HeldOut = NOTHING_HELD
+
+    @property
+    def calibration(self) -> Calibration:
+        """How far a point head's intervals reach."""
+        return self.held.calibration
 
     def source(self, panel: Panel) -> Rows:
         """The rows of a panel, prepared as this model reads them.
@@ -82,11 +95,10 @@ class PanelFitted:
             part = slice(start, start + CHUNK)
             windows = source.windows(origins[part])
             check_seen(source, windows, origins[part])
-            said = self.means(source, windows, origins[part], None if future is None else future[part])
-            mean[part] = not_below(windows, said)
+            given = self.marginals(source, windows, origins[part], None if future is None else future[part])
+            mean[part] = not_below(windows, given.point)
             if levels:
-                reach = self.calibration.radius(levels, movement(windows))
-                bounds[:, part] = [not_below(windows, said[..., None] + sign * reach) for sign in (-1, 1)]
+                bounds[:, part] = [not_below(windows, bound) for bound in self.interval(given, levels)]
         return Forecast(
             name=self.config.name,
             ids=np.asarray(panel.ids, dtype=object)[source.series(origins)],
@@ -116,32 +128,89 @@ class PanelFitted:
             parts.append(elapsed_ahead(source.panel.times[origins], times, self.frequency)[..., None])
         return np.concatenate(parts, axis=2)
 
-    def means(
-        self, source: Rows, windows: Windows, origins: np.ndarray, future: np.ndarray | None = None
+    def draw(
+        self, source: Rows, origins: np.ndarray, scores: np.ndarray, *, future: np.ndarray | None = None
     ) -> np.ndarray:
-        """The members' forecasts as one, in the target's units: [N, H]."""
-        ahead = look_ahead(source, self.covariates, origins, future)
-        read = {kind: reading(getattr(windows, kind)(), windows, ahead, self.config.patch) for kind in set(self.kinds)}
-        said = [
-            in_scale(member_output(self.config.cell, weights, read[kind]), read[kind], logs=kind == "log")
-            for weights, kind in zip(self.members, self.kinds, strict=True)
+        """Paths that have these normal scores in each step's distribution: scores [N, H, K] -> [N, H, K].
+
+        Raises: as `forecast`; ConfigError for a point head without held-out errors.
+        """
+        check_rows(source, origins, future)
+        times = self.frequency.after(source.panel.times[origins], self.config.horizon)
+        future = self._with_clock_ahead(source, origins, times, future)
+        drawn = np.empty(scores.shape)
+        if self.reading is None:
+            self.calibration.reach([50])  # says what is missing where nothing was held out
+        for start in range(0, len(origins), CHUNK // 8):
+            part = slice(start, start + CHUNK // 8)
+            windows = source.windows(origins[part])
+            check_seen(source, windows, origins[part])
+            given = self.marginals(source, windows, origins[part], None if future is None else future[part])
+            drawn[part] = not_below(windows, given.quantile(self.held.recalibration.apply(scores[part])))
+        return drawn
+
+    def marginals(
+        self, source: Rows, windows: Windows, origins: np.ndarray, future: np.ndarray | None = None
+    ) -> Marginals:
+        """The members' forecasts as one distribution a step, in the target's units, as they were learned."""
+        ahead, head, config = look_ahead(source, self.covariates, origins, future), self.reading, self.config
+        read = {
+            kind: reading(getattr(windows, kind)(), windows, ahead, config.patch, spread=head is not None)
+            for kind in set(self.kinds)
+        }
+        members = zip(self.members, self.kinds, strict=True)
+        still: np.ndarray = np.logical_not(windows.x.any(axis=1))
+        if head is not None:
+            said = [head.said(config.cell, weights, read[kind], logs=kind == "log") for weights, kind in members]
+            return head.marginals(said, config.combine, windows.scale, still)
+        points = [
+            in_scale(member_output(config.cell, weights, read[kind]), read[kind], logs=kind == "log")
+            for weights, kind in members
         ]
-        size = np.where(windows.x.any(axis=1), windows.scale, 0.0)  # where all is zero, zero goes on
-        return combine_members(said, self.config.combine) * size[:, None]
+        size = np.where(still, 0.0, windows.scale)  # where all is zero, zero goes on
+        return Split(combine_members(points, config.combine) * size[:, None], movement(windows), self.calibration)
+
+    def interval(self, given: Marginals, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds of these coverages: lo, hi [N, H, L].
+
+        Raises: ConfigError for a level that the head, or the held-out errors, cannot speak for.
+        """
+        if isinstance(given, Split):
+            reach = self.calibration.radius(levels, given.moved)
+            return given.point[..., None] - reach, given.point[..., None] + reach
+        assert self.reading is not None
+        self.reading.check(levels)
+        score = normal.score(0.5 + np.asarray(levels) / 200)
+        asked = np.tile(np.concatenate([-score, score]), (given.point.shape[1], 1))  # [H, 2L]
+        found = given.quantile(self.held.recalibration.apply(asked)[None])
+        lo, hi = found[..., : len(levels)], found[..., len(levels) :]
+        if isinstance(given, Counts):
+            return lo, hi
+        middle = given.point[..., None]
+        return np.minimum(lo, middle), np.maximum(hi, middle)
 
     def hidden(self, source: Rows, origin: int) -> np.ndarray:
         """The hidden units of the first member after its window that ends at this row: [D]."""
         windows = source.windows(np.array([origin]))
-        patches = patched(getattr(windows, self.kinds[0])(), windows, self.config.patch)
-        return last_state(self.config.cell, self.members[0], patches)[0]
+        ahead = look_ahead(source, self.covariates, np.array([origin]))
+        read = reading(getattr(windows, self.kinds[0])(), windows, ahead, self.config.patch)
+        return last_state(self.config.cell, self.members[0], read)[0]
 
-    def calibration_at(self, source: Rows, origins: np.ndarray) -> Calibration:
-        """Errors at origins that the model never saw -> how wide its intervals must be."""
+    def held_out_at(self, source: Rows, origins: np.ndarray) -> HeldOut:
+        """What errors at origins that the model never saw say about its intervals and its paths."""
         y, there = source.targets(origins)
         if len(origins) == 0 or not there.any(axis=0).all():
-            return NOT_CALIBRATED
-        errors = np.where(there, y - self.forecast(source, origins).mean, np.nan)
-        return calibrate(errors, movement(source.windows(origins)), floor=float(np.finfo(float).tiny))
+            return NOTHING_HELD
+        y = np.where(there, y, np.nan)
+        if self.reading is None:
+            return of_point(y - self.forecast(source, origins).mean, movement(source.windows(origins)))
+        rng, scores = np.random.default_rng([self.config.seed, 3]), np.empty(y.shape)
+        for start in range(0, len(origins), CHUNK):
+            part = slice(start, start + CHUNK)
+            given = self.marginals(source, source.windows(origins[part]), origins[part])
+            assert isinstance(given, Knots | Counts)
+            scores[part] = given.score(y[part], rng)
+        return of_distribution(scores)
 
 
 def rows_of(panel: Panel, config: Config, covariates: Covariates, back: int) -> Rows:
@@ -155,6 +224,7 @@ def rows_of(panel: Panel, config: Config, covariates: Covariates, back: int) -> 
         missing=config.missing,
         known=covariates.row_features(panel),
         opening=float(-covariates.center[-1] / covariates.spread[-1]) if config.elapsed else None,
+        statics=statics_of(panel, covariates) if covariates.statics else None,
     )
 
 
@@ -219,11 +289,19 @@ def check_seen(source: Rows, windows: Windows, origins: np.ndarray) -> None:
         )
 
 
+def reading_of(config: Config, t_table: np.ndarray | None) -> PanelReading | None:
+    """How the head's distribution is read; None for a point."""
+    return None if t_table is None else PanelReading(config.head, config.quantiles, t_table)
+
+
 def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """A PanelFitted as arrays and JSON, for a model file."""
     tensors = {f"member.{m}.{name}": array for m, w in enumerate(fitted.members) for name, array in w.items()}
     tensors |= {"covariates.center": fitted.covariates.center, "covariates.spread": fitted.covariates.spread}
-    tensors |= {"calibration.scores": fitted.calibration.scores}
+    tensors |= {"calibration.scores": fitted.calibration.scores, "held.links": fitted.held.links}
+    tensors |= {"held.recalibration": fitted.held.recalibration.to_array()}
+    if fitted.reading is not None:
+        tensors["reading.t_table"] = fitted.reading.t_table
     config = {
         "config": fitted.config.to_json(),
         "schema": {n: v for n, v in vars(fitted.schema).items() if n not in ("notes", "backend", "source")},
@@ -241,13 +319,19 @@ def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) ->
     under = lambda prefix: {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}  # noqa: E731
     names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
     rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
+    config = Config.from_json(saved["config"])
     return PanelFitted(
-        config=Config.from_json(saved["config"]),
+        config=config,
         schema=Schema(**names),
         frequency=Frequency(**saved["frequency"]),
         covariates=Covariates(**under("covariates."), statics=rules),
         members=tuple(under(f"member.{m}.") for m in range(len(saved["kinds"]))),
         kinds=tuple(saved["kinds"]),
         back=saved["back"],
-        calibration=Calibration(tensors["calibration.scores"], saved["floor"]),
+        reading=reading_of(config, tensors.get("reading.t_table")),
+        held=HeldOut(
+            Calibration(tensors["calibration.scores"], saved["floor"]),
+            Recalibration.from_array(tensors["held.recalibration"]),
+            tensors["held.links"],
+        ),
     )

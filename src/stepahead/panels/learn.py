@@ -19,13 +19,14 @@ from stepahead.checkpoint import Trained
 from stepahead.data.covariates import fit_covariates
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError, require
+from stepahead.learn import t_table
 from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of
 from stepahead.panels.feed import Source, batch_of_step
-from stepahead.panels.fitted import PanelFitted, rows_of, with_clock
+from stepahead.panels.fitted import PanelFitted, reading_of, rows_of, with_clock
 from stepahead.panels.reading import context_width
 from stepahead.panels.start import fit_lines
 from stepahead.recipe import Config
-from stepahead.runtime.conformal import NOT_CALIBRATED
+from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
 SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by
 WHOLE = 4096  # windows of a batch where all were asked for
@@ -51,7 +52,7 @@ class Plan:
             members=tuple(members),
             kinds=self.kinds,
             back=self.source.rows.back,
-            calibration=NOT_CALIBRATED,
+            reading=reading_of(self.config, t_table(self.config, members) if self.source.spread else None),
         )
 
 
@@ -79,6 +80,8 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
 
     Raises: DataError when no series has two rows.
     """
+    if config.head == "negative_binomial":
+        check_counts(panel)
     panel = with_clock(panel, config, panel.frequency)
     covariates = fit_covariates(panel)
     rows = rows_of(panel, config, covariates, back=1)
@@ -87,8 +90,20 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     origins = origins_of(rows)
     sample = origins.draw(rng, SAMPLE, ahead=config.horizon)
     rows = rows_of(panel, config, covariates, back=choose_baseline(rows, sample, config.seasons))
-    source = Source(rows, covariates, measure(rows, sample), config.patch)
+    source = Source(rows, covariates, measure(rows, sample), config.patch, spread=config.head in DISTRIBUTIONS)
     return Plan(config, source, origins, kinds_of(panel, config.ensemble))
+
+
+def check_counts(panel: Panel) -> None:
+    """Raise DataError where the target holds something that is no count."""
+    odd = np.flatnonzero((panel.y < 0) | (panel.y != np.round(panel.y)) & ~np.isnan(panel.y))
+    if len(odd):
+        series = int(np.searchsorted(panel.offsets, odd[0], side="right")) - 1
+        raise DataError(
+            f"{panel.schema.source}: column '{panel.schema.target}', series '{panel.ids[series]}', {panel.schema.time} "
+            f"{panel.times[odd[0]]}: {panel.y[odd[0]]:g} is no count; head='negative_binomial' is for counts, pass "
+            f"head='quantile' or 'student_t'"
+        )
 
 
 def kinds_of(panel: Panel, members: int) -> tuple[str, ...]:
@@ -103,10 +118,13 @@ def kinds_of(panel: Panel, members: int) -> tuple[str, ...]:
 def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
     """The members before their first step: nn/panel.py's Members."""
     net = require("stepahead.nn.panel", extra="train", purpose="fit")
+    heads = require("stepahead.nn.panel_heads", extra="train", purpose="fit")
     config, source = plan.config, plan.source
     pools = require("threadpoolctl", extra="train", purpose="fit")
     with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
         lines = fit_lines(source, plan.origins, plan.kinds, rng)
+    statics = source.rows.statics
+    distribution, spread = heads.make_distribution(config.head, config.quantiles)
     shape = net.Shape(
         members=len(plan.kinds),
         window=config.window,
@@ -118,9 +136,19 @@ def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
         dropout=config.dropout,
         extras=source.rows.others.shape[1] + source.rows.known.shape[1],
         ahead=len(source.covariates.center),
+        spread=0 if spread is None else len(spread),
+        tail=config.head == "student_t",
+        table=0 if statics is None else statics.rows,
+        numbers=0 if statics is None else statics.numbers.shape[1],
     )
-    start = net.Start(np.stack([line.skip for line in lines]), np.stack([line.effect for line in lines]))
-    descent = net.Descent(config.weight_decay, config.gradient_clip, plan.kinds.count("log"), source.yardsticks.percent)
+    start = net.Start(np.stack([line.skip for line in lines]), np.stack([line.effect for line in lines]), spread)
+    descent = net.Descent(
+        config.weight_decay,
+        config.gradient_clip,
+        plan.kinds.count("log"),
+        source.yardsticks.percent,
+        distribution=distribution,
+    )
     return net.Members(shape, start, descent, seed=config.seed, device=device)
 
 
@@ -222,6 +250,7 @@ def fingerprint(plan: Plan) -> str:
     """A digest of all that decides how a run goes: parameters and rows."""
     rows = plan.source.rows
     digest = hashlib.sha256(json.dumps(plan.config.to_json(), sort_keys=True).encode())
-    for array in (rows.values, rows.true, rows.panel.offsets, rows.others, rows.known):
+    statics = () if rows.statics is None else (rows.statics.codes, rows.statics.numbers)
+    for array in (rows.values, rows.true, rows.panel.offsets, rows.others, rows.known, *statics):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

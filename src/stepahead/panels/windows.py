@@ -15,6 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
+from stepahead.panels.statics import Statics
 
 LOG_FLOOR = 0.02  # of the window's mean size: the least value that has a logarithm
 CLIP = 5.0  # another past input is held within so many of its deviations in the window
@@ -30,7 +31,7 @@ class Rows:
     starts: [R] int64, the first row of each row's series. newest: [R] the newest observed row up to each, where gaps
     are joined by lines and a gap still open at an origin must not be, else None.
     others: [window + R, P-1] the other past inputs. known: [window + R, K] inputs known ahead, scaled. opening: what
-    the last of these is in a window's first row, where it looks a row back.
+    the last of these is in a window's first row, where it looks a row back. statics: of each series, None for none.
     """
 
     panel: Panel
@@ -46,6 +47,7 @@ class Rows:
     others: np.ndarray
     known: np.ndarray
     opening: float | None = None
+    statics: Statics | None = None
 
     @cached_property
     def complete(self) -> bool:
@@ -64,12 +66,12 @@ class Rows:
         origins = origins[self.ahead(origins)[1][:, -1]]
         return origins[self.targets(origins)[1].any(axis=1)]
 
-    def windows(self, origins: np.ndarray) -> "Windows":
-        """Copy the windows that end at these rows: origins [N]."""
+    def windows(self, origins: np.ndarray, keep: np.ndarray | None = None) -> "Windows":
+        """Copy the windows that end at these rows: origins [N]. keep: [N] rows that are seen of each, None for all."""
         x = sliding_window_view(self.values, self.window)[origins + 1]
-        mask = self._inside(origins)
+        inside = mask = self._inside(origins, keep)
         if not self.complete:
-            mask &= sliding_window_view(self.observed, self.window)[origins + 1]
+            mask = mask & sliding_window_view(self.observed, self.window)[origins + 1]
         if self.newest is not None:
             self._close_open_gaps(x, origins)
         whole = bool(mask.all())
@@ -88,7 +90,7 @@ class Rows:
             base=self._base(x, mask, whole, last),
             share=count / self.window,
             season=self.season,
-            extra=self._extra(origins, mask),
+            extra=self._extra(origins, inside[..., None]),
         )
 
     def targets(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,18 +104,22 @@ class Rows:
         rows = origins[:, None] + np.arange(1, self.horizon + 1)
         return np.minimum(rows, self.panel.n_rows - 1), rows < ends[:, None]
 
-    def repeated(self, origins: np.ndarray) -> np.ndarray:
-        """The rows that the baseline repeats, held within the series: [N, H]."""
+    def repeated(self, origins: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:
+        """The rows that the baseline repeats, the last one where that is before the series, or what is kept of it:
+        [N, H].
+        """
         rows = origins[:, None] - self.back + 1 + np.arange(self.horizon) % self.back
-        return np.maximum(rows, self.starts[origins][:, None])
+        first = self.starts[origins] if keep is None else np.maximum(self.starts[origins], origins - keep + 1)
+        return np.where(rows >= first[:, None], rows, origins[:, None])
 
     def series(self, origins: np.ndarray) -> np.ndarray:
         """The series of each origin: [N]."""
         return np.searchsorted(self.panel.offsets, origins, side="right") - 1
 
-    def _inside(self, origins: np.ndarray) -> np.ndarray:
-        """Which places of each window lie within its series: [N, L]."""
+    def _inside(self, origins: np.ndarray, keep: np.ndarray | None) -> np.ndarray:
+        """Which places of each window lie within its series, and within what is kept of it: [N, L]."""
         known = origins - self.starts[origins] + 1
+        known = known if keep is None else np.minimum(known, keep)
         return np.arange(self.window) >= (self.window - known)[:, None]
 
     def _close_open_gaps(self, x: np.ndarray, origins: np.ndarray) -> None:
@@ -138,11 +144,10 @@ class Rows:
         found = np.take_along_axis(values, first[:, None], axis=1)[:, 0]
         return np.where(seen.any(axis=1), found, last[:, None])[:, repeat]
 
-    def _extra(self, origins: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-        """The other inputs of each row: [N, L, E] float32, or None where there are none."""
+    def _extra(self, origins: np.ndarray, inside: np.ndarray) -> np.ndarray | None:
+        """The other inputs of each row: [N, L, E] float32, or None where there are none. inside: [N, L, 1]."""
         if self.others.shape[1] + self.known.shape[1] == 0:
             return None
-        inside = self._inside(origins)[..., None]
         rows = origins[:, None] + np.arange(self.window) + 1
         known = np.where(inside, self.known[rows], 0.0)
         if self.opening is not None:
@@ -260,6 +265,7 @@ def prepare_rows(
     missing: str = "mask",
     known: np.ndarray | None = None,
     opening: float | None = None,
+    statics: Statics | None = None,
 ) -> Rows:
     """Prepare a panel's rows for windows.
 
@@ -284,6 +290,7 @@ def prepare_rows(
         others=behind(window, panel.past[:, :-1] if missing == "mask" else filled.carried[:, :-1]),
         known=behind(window, np.zeros((panel.n_rows, 0)) if known is None else known),
         opening=opening,
+        statics=statics,
     )
 
 

@@ -23,19 +23,48 @@ def member_output(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
     weights: by the names of nn/panel.py. read: patches [N, T, (2+E)p], z [N, L], base [N, H], context [N, C],
     shift [N, H, K].
     """
-    inner = np.concatenate([last_state(cell, weights, read["patches"]), single(read["context"])], axis=1)
-    inner = np.maximum(product(inner, weights["mlp_weight"]) + weights["mlp_bias"], 0)
+    return location(weights, read, last_layer(cell, weights, read))
+
+
+def last_layer(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
+    """The layer that a member speaks from: [N, 64] float32."""
+    parts = [last_state(cell, weights, read), single(read["context"]), *about(weights, read)]
+    inner = np.concatenate(parts, axis=1)
+    return np.maximum(product(inner, weights["mlp_weight"]) + weights["mlp_bias"], 0)
+
+
+def location(weights: Arrays, read: Arrays, inner: np.ndarray) -> np.ndarray:
+    """A member's answer from its last layer: [N, H] float32."""
     out = single(read["base"]) + product(read["z"], weights["skip_weight"]) + weights["head_bias"]
     out += product(inner, weights["head_weight"])
     for k, effect in enumerate(weights["effect"][:, 0]):
         out += single(read["shift"][..., k]) * effect
+    known = about(weights, read)
+    if known and read["shift"].shape[2]:
+        own = product(np.concatenate(known, axis=1), weights["static_effect"])  # [N, K]
+        for k in range(own.shape[1]):
+            out += single(read["shift"][..., k]) * own[:, k, None]
     return out
 
 
-def last_state(cell: str, weights: Arrays, patches: np.ndarray) -> np.ndarray:
-    """The hidden units after each window: patches [N, T, (2+E)p] -> [N, D]."""
-    n, steps, width = patches.shape
-    embedded = product(patches.reshape(n * steps, width), weights["embed_weight"]) + weights["embed_bias"]
+def about(weights: Arrays, read: Arrays) -> list[np.ndarray]:
+    """What is known about each window's series: the sum of its categories' rows of the table, its numbers [N, J]."""
+    if "codes" not in read:
+        return []
+    parts = [single(read["static"])]
+    if read["codes"].shape[1]:
+        parts.insert(0, weights["static_table"][read["codes"]].sum(axis=1))
+    return parts
+
+
+def last_state(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
+    """The hidden units after each window: [N, D]."""
+    n, steps, width = read["patches"].shape
+    embedded = product(read["patches"].reshape(n * steps, width), weights["embed_weight"]) + weights["embed_bias"]
+    known = about(weights, read)
+    if known:
+        moved = product(np.concatenate(known, axis=1), weights["static_weight"])
+        embedded = (embedded.reshape(n, steps, -1) + moved[:, None]).reshape(n * steps, -1)
     layer = {f"{name}_l0": weights[name] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")}
     _, state = scan(cell, np.maximum(embedded, 0).reshape(n, steps, -1), layer)
     return state[0][0]

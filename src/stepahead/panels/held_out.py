@@ -1,0 +1,73 @@
+"""What held-out rows taught the panel recipe about its own errors.  Marginals, truths -> HeldOut.
+
+Legend: N origins, H horizon, K scores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stepahead.runtime import normal
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, joined
+from stepahead.runtime.scores import AS_LEARNED, Recalibration, links_of, random_walk_links, recalibrate
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Of errors that the model never saw.
+
+    calibration: how far a point head's intervals reach. recalibration: how the scores of a distribution are read.
+    links: [H, H] how the steps of a path hang together, empty where nothing was held out. scores: [N, H] what the last
+    two were learned from, to be joined with others; no part of a model file.
+    """
+
+    calibration: Calibration
+    recalibration: Recalibration
+    links: np.ndarray
+    scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def path_links(self, horizon: int) -> np.ndarray:
+        """Those of sampled paths: [H, H]."""
+        return self.links if len(self.links) else random_walk_links(horizon)
+
+
+NOTHING_HELD = HeldOut(NOT_CALIBRATED, AS_LEARNED, np.zeros((0, 0)))
+
+
+def of_point(errors: np.ndarray, moved: np.ndarray) -> HeldOut:
+    """From a point head's errors [N, H], NaN where the truth is unknown, of windows that move by moved [N]."""
+    calibration = calibrate(errors, moved, floor=float(np.finfo(float).tiny))
+    scores = errors / moved[:, None]
+    return HeldOut(calibration, AS_LEARNED, links_of(scores), scores)
+
+
+def of_distribution(scores: np.ndarray) -> HeldOut:
+    """From the scores of the truth in what a head gave: [N, H], NaN where it is unknown."""
+    return HeldOut(NOT_CALIBRATED, recalibrate(scores), links_of(scores), scores)
+
+
+def joined_held(parts: Sequence[HeldOut]) -> HeldOut:
+    """What several probes taught, as one."""
+    known = [part for part in parts if len(part.scores)]
+    if len(known) < 2:
+        return known[0] if known else parts[0]
+    calibration, scores = joined([part.calibration for part in known]), np.concatenate([p.scores for p in known])
+    point = calibration.scores.shape[1] > 0
+    return HeldOut(calibration, AS_LEARNED if point else recalibrate(scores), links_of(scores), scores)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A point head's intervals as a distribution: as likely above the point as below. moved: [N]."""
+
+    point: np.ndarray
+    moved: np.ndarray
+    calibration: Calibration
+
+    def quantile(self, scores: np.ndarray) -> np.ndarray:
+        known = self.calibration.scores
+        rank = (known.shape[1] + 1) * np.abs(2 * normal.probability(scores) - 1)  # [..., H, K]
+        ranks = np.arange(known.shape[1] + 1)
+        reach = [np.interp(rank[..., h, :], ranks, np.insert(row, 0, 0.0)) for h, row in enumerate(known)]
+        return self.point[..., None] + np.sign(scores) * self.moved[:, None, None] * np.stack(reach, axis=-2)
