@@ -36,6 +36,10 @@ class Live:
         self._windows: dict[tuple[float, ...], WindowModel] = {}
         self._lanes: dict[tuple[tuple[float, ...], bool], LaneModel | None] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy of a model makes its own: what streams share holds addresses."""
+        return Live, (self.fitted,)
+
     def begin(self, panel: Panel, level: Sequence[float] | str, *, adaptive: bool) -> Stream:
         """A stream that has read the one series of a panel.
 

@@ -1,6 +1,8 @@
 """The native lane beside the same stream in Python: the same numbers, the same snapshots, row after row."""
 
+import pickle
 from collections.abc import Callable
+from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
@@ -116,3 +118,13 @@ def test_a_lane_refuses_what_is_no_row_and_stays_as_it_was(model: sa.Forecaster)
     with pytest.raises(ValueError, match="as many"):
         lanes._native.take_many([lane.core], [], x)
     assert stream.snapshot() == before
+
+
+def test_copies_of_a_model_and_of_its_streams_stand_alone() -> None:
+    panel, model = table(), fitted()
+    stream = model.stream()
+    other, twin = pickle.loads(pickle.dumps(model)).stream(), deepcopy(model).stream()
+    copies = [copy(stream), deepcopy(stream)]
+    expected = stream.push(row(panel, LEARNED)).records()
+    for each in (other, twin, *copies):
+        assert each.push(row(panel, LEARNED)).records() == expected

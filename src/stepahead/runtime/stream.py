@@ -92,6 +92,12 @@ class Stream:
         """An independent copy that stands where this one stands, to try what if."""
         return Stream(self._course, self.series, self._cutoff, self._line.copy())
 
+    def __copy__(self) -> "Stream":
+        return self.fork()
+
+    def __deepcopy__(self, memo: Any) -> "Stream":
+        return self.fork()
+
     def sample(self, paths: int, seed: int = 0, *, steps: int | None = None) -> Array:
         """Draw what may come from the present forecast and its intervals: [paths, steps].
 
