@@ -126,6 +126,90 @@ inline void outer_ones(const T* left, Index left_step, Index rows, Index steps, 
     }
 }
 
+// Rows of a tile turned for `outer_turned`: where the lanes of many steps stand one below the other, panels of so many
+// rows side by side.
+template <class T>
+constexpr Index panel_rows = 2 * width<T>;
+
+// to[q, first + lane, i] = from[q * panel_rows + i, lane].
+// from [rows, L] read, rows a multiple of width; to [ceil(rows / panel_rows), lanes, panel_rows] written
+template <int NV, class T>
+inline void turn(const T* from, Index rows, Index first, Index lanes, T* to) {
+    constexpr int W = width<T>, L = NV * W;
+    for (Index r = 0; r < rows; r += W) {
+        T* panel = to + (r / panel_rows<T> * lanes + first) * panel_rows<T> + r % panel_rows<T>;
+        for (int l = 0; l < L; l += W) {
+            Vec<T> square[W];
+            for (int i = 0; i < W; ++i) square[i] = Vec<T>::load(from + (r + i) * L + l);
+            transpose(square);
+            for (int i = 0; i < W; ++i) square[i].store(panel + (l + i) * panel_rows<T>);
+        }
+    }
+}
+
+// out[k, i] += sum over steps and lanes of left[k] * turned[lane, i], for N of k and so many vectors of i.
+// left [steps, N, L] by left_step, turned [steps * L, panel_rows] read; out [N, V * width] by out_stride
+template <int N, int V, int NV, class T>
+STEPAHEAD_INLINE void outer_panel(const T* left, Index left_step, const T* turned, Index steps, T* out,
+                                  Index out_stride) {
+    constexpr int W = width<T>, L = NV * W;
+    Vec<T> sums[N][V];
+    clear(sums);
+    for (Index s = 0; s < steps; ++s, left += left_step)
+        for (int l = 0; l < L; ++l, turned += panel_rows<T>) {
+            Vec<T> row[V];
+            for (int v = 0; v < V; ++v) row[v] = Vec<T>::load(turned + v * W);
+            for (int k = 0; k < N; ++k) {
+                const Vec<T> value = Vec<T>::splat(left[k * L + l]);
+                for (int v = 0; v < V; ++v) sums[k][v] = fma(value, row[v], sums[k][v]);
+            }
+        }
+    for (int k = 0; k < N; ++k)
+        for (int v = 0; v < V; ++v) {
+            T* to = out + k * out_stride + v * W;
+            (Vec<T>::load(to) + sums[k][v]).store(to);
+        }
+}
+
+template <int N, int V, int NV, class T>
+inline void outer_panel_of(Index n, const T* left, Index left_step, const T* turned, Index steps, T* out,
+                           Index out_stride) {
+    if constexpr (N > 1)
+        if (n < N) return outer_panel_of<N - 1, V, NV>(n, left, left_step, turned, steps, out, out_stride);
+    outer_panel<N, V, NV>(left, left_step, turned, steps, out, out_stride);
+}
+
+// out[k, r] += sum over steps and lanes of left[k] * turned[lane, r]: the weight gradient of a block of steps.
+// left [steps, n, L] by left_step, turned as `turn` leaves it, read; out [n, rows], rows a multiple of width
+template <int NV, class T>
+inline void outer_turned(const T* left, Index left_step, Index n, const T* turned, Index rows, Index steps, Index lanes,
+                         T* out) {
+    constexpr int most = registers >= 32 ? 12 : 6;
+    const Index groups = (n + most - 1) / most;
+    for (Index r = 0; r < rows; r += panel_rows<T>, turned += lanes * panel_rows<T>)
+        for (Index g = 0; g < groups; ++g) {
+            const Index k = n * g / groups, count = n * (g + 1) / groups - k;
+            const T* values = left + k * NV * width<T>;
+            if (rows - r > width<T>)
+                outer_panel_of<most, 2, NV>(count, values, left_step, turned, steps, out + k * rows + r, rows);
+            else
+                outer_panel_of<most, 1, NV>(count, values, left_step, turned, steps, out + k * rows + r, rows);
+        }
+}
+
+// out[r] += sum over lanes of turned[lane, r]: the bias gradient.   turned and rows as above; out [rows]
+template <class T>
+inline void sum_turned(const T* turned, Index rows, Index count, Index lanes, T* out) {
+    for (Index r = 0; r < rows; r += width<T>) {
+        const T* row = turned + r / panel_rows<T> * lanes * panel_rows<T> + r % panel_rows<T>;
+        Vec<T> sum[4];
+        for (int i = 0; i < 4; ++i) sum[i] = Vec<T>::splat(T(0));
+        for (Index l = 0; l < count; l += 4)
+            for (int i = 0; i < 4; ++i) sum[i] = sum[i] + Vec<T>::load(row + (l + i) * panel_rows<T>);
+        (Vec<T>::load(out + r) + ((sum[0] + sum[1]) + (sum[2] + sum[3]))).store(out + r);
+    }
+}
+
 // to[i, lane] = from[lane][offset + i * stride], lanes beyond `lanes` untouched.
 // from [lanes] pointers, read; to [n, L] written
 template <int NV, class T>

@@ -43,7 +43,7 @@ inline Cut cut_rows(const Sizes& z) {
     cut.vectors = choose_vectors<T>(z.rows);
     const Index lanes = cut.vectors * width<T>;
     cut.tiles = (z.rows + lanes - 1) / lanes;
-    cut.parts = most_parts(cut.tiles, gradient_size(z.cell, z.inputs, z.hidden));
+    cut.parts = most_parts(cut.tiles, gradient_size<T>(z.cell, z.inputs, z.hidden));
     return cut;
 }
 
@@ -87,6 +87,13 @@ template <class T>
 inline Weights<T> weights_of(const Sizes& z, Index m, const T* ih, const T* hh, const T* bias_ih, const T* bias_hh) {
     const Index rows = gates_of(z.cell) * z.hidden;
     return {ih + m * rows * z.inputs, hh + m * rows * z.hidden, at(bias_ih, m * rows), at(bias_hh, m * rows)};
+}
+
+// function(m, piece) for every piece of every model.
+template <class Function>
+inline void in_pieces(const Sizes& z, int threads, Function&& function) {
+    const Index pieces = (z.hidden + 31) / 32;
+    parallel(z.models * pieces, threads, [&](Index i) { function(i / pieces, Piece{i % pieces, pieces}); });
 }
 
 template <class Tile, class T>
@@ -135,9 +142,10 @@ void forward(const Forward<T>& f) {
     const Index rows = gradient_rows(z.cell, z.hidden);
     T* packed = static_cast<T*>(scratch(Slot::shared, sizeof(T) * (z.models * p.total + f.coded.size * rows)));
     T* table = f.coded.table == nullptr ? nullptr : packed + z.models * p.total;
-    parallel(z.models, f.threads, [&](Index m) {
+    in_pieces(z, f.threads, [&](Index m, const Piece& piece) {
+        T* to = packed + m * p.total;
         const Weights<T> weights = weights_of(z, m, f.weight_ih, f.weight_hh, f.bias_ih, f.bias_hh);
-        pack_model(z.cell, z.inputs, z.hidden, weights, false, false, packed + m * p.total);
+        pack_forward(z.cell, z.inputs, z.hidden, weights, piece, to + p.weights, to + p.bias);
     });
     if (table != nullptr) pack_table(z.cell, z.hidden, f.coded.table, f.coded.size, packed + p.bias, table);
     with_cell(z.cell, cut.vectors, [&]<Cell C, int NV>() {
@@ -166,7 +174,7 @@ void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gra
     tile.grad_x_stride_b = f.grad_x_strides.b;
     tile.gradient = gradient;
     if (gradient != nullptr && f.grad_table != nullptr) {
-        tile.grad_table = gradient + gradient_size(cell, z.inputs, H);
+        tile.grad_table = gradient + gradient_size<T>(cell, z.inputs, H);
         give_codes(tile, f.coded, b);
     }
     const Index state = H * M::L;
@@ -186,7 +194,7 @@ void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gra
 template <class T>
 inline Index part_size(const Backward<T>& f) {
     const Index table = f.grad_table == nullptr ? 0 : f.coded.size * gradient_rows(f.sizes.cell, f.sizes.hidden);
-    return gradient_size(f.sizes.cell, f.sizes.inputs, f.sizes.hidden) + round_up(table, 16);
+    return gradient_size<T>(f.sizes.cell, f.sizes.inputs, f.sizes.hidden) + round_up(table, 16);
 }
 
 template <Cell cell, int NV, class T>
@@ -226,21 +234,21 @@ void backward(const Backward<T>& f) {
     T* packed =
         static_cast<T*>(scratch(Slot::shared, sizeof(T) * z.models * (p.total + (learns ? cut.parts * size : 0))));
     T* partial = learns ? packed + z.models * p.total : nullptr;
-    parallel(z.models, f.threads, [&](Index m) {
+    in_pieces(z, f.threads, [&](Index m, const Piece& piece) {
         T* to = packed + m * p.total;
         const Weights<T> w = weights_of<T>(z, m, f.weight_ih, f.weight_hh, nullptr, nullptr);
-        pack_backward(z.cell, z.hidden, z.hidden, w.hh, to + p.back_h);
-        if (f.grad_x != nullptr) pack_backward(z.cell, z.inputs, z.hidden, w.ih, to + p.back_x);
+        pack_backward(z.cell, z.hidden, z.hidden, w.hh, piece, to + p.back_h);
+        if (f.grad_x != nullptr) pack_backward(z.cell, z.inputs, z.hidden, w.ih, piece, to + p.back_x);
     });
     with_cell(z.cell, cut.vectors, [&]<Cell C, int NV>() { backward_tasks<C, NV, T>(f, cut, packed, partial); });
     if (!learns) return;
-    parallel(z.models, f.threads, [&](Index m) {
+    in_pieces(z, f.threads, [&](Index m, const Piece& piece) {
         const Gradients<T> out = {f.grad_weight_ih + m * rows * z.inputs, f.grad_weight_hh + m * rows * z.hidden,
                                   at(f.grad_bias_ih, m * rows), at(f.grad_bias_hh, m * rows)};
-        unpack_gradients(z.cell, z.inputs, z.hidden, partial + m * cut.parts * size, cut.parts, size, out);
+        unpack_gradients(z.cell, z.inputs, z.hidden, piece, partial + m * cut.parts * size, cut.parts, size, out);
     });
     if (f.grad_table == nullptr) return;
-    const T* tables = partial + gradient_size(z.cell, z.inputs, z.hidden);
+    const T* tables = partial + gradient_size<T>(z.cell, z.inputs, z.hidden);
     unpack_table(z.cell, z.hidden, tables, cut.parts, size, f.coded.size, f.grad_table);
 }
 

@@ -14,6 +14,7 @@ namespace stepahead {
 namespace STEPAHEAD_ISA {
 
 constexpr int max_lanes = 3 * width<float>;
+constexpr Index gathered_lanes = 192;  // of steps one after the other, for the weights' gradient
 
 struct Scan {
     Index steps, inputs, hidden, lanes;  // T, D, H, rows in this tile
@@ -180,26 +181,18 @@ struct TileBackward {
     Index codes_stride_t;
 };
 
-// Steps whose gradients are gathered before they meet the weights: enough to pay for the sum over lanes, few enough
-// to stay in the second cache.
-template <class T>
-inline Index block_steps(Index slot, Index steps) {
-    const Index fit = 196608 / static_cast<Index>(sizeof(T)) / (slot > 0 ? slot : 1);
-    const Index block = fit < 8 ? 8 : fit > 64 ? 64 : fit;
+// Steps whose gradients are gathered before they meet the inputs: enough to pay for fetching the sums so far, few enough
+// for a panel of them to stay in the first cache.
+inline Index block_steps(Index lanes, Index steps) {
+    const Index block = (gathered_lanes + lanes - 1) / lanes;
     return block < steps ? block : steps;
-}
-
-// A slot holds the gradients of one step's sums, [rows, L], and a little more, so that the slots of a block do not
-// fall on the same lines of the first cache.
-template <int NV, class T>
-inline Index slot_size(Cell cell, Index H) {
-    return gradient_rows(cell, H) * NV * width<T> + 64;
 }
 
 template <Cell cell, int NV, class T>
 inline Index backward_workspace(Index steps, Index D, Index H) {
-    const Index L = NV * width<T>, slot = slot_size<NV, T>(cell, H);
-    return block_steps<T>(slot, steps) * slot * (cell == Cell::gru ? 2 : 1) + (3 * H + (D > H ? D : H)) * L;
+    const Index L = NV * width<T>, rows = padded_rows<T>(cell, H);
+    const Index gradients = rows * L + round_up(rows, panel_rows<T>) * block_steps(L, steps) * L;
+    return gradients * (cell == Cell::gru ? 2 : 1) + (3 * H + (D > H ? D : H)) * L;
 }
 
 template <Cell cell, int NV, class T>
@@ -209,27 +202,36 @@ struct BackwardTile {
     static constexpr Index L = M::L;
 
     const TileBackward<T>& a;
-    const Index D = a.scan.inputs, H = a.scan.hidden, K = D + H, rows = gradient_rows(cell, H);
-    const Index slot = slot_size<NV, T>(cell, H), block = block_steps<T>(slot, a.scan.steps);
+    const Index D = a.scan.inputs, H = a.scan.hidden, K = D + H, rows = padded_rows<T>(cell, H);
+    const Index block = block_steps(L, a.scan.steps), lanes = block * L;
+    const Index turned = round_up(rows, panel_rows<T>) * lanes;
     const M memory{a.memory, a.scan.steps, D, H};
-    T* const by_x = a.workspace;                                         // [block, slot]
-    T* const by_h = cell == Cell::gru ? by_x + block * slot : by_x;      // [block, slot]
-    T* const carry = by_x + block * slot * (cell == Cell::gru ? 2 : 1);  // [H, L]
-    T* const h_copy = carry + H * L;                                     // [H, L]
-    T* const c_copy = h_copy + H * L;                                    // [H, L]
-    T* const rows_copy = c_copy + H * L;                                 // [max(D, H), L]
+    T* const by_x = a.workspace;                                          // [rows, L]
+    T* const by_h = cell == Cell::gru ? by_x + rows * L : by_x;           // [rows, L]
+    T* const turned_x = by_h + rows * L;                                  // [panels, lanes, panel_rows]
+    T* const turned_h = cell == Cell::gru ? turned_x + turned : turned_x;  // [panels, lanes, panel_rows]
+    T* const carry = turned_h + turned;                                   // [H, L]
+    T* const h_copy = carry + H * L;                                      // [H, L]
+    T* const c_copy = h_copy + H * L;                                     // [H, L]
+    T* const rows_copy = c_copy + H * L;                                  // [max(D, H), L]
 
     void run() {
-        std::memset(by_x, 0, sizeof(T) * (carry - by_x));
+        std::memset(by_x, 0, sizeof(T) * (turned_x - by_x));
         std::memset(rows_copy, 0, sizeof(T) * (D > H ? D : H) * L);
         for (Index last = a.scan.steps - 1; last >= 0; last -= block) {
             const Index count = last + 1 < block ? last + 1 : block;
-            for (Index i = 0; i < count; ++i) step(last - i, by_x + i * slot, by_h + i * slot);
+            for (Index i = 0; i < count; ++i) {
+                step(last - i);
+                if (a.gradient == nullptr) continue;
+                turn<NV>(by_x, rows, i * L, lanes, turned_x);
+                if (cell == Cell::gru) turn<NV>(by_h, rows, i * L, lanes, turned_h);
+            }
             if (a.gradient != nullptr) gather(last, count);
         }
     }
 
-    void step(Index s, T* x, T* h) {
+    void step(Index s) {
+        T *x = by_x, *h = by_h;
         const Index time = a.scan.time(s);
         const Active<NV, T> active(a.scan, time);
         if (a.grad_outputs != nullptr) add_outputs(time, active);
@@ -265,37 +267,36 @@ struct BackwardTile {
             (V::load(a.grad_h + at) + V::load(rows_copy + at)).store(a.grad_h + at);
     }
 
-    // The weights' gradient from steps last, last - 1, ..., which lie in slots 0, 1, ...
+    // The weights' gradient from steps last, last - 1, ...
     void gather(Index last, Index count) {
         const T* xh = memory.xh + last * K * L;
+        const Index biases = K * rows;
         if (cell == Cell::gru) {
-            outer<NV>(by_x, slot, rows, xh, -K * L, D, count, a.gradient);
-            outer<NV>(by_h, slot, rows, xh + D * L, -K * L, H, count, a.gradient + D * rows);
-            outer_ones<NV>(by_h, slot, rows, count, a.gradient + (K + 1) * rows);
+            outer_turned<NV>(xh, -K * L, D, turned_x, rows, count, lanes, a.gradient);
+            outer_turned<NV>(xh + D * L, -K * L, H, turned_h, rows, count, lanes, a.gradient + D * rows);
+            sum_turned(turned_h, rows, count * L, lanes, a.gradient + biases + rows);
         } else {
-            outer<NV>(by_x, slot, rows, xh, -K * L, K, count, a.gradient);
+            outer_turned<NV>(xh, -K * L, K, turned_x, rows, count, lanes, a.gradient);
         }
-        outer_ones<NV>(by_x, slot, rows, count, a.gradient + K * rows);
+        sum_turned(turned_x, rows, count * L, lanes, a.gradient + biases);
         if (a.grad_table != nullptr)
-            for (Index i = 0; i < count; ++i) add_to_table(a.scan.time(last - i), by_x + i * slot);
+            for (Index i = 0; i < count; ++i) add_to_table(a.scan.time(last - i), i * L);
     }
 
     // Each row's gradient goes to its symbol's.
-    void add_to_table(Index time, const T* x) {
+    void add_to_table(Index time, Index first) {
         using V = Vec<T>;
-        for (Index r = 0; r + V::width <= rows; r += V::width)
-            for (Index l0 = 0; l0 < a.scan.lanes; l0 += V::width) {
-                V square[V::width];
-                for (int i = 0; i < V::width; ++i) square[i] = V::load(x + (r + i) * L + l0);
-                transpose(square);
-                for (Index l = l0; l < l0 + V::width && l < a.scan.lanes; ++l) {
-                    T* to = a.grad_table + a.codes[l][time * a.codes_stride_t] * rows + r;
-                    (V::load(to) + square[l - l0]).store(to);
-                }
+        const Index R = gradient_rows(cell, H);
+        for (Index l = 0; l < a.scan.lanes; ++l) {
+            T* to = a.grad_table + a.codes[l][time * a.codes_stride_t] * R;
+            for (Index r = 0; r < R; r += panel_rows<T>) {
+                const T* from = turned_x + (r / panel_rows<T> * lanes + first + l) * panel_rows<T>;
+                const Index n = R - r < panel_rows<T> ? R - r : panel_rows<T>;
+                Index i = 0;
+                for (; i + V::width <= n; i += V::width) (V::load(to + r + i) + V::load(from + i)).store(to + r + i);
+                for (; i < n; ++i) to[r + i] += from[i];
             }
-        for (Index r = rows / V::width * V::width; r < rows; ++r)
-            for (Index l = 0; l < a.scan.lanes; ++l)
-                a.grad_table[a.codes[l][time * a.codes_stride_t] * rows + r] += x[r * L + l];
+        }
     }
 };
 

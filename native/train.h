@@ -38,7 +38,7 @@ struct TrainLayout {
         P = head_bias + O;
         packed = packed_layout(s.cell, D, H, true);
         head_layout = {O, H};
-        recurrent = gradient_size(s.cell, D, H);
+        recurrent = gradient_size<float>(s.cell, D, H);
         part = round_up(recurrent + head_layout.gradient_size() + 1, 16);
     }
     Index model_size(Index parts) const { return packed.total + round_up(P, 16) + parts * part; }
@@ -182,7 +182,7 @@ struct Training {
         if (!learns() || batch.size == 0) return;
         const Gradients<float> out = {gradient + z.ih, gradient + z.hh, s.bias ? gradient + z.bias_ih : nullptr,
                                       s.bias ? gradient + z.bias_hh : nullptr};
-        unpack_gradients(s.cell, z.D, z.H, parts, batch.cut.parts, z.part, out);
+        unpack_gradients(s.cell, z.D, z.H, whole, parts, batch.cut.parts, z.part, out);
         head_gradient(batch, parts, gradient);
         if (c.moments == nullptr) return;
         AdamStep adam{};
