@@ -7,4 +7,4 @@ build=${1:-"$here/build/sanitize"}
 cmake -S "$here" -B "$build" -DSTEPAHEAD_SELFTEST=ON -DSTEPAHEAD_SANITIZE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
 cmake --build "$build" --parallel
 "$build/selftest"
-for simd in sse2 plain; do STEPAHEAD_SIMD=$simd "$build/selftest"; done
+for simd in avx2 sse2 plain; do STEPAHEAD_SIMD=$simd "$build/selftest"; done

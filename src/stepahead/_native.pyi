@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]  # float32 or float64, one kind in a call; a CPU torch.Tensor is taken too
 
 simd: str
-"""The instructions chosen at import: "avx2", "sse2", "neon" or "scalar"."""
+"""The instructions chosen at import: "avx512", "avx2", "sse2", "neon" or "plain"."""
 
 def get_threads() -> int:
     """Threads that `threads=0` means: the processors of this process, or what `set_threads` said."""
