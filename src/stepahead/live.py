@@ -16,11 +16,11 @@ from stepahead.runtime.carried import CarriedHistory, states_in
 from stepahead.runtime.cell import scan
 from stepahead.runtime.history import PanelHistory, Tail
 from stepahead.runtime.lane import Lane, LaneModel
-from stepahead.runtime.line import History, Line, Together
 from stepahead.runtime.network import recurrent
 from stepahead.runtime.rows import Door
 from stepahead.runtime.snapshot import unpack_snapshot
 from stepahead.runtime.stream import Course, Stream
+from stepahead.runtime.track import History, Together, Track
 from stepahead.runtime.window import WindowHistory, WindowModel
 
 LEVELS = (80.0, 95.0)  # coverages of a stream, in percent, where the model can give them
@@ -49,7 +49,7 @@ class Live:
         levels = known_levels(self.fitted) if isinstance(level, str) else checked_levels(level)
         course = self._course(levels, adaptive)
         cutoff = int(panel.times[-1:].view(np.int64)[0])
-        return Stream(course, panel.ids[0], cutoff, self._line(panel, course))
+        return Stream(course, panel.ids[0], cutoff, self._track(panel, course))
 
     def restore(self, snapshot: bytes) -> Stream:
         """The stream that a snapshot holds.
@@ -60,15 +60,15 @@ class Live:
         if values["model"] != self.digest:
             raise ModelFileError("snapshot: is of another model; restore it with the model that it came from")
         course = self._course(tuple(values["level"]), values["adaptive"])
-        line = self._line(self._panel(values, arrays), course, arrays)
-        return Stream(course, values["series"], values["cutoff"], line)
+        track = self._track(self._panel(values, arrays), course, arrays)
+        return Stream(course, values["series"], values["cutoff"], track)
 
     def _course(self, level: tuple[float, ...], adaptive: bool) -> Course:
         if (level, adaptive) not in self._courses:
             self._courses[level, adaptive] = course_of(self.fitted, self.digest, level, adaptive)
         return self._courses[level, adaptive]
 
-    def _line(self, panel: Panel, course: Course, arrays: Mapping[str, np.ndarray] | None = None) -> Line:
+    def _track(self, panel: Panel, course: Course, arrays: Mapping[str, np.ndarray] | None = None) -> Track:
         """What moves in a stream of a panel's one series; arrays: of its snapshot, if it comes from one."""
         model = self._lane_model(course)
         if model is not None:

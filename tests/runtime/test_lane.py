@@ -13,8 +13,8 @@ import stepahead as sa
 from stepahead.live import Live
 from stepahead.runtime import lane as lanes
 from stepahead.runtime.lane import Lane, LaneModel
-from stepahead.runtime.line import Together
 from stepahead.runtime.stream import push_many
+from stepahead.runtime.track import Together
 
 pytestmark = pytest.mark.skipif(lanes._native is None, reason="the native module is not built")
 
@@ -58,8 +58,8 @@ def test_a_lane_gives_what_python_gives_to_the_last_bit(
     panel = table()
     native = model.stream(level=level, adaptive=adaptive)
     plain = without(model).begin(panel.head(LEARNED), level, adaptive=adaptive)
-    assert isinstance(native._line, Lane)
-    assert isinstance(plain._line, Together)
+    assert isinstance(native._track, Lane)
+    assert isinstance(plain._track, Together)
     for i in range(LEARNED, ROWS):
         one, other = native.push(row(panel, i)), plain.push(row(panel, i))
         for name in ("mean", "lo", "hi", "times", "cutoffs"):
@@ -68,7 +68,7 @@ def test_a_lane_gives_what_python_gives_to_the_last_bit(
             assert np.array_equal(ours, theirs), (name, i, np.abs(ours - theirs).max())
         assert (native.coverage, native.drifting) == (plain.coverage, plain.drifting)
         assert np.array_equal(native.hidden, plain.hidden)
-    kept, expected = native._line.arrays(), plain._line.arrays()
+    kept, expected = native._track.arrays(), plain._track.arrays()
     assert kept.keys() == expected.keys()
     for name, array in kept.items():
         assert array.dtype == expected[name].dtype
@@ -98,7 +98,7 @@ def test_rows_at_once_and_many_lanes_at_once_are_those_of_python(model: sa.Forec
             rows.append(stream.read(panel.past[i].tolist(), None, rows[-1].time if rows else None))
         told.append(stream.push_rows(rows[:-1]))
         forks = [stream.fork() for _ in range(9)]
-        assert stream.push_rows(rows[-1:], tell=False) == [] or not isinstance(stream._line, Lane)
+        assert stream.push_rows(rows[-1:], tell=False) == [] or not isinstance(stream._track, Lane)
         told.append(push_many(forks, [row(panel, ROWS - 1)] * 9)[8].records())
         assert forks[0].cutoff == stream.cutoff
     assert told[0] == told[2]  # equal batch shapes: to the last bit
@@ -107,7 +107,7 @@ def test_rows_at_once_and_many_lanes_at_once_are_those_of_python(model: sa.Forec
 
 def test_a_lane_refuses_what_is_no_row_and_stays_as_it_was(model: sa.Forecaster) -> None:
     stream = model.stream(level=LEVELS)
-    lane, before = stream._line, stream.snapshot()
+    lane, before = stream._track, stream.snapshot()
     assert isinstance(lane, Lane)
     x = np.empty((1, lane.model.window.steps, lane.model.width), np.float32)
     for bad in ((1,), (1, (1.0,)), (1, (1.0, 2.0, "3")), [1, (1.0, 2.0, 3.0)], None):

@@ -128,8 +128,8 @@ class Lane:
         return [Bounds(*each) for each in told or ()]
 
     @staticmethod
-    def take_many(lines: "Sequence[Lane]", rows: Sequence[Row]) -> None:
-        lines[0].model.advance([line.core for line in lines], rows, tell=False)
+    def take_many(tracks: "Sequence[Lane]", rows: Sequence[Row]) -> None:
+        tracks[0].model.advance([track.core for track in tracks], rows, tell=False)
 
     def what_if(self, ahead: Array | None) -> Bounds:
         return self.present  # these models have no inputs known ahead

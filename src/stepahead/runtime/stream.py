@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from stepahead.errors import ConfigError
 from stepahead.forecast import Forecast
 from stepahead.runtime.adaptive import Adaptive, Bounds, Yardstick
-from stepahead.runtime.line import Line
 from stepahead.runtime.rows import Door, Row
 from stepahead.runtime.snapshot import pack_snapshot
+from stepahead.runtime.track import Track
 
 Array = NDArray[Any]
 Rows = Sequence[Mapping[str, Any]]
@@ -58,11 +58,11 @@ class Stream:
     From `Forecaster.stream` or `Forecaster.restore`. series: its name.
     """
 
-    __slots__ = ("_course", "_cutoff", "_ids", "_line", "series")
+    __slots__ = ("_course", "_cutoff", "_ids", "_track", "series")
 
-    def __init__(self, course: Course, series: str, cutoff: int, line: Line) -> None:
+    def __init__(self, course: Course, series: str, cutoff: int, track: Track) -> None:
         self.series = series
-        self._course, self._cutoff, self._line = course, cutoff, line
+        self._course, self._cutoff, self._track = course, cutoff, track
         self._ids: Array | None = None
 
     def push(self, row: Mapping[str, Any], *, future: Rows | None = None) -> Forecast:
@@ -77,20 +77,20 @@ class Stream:
         door = self._course.door
         taken = door.read(row, self.series, self._cutoff)
         ahead = door.read_ahead(future, self.series)
-        bounds = self._line.take(taken, ahead)
+        bounds = self._track.take(taken, ahead)
         self._cutoff = taken.time
         return self._as_forecast(bounds)
 
     def forecast(self, *, future: Rows | None = None) -> Forecast:
         """The present forecast, without a new row. future: as for `push`."""
-        present = self._line.present
+        present = self._track.present
         if present is None or future is not None:
-            present = self._line.what_if(self._course.door.read_ahead(future, self.series))
+            present = self._track.what_if(self._course.door.read_ahead(future, self.series))
         return self._as_forecast(present)
 
     def fork(self) -> "Stream":
         """An independent copy that stands where this one stands, to try what if."""
-        return Stream(self._course, self.series, self._cutoff, self._line.copy())
+        return Stream(self._course, self.series, self._cutoff, self._track.copy())
 
     def __copy__(self) -> "Stream":
         return self.fork()
@@ -110,7 +110,7 @@ class Stream:
         """
         if steps is not None and steps > self.horizon:
             return self._read_own_draws(paths, seed, steps)
-        present = self._line.present
+        present = self._track.present
         if present is None or not self.level:
             raise ConfigError("sample() needs intervals: stream(level=[80, 95]), of a model that has held-out errors")
         walk = np.random.default_rng(seed).normal(size=(paths, self.horizon)).cumsum(axis=1)
@@ -122,7 +122,7 @@ class Stream:
 
     def snapshot(self) -> bytes:
         """The whole state as bytes, some kilobytes, checksummed; `Forecaster.restore` brings it back, anywhere."""
-        rows = self._line.rows()
+        rows = self._track.rows()
         values = {
             "model": self._course.digest,
             "series": self.series,
@@ -132,7 +132,7 @@ class Stream:
             "static": rows.static.tolist(),
         }
         arrays = {"times": rows.times, "past": rows.past, "future": rows.future}
-        return pack_snapshot(values, arrays | self._line.arrays())
+        return pack_snapshot(values, arrays | self._track.arrays())
 
     @property
     def name(self) -> str:
@@ -163,7 +163,7 @@ class Stream:
     @property
     def present(self) -> Bounds | None:
         """The present forecast as plain numbers."""
-        return self._line.present
+        return self._track.present
 
     @property
     def door(self) -> Door:
@@ -173,17 +173,17 @@ class Stream:
     @property
     def coverage(self) -> dict[float, float] | None:
         """The share of truths that lay inside each level's interval, over the recent pushes; None before the first."""
-        return self._line.coverage
+        return self._track.coverage
 
     @property
     def drifting(self) -> bool:
         """Whether the errors are no longer what they were on held-out rows: time to fit anew."""
-        return self._line.drifting
+        return self._track.drifting
 
     @property
     def hidden(self) -> Array | None:
         """The hidden units of the (first) network after the last row: [D], or None where it shows none."""
-        return self._line.hidden
+        return self._track.hidden
 
     def read(self, values: Sequence[Any], time: Any, after: int | None) -> Row:
         """A row from its values in the order of the model's columns, checked but not taken in; for pipes.
@@ -191,18 +191,18 @@ class Stream:
         after: the time of the row before it; None for the last one taken in.
         """
         row = self._course.door.row_of(values, time, self.series, self._cutoff if after is None else after)
-        self._line.check(row)
+        self._track.check(row)
         return row
 
     def read_at(self, time: int, values: Sequence[Any]) -> Row:
         """The same with the time as a number, later than the last row taken in; for stores."""
         row = self._course.door.row_at(time, values, self.series, self._cutoff)
-        self._line.check(row)
+        self._track.check(row)
         return row
 
     def push_rows(self, rows: Sequence[Row], *, tell: bool = True) -> list[Bounds]:
         """Take several rows in that `read` gave; the forecast from each, as plain numbers, if it is to be told."""
-        told = self._line.take_rows(rows, tell=tell)
+        told = self._track.take_rows(rows, tell=tell)
         self._cutoff = rows[-1].time
         return told
 
@@ -275,7 +275,7 @@ def advance(streams: Sequence[Stream], rows: Sequence[Row]) -> None:
     """Take one checked row into each of several streams of one model, all different; or an error, and none."""
     if not streams:
         return
-    lines = [stream._line for stream in streams]
-    lines[0].take_many(lines, rows)
+    tracks = [stream._track for stream in streams]
+    tracks[0].take_many(tracks, rows)
     for stream, row in zip(streams, rows, strict=True):
         stream._cutoff = row.time

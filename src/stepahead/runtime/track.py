@@ -32,7 +32,7 @@ class History(Protocol):
     def hidden(self) -> Array | None: ...
 
 
-class Line(Protocol):
+class Track(Protocol):
     """What a Stream asks of the part that moves. Rows come checked; Bounds are those that hold."""
 
     @property
@@ -51,8 +51,8 @@ class Line(Protocol):
     def take_rows(self, rows: Sequence[Row], *, tell: bool) -> list[Bounds]:
         """Several rows more, and the forecast from each if it is to be told."""
 
-    def take_many(self, lines: Sequence[Any], rows: Sequence[Row]) -> None:
-        """One row more for each of several lines of one model: all of them or, with an error, none."""
+    def take_many(self, tracks: Sequence[Any], rows: Sequence[Row]) -> None:
+        """One row more for each of several tracks of one model: all of them or, with an error, none."""
 
     def what_if(self, ahead: Array | None) -> Bounds:
         """The forecast from other inputs known ahead; nothing is remembered."""
@@ -88,10 +88,10 @@ class Together:
         return [self._learn(row, own) for row, own in zip(rows, self.history.take_rows(rows), strict=True)]
 
     @staticmethod
-    def take_many(lines: "Sequence[Together]", rows: Sequence[Row]) -> None:
-        found = lines[0].history.take_many([line.history for line in lines], rows)
-        for line, row, own in zip(lines, rows, found, strict=True):
-            line._learn(row, own)
+    def take_many(tracks: "Sequence[Together]", rows: Sequence[Row]) -> None:
+        found = tracks[0].history.take_many([track.history for track in tracks], rows)
+        for track, row, own in zip(tracks, rows, found, strict=True):
+            track._learn(row, own)
 
     def what_if(self, ahead: Array | None) -> Bounds:
         return self.adaptive.copy().stretch(self.history.look(ahead))
