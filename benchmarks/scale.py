@@ -57,7 +57,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.write:
+        write(options.write, options.series[0])
+        return 0
     if options.child:
         print(json.dumps(asdict(measure(options.child, options.series[0], options.steps))))
         return 0
@@ -76,7 +80,8 @@ def in_child(series: int, steps: int | None) -> Line:
     """One size in a process of its own, so that its peak is its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "panel.parquet"
-        write(path, series)
+        # In a process of its own: a child begins with the peak of the process that started it.
+        subprocess.run([sys.executable, __file__, "--write", str(path), "--series", str(series)], check=True)
         command = [sys.executable, __file__, "--child", str(path), "--series", str(series)]
         command += [] if steps is None else ["--steps", str(steps)]
         found = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,5 +1,7 @@
 """Distributions of the panel recipe on made data whose distribution is known."""
 
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -150,6 +152,19 @@ def test_a_saved_model_gives_the_same_bits(head: str, tmp_path: Path) -> None:
     again = sa.load(tmp_path / "model.safetensors")
     assert again.predict(level=LEVELS).equals(said)
     assert again.sample(3).equals(model.sample(3))
+
+
+@pytest.mark.parametrize("head", DISTRIBUTIONS)
+def test_a_saved_model_answers_without_torch_and_scipy(head: str, tmp_path: Path) -> None:
+    model, _, said = learned("counts" if head == "negative_binomial" else "restless", head)
+    model.save(tmp_path / "model.safetensors")
+    code = (
+        "import sys; sys.modules.update(torch=None, scipy=None)\n"
+        f"import stepahead as sa; model = sa.load({str(tmp_path / 'model.safetensors')!r})\n"
+        "model.sample(2); model.predict(level=[50, 80, 90, 95]).write_parquet(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "said.parquet")], check=True, timeout=120)
+    assert pl.read_parquet(tmp_path / "said.parquet").equals(said)
 
 
 @pytest.mark.parametrize("head", DISTRIBUTIONS)

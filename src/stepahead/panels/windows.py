@@ -276,13 +276,15 @@ def prepare_rows(
     filled = fill(panel, missing)
     seen = filled.observed[:, -1] if missing == "mask" or filled.last_seen is None else filled.last_seen[:, -1] >= 0
     lines = missing == "interpolate" and filled.last_seen is not None
+    values = np.zeros(window + panel.n_rows)
+    np.copyto(values[window:], filled.values[:, -1], where=seen)  # the one copy of the target that is made
     return Rows(
         panel=panel,
         window=window,
         horizon=horizon,
         season=season,
         back=back,
-        values=behind(window, np.where(seen, filled.values[:, -1], 0.0)),
+        values=values,
         observed=behind(window, seen),
         true=behind(window, filled.observed[:, -1]),
         starts=np.repeat(panel.offsets[:-1], panel.lengths),
