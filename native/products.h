@@ -204,8 +204,8 @@ inline void sum_turned(const T* turned, Index rows, Index count, Index lanes, T*
         const T* row = turned + r / panel_rows<T> * lanes * panel_rows<T> + r % panel_rows<T>;
         Vec<T> sum[4];
         for (int i = 0; i < 4; ++i) sum[i] = Vec<T>::splat(T(0));
-        for (Index l = 0; l < count; l += 4)
-            for (int i = 0; i < 4; ++i) sum[i] = sum[i] + Vec<T>::load(row + (l + i) * panel_rows<T>);
+        // Two lanes of doubles and an odd number of steps are no multiple of four.
+        for (Index l = 0; l < count; ++l) sum[l % 4] = sum[l % 4] + Vec<T>::load(row + l * panel_rows<T>);
         (Vec<T>::load(out + r) + ((sum[0] + sum[1]) + (sum[2] + sum[3]))).store(out + r);
     }
 }

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 kernel = pytest.importorskip("stepahead._native", reason="the kernel was not built here")
 
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
-SHAPES = [(1, 1, 1, 1), (7, 25, 5, 10), (4, 70, 3, 17), (3, 9, 30, 33)]  # T, B, D, H
+SHAPES = [(1, 1, 1, 1), (7, 25, 5, 10), (4, 70, 3, 17), (3, 9, 30, 33), (9, 50, 4, 70)]  # T, B, D, H
 
 
 def torch_cell(cell, inputs, hidden, bias=True):
