@@ -24,7 +24,7 @@ def load(path: str | PathLike[str], *, network: Any = None) -> "Forecaster | Sym
 
         return load_forecaster(tensors, config, network, fspath(path))
     if config.get("kind") == "symbols":
-        from stepahead.symbol_model import load_symbols
+        from stepahead.symbol_file import load_symbols
 
         return load_symbols(tensors, config)
     raise ModelFileError(f"{fspath(path)}: holds a {config.get('kind')!r}, not a model; give a file that save() wrote")

@@ -5,7 +5,7 @@ Training is PyTorch (`nn.symbols`); everything after it runs without (`runtime.s
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from os import PathLike
 from typing import Any, Self
 
@@ -13,28 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead import store
-from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, Vocabulary, read_corpus
-from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError, require
-from stepahead.evaluate.ngrams import NGrams, best_order, count_ngrams
+from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, read_corpus
+from stepahead.errors import ConfigError, DataError, NotFittedError, require
 from stepahead.evaluate.symbols import (
     SymbolScores,
     judge_symbols,
     ngram_name,
     of_metrics,
     score_symbols,
-    scores_from_json,
 )
-from stepahead.runtime.anomalies import Anomalies, find_anomalies, sequence_scores
-from stepahead.runtime.symbols import Engine, Sampling, Shape, Told, check_sampling, generate, pick, tell
-from stepahead.symbol_recipe import is_word, resolve
+from stepahead.runtime.anomalies import Anomalies, find_anomalies, outranked
+from stepahead.runtime.repairs import Repair, best_repairs
+from stepahead.runtime.symbols import Engine, Sampling, Told, check_sampling, generate, pick, tell
+from stepahead.symbol_holdout import both, count_best, last_sequences, split
+from stepahead.symbol_recipe import resolve
 from stepahead.symbol_stream import Look, NamedStream, Surprise, top
 
 Array = NDArray[Any]
 Prefix = str | Sequence[Any]
+Steps = tuple[Array, Array, Array]  # inputs [N], targets [N], offsets [S+1]
 
 LONGEST = 1_000_000  # symbols that one call completes at most
-HELD_BACK = 400_000  # symbols held back at most: more would not make the scores any surer
-COUNTED = 2_000_000  # symbols that n-grams are counted over at most, the last ones: their memory grows with each
+CALIBRATED = 2000  # held-back sequences that set the level of alarms at most: it then errs by .2 points at 1 %
 
 
 class SymbolModel:
@@ -146,7 +146,7 @@ class SymbolModel:
         corpus = read_corpus(sequences, tokens=self.tokens, max_symbols=self.max_symbols)
         if len(corpus.steps()[1]) < 1 or not len(corpus.codes):
             raise DataError(f"text: {len(corpus.codes)} symbols are too few to learn from; give at least two")
-        train, stop, rest = self._split(corpus, validation)
+        train, stop, rest = split(corpus, validation, holdout=self.holdout, max_symbols=self.max_symbols)
         shape, plan = resolve(self.get_params(), train)
         if stop is None and plan.patience is not None:
             plan = replace(plan, patience=None)
@@ -155,13 +155,13 @@ class SymbolModel:
         self.n_symbols_ = len(train.codes)
         self.history_, self.stopped_ = learned.history, learned.stopped
         self._settle(learned.weights)
-        self.ngrams_ = self._count(train, stop)
+        self.ngrams_ = count_best(train, stop, unseen=self._unseen)
         self.clean_ = np.empty(0)
         self.scores_, self.verdict_ = None, None
         if stop is not None and rest is not None:
             self.scores_ = self.evaluate(rest)
             self.verdict_ = self.scores_.verdict
-            self.calibrate(rest if not rest.vocabulary.end else _both(stop, rest))
+            self.calibrate(last_sequences(both(stop, rest), CALIBRATED) if rest.vocabulary.end else rest)
         return self
 
     def evaluate(self, sequences: Source, *, skip: int = 0, end: bool = True) -> SymbolScores:
@@ -261,7 +261,7 @@ class SymbolModel:
 
     def surprise(self, sequences: Source) -> list[Array]:
         """The surprise of every symbol of many sequences in bits: [N] of each, as `score` gives it."""
-        told, offsets = self._told(sequences)
+        told, (_, _, offsets) = self._told(sequences)
         return np.split(told.surprise / np.log(2), offsets[1:-1])
 
     def stream(self, prefix: Prefix = "") -> NamedStream:
@@ -298,8 +298,9 @@ class SymbolModel:
         return Look(tuple(vocabulary.cut(sequence)), hidden, np.argsort(-telling, kind="stable"), expected)
 
     def calibrate(self, clean: Source) -> Self:
-        """Learn from clean sequences how surprising normal ones are; `fit` does it with its held-back part."""
-        self.clean_ = sequence_scores(*self._told(clean))
+        """Learn from clean sequences what repairs save normal ones; `fit` does it with its held-back part."""
+        told, steps = self._told(clean)
+        self.clean_, _ = self._repairs(told, steps)
         return self
 
     def anomalies(
@@ -310,7 +311,10 @@ class SymbolModel:
         top_g: int | None = None,
         level: float | None = None,
     ) -> Anomalies:
-        """Which sequences are not like those learned, and where.
+        """Which sequences are not like those learned, where, and what would put them right.
+
+        The score of a sequence is what its best repair (a symbol dropped, put in, replaced, or swapped with the next)
+        saves of its surprise, less what it takes to name that repair, in bits.
 
         Args:
             sequences: several sequences.
@@ -321,55 +325,27 @@ class SymbolModel:
         Raises:
             ConfigError: more than one rule, or too few clean sequences to calibrate so rare an alarm.
         """
-        told, offsets = self._told(sequences)
-        return find_anomalies(told, offsets, self.clean_, false_alarms=false_alarms, top_g=top_g, level=level)
+        if top_g is not None and level is not None:
+            raise ConfigError("top_g and level are two rules; pass one of them, or neither and false_alarms")
+        told, steps = self._told(sequences)
+        if top_g is not None:
+            return outranked(told, steps[2], top_g)
+        score, repairs = self._repairs(told, steps)
+        return find_anomalies(told, steps[2], score, repairs, self.clean_, false_alarms=false_alarms, level=level)
+
+    def _repairs(self, told: Told, steps: Steps) -> tuple[Array, list[Repair | None]]:
+        """Bits that the best repair of each sequence saves, and that repair, in the names of symbols."""
+        end = self.vocabulary_.end_code if self.vocabulary_.end else -1
+        nats, found = best_repairs(self.engine_, *steps, told.surprise, end=end, unseen=self._unseen)
+        name = self.vocabulary_.name
+        return nats / np.log(2), [one and replace(one, symbol=name(int(one.symbol))) for one in found]
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file; see `store.save`."""
         self._check_fitted()
-        config = {
-            "kind": "symbols",
-            "params": self.get_params(),
-            "vocabulary": asdict(self.vocabulary_),
-            "shape": asdict(self.shape_),
-            "n_symbols": self.n_symbols_,
-            "scores": self.scores_.to_json() if self.scores_ else None,
-            "stopped": self.stopped_,
-        }
-        store.save(path, {**self.weights_, "calibration": self.clean_}, config)
+        from stepahead.symbol_file import pack_symbols
 
-    def _split(self, corpus: Corpus, validation: Source | None) -> tuple[Corpus, Corpus | None, Corpus | None]:
-        """The part to learn from, the part that stops the training, the part to score."""
-        if validation is not None:
-            held = read_corpus(validation, vocabulary=corpus.vocabulary)
-            train = corpus
-        else:
-            if self.holdout is not None and not 0 < self.holdout < 1:
-                raise ConfigError(f"holdout={self.holdout!r}: must lie in (0, 1), or be None")
-            units = corpus.n_sequences if corpus.vocabulary.end else len(corpus.codes)
-            most = HELD_BACK * units / max(len(corpus.codes), 1)
-            kept = units - round(min(units * (self.holdout or 0), most))
-            if self.holdout is None or is_word(corpus) or units - kept < 4:
-                return corpus, None, None
-            # The vocabulary is the training part's own: what only the held-back part has is unseen.
-            train = _own_vocabulary(corpus.part(0, kept), self.max_symbols)
-            held = read_corpus(corpus.part(kept, units), vocabulary=train.vocabulary)
-        units = held.n_sequences if held.vocabulary.end else len(held.codes)
-        if units < 4:
-            raise DataError(f"validation: {units} are too few; give at least 4 sequences or symbols, or none")
-        return train, held.part(0, units // 2), held.part(units // 2, units)
-
-    def _count(self, train: Corpus, stop: Corpus | None) -> NGrams:
-        """N-grams of the order that foresees best what was held back, or else the last tenth of the training part."""
-        counted = count_ngrams(_last(train, COUNTED))
-        if stop is None:
-            units = train.n_sequences if train.vocabulary.end else len(train.codes)
-            if is_word(train) or units < 10:
-                return counted
-            cut = units - max(1, min(units // 10, HELD_BACK))
-            before, stop = _last(train.part(0, cut), COUNTED), train.part(cut, units)
-            return counted.at(best_order(count_ngrams(before), stop, unseen=self._unseen).order)
-        return best_order(counted, stop, unseen=self._unseen)
+        store.save(path, *pack_symbols(self))
 
     def _settle(self, weights: Mapping[str, Array]) -> None:
         self.weights_ = dict(weights)
@@ -384,53 +360,10 @@ class SymbolModel:
         self._check_fitted()
         return read_corpus(sequences, vocabulary=self.vocabulary_)
 
-    def _told(self, sequences: Source) -> tuple[Told, Array]:
-        corpus = self._read(sequences)
-        steps = corpus.steps()
-        return tell(self.engine_, *steps, unseen=self._unseen), steps[2]
+    def _told(self, sequences: Source) -> tuple[Told, Steps]:
+        steps = self._read(sequences).steps()
+        return tell(self.engine_, *steps, unseen=self._unseen), steps
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "engine_"):
             raise NotFittedError("SymbolModel: not fitted yet; call fit() first, or load a saved model")
-
-
-def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> SymbolModel:
-    """A model from what `store.load` read."""
-    try:
-        model = SymbolModel(**config["params"])
-        stored = config["vocabulary"]
-        model.vocabulary_ = Vocabulary(tuple(stored["symbols"]), stored["tokens"], stored["end"], stored["rare"])
-        model.shape_ = Shape(**config["shape"])
-        model.n_symbols_, model.stopped_ = config["n_symbols"], config["stopped"]
-        model.scores_, model.verdict_ = scores_from_json(config["scores"])
-        model.clean_ = tensors["calibration"]
-        model._settle({name: array for name, array in tensors.items() if name != "calibration"})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"model file: its configuration is not a SymbolModel's ({error}); train anew") from error
-    return model
-
-
-def _own_vocabulary(part: Corpus, max_symbols: int) -> Corpus:
-    """The same symbols, numbered anew in order of their first appearance in this part."""
-    old = part.vocabulary
-    seen, first = np.unique(part.codes, return_index=True)
-    order = [int(code) for code in seen[np.argsort(first)] if code < len(old.symbols)]
-    if order == list(range(len(old.symbols))):
-        return part
-    new = Vocabulary(tuple(old.symbols[code] for code in order), old.tokens, old.end, old.rare)
-    return read_corpus(part, vocabulary=new)
-
-
-def _last(corpus: Corpus, most: int) -> Corpus:
-    """The last sequences, or the tail of one text, with about so many symbols."""
-    if len(corpus.codes) <= most:
-        return corpus
-    if not corpus.vocabulary.end:
-        return corpus.part(len(corpus.codes) - most, len(corpus.codes))
-    first = int(np.searchsorted(corpus.offsets, len(corpus.codes) - most))
-    return corpus.part(min(first, corpus.n_sequences - 1), corpus.n_sequences)
-
-
-def _both(first: Corpus, second: Corpus) -> Corpus:
-    offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
-    return Corpus(np.concatenate([first.codes, second.codes]), offsets, first.vocabulary)

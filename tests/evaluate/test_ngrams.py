@@ -9,7 +9,8 @@ from stepahead.data.symbols import read_corpus
 from stepahead.errors import ConfigError
 from stepahead.evaluate.ngrams import best_order, count_ngrams
 from stepahead.evaluate.symbols import judge_symbols, macro_f1, paired_bootstrap, score_symbols
-from stepahead.runtime.anomalies import conformal_level, find_anomalies
+from stepahead.runtime.anomalies import conformal_level, find_anomalies, outranked
+from stepahead.runtime.repairs import Repair
 from stepahead.runtime.symbols import Told
 
 TRAIN = ["banana", "bandana", "anna", "nab", "cab", "ananas"]
@@ -147,15 +148,15 @@ def test_too_few_clean_sequences_for_so_rare_an_alarm_are_refused() -> None:
         conformal_level(np.zeros(98), 0.0)
 
 
-def test_anomalies_by_the_two_largest_surprises_by_level_and_by_rank() -> None:
+def test_anomalies_by_level_and_by_rank() -> None:
     told = told_of(list(np.log(2) * np.array([1, 5, 1, 4, 1, 2.0])), [0, 7, 0, 3, 0, 1])
     offsets = np.array([0, 4, 6])
-    found = find_anomalies(told, offsets, np.empty(0), false_alarms=0.1, top_g=None, level=5.0)
-    assert found.score == pytest.approx([9, 3])
+    repairs = (Repair("drop", 1, 3), None)
+    found = find_anomalies(told, offsets, np.array([9.0, 3.0]), repairs, np.empty(0), false_alarms=0.1, level=5.0)
     assert found.alarm.tolist() == [True, False]
     assert found.where.tolist() == [1, 1]
-    ranked = find_anomalies(told, offsets, np.empty(0), false_alarms=0.1, top_g=7, level=None)
+    assert found.repairs == repairs
+    ranked = outranked(told, offsets, 7)
     assert ranked.alarm.tolist() == [True, False]
     assert ranked.score.tolist() == [8, 2]
-    with pytest.raises(ConfigError, match="two rules"):
-        find_anomalies(told, offsets, np.empty(0), false_alarms=0.1, top_g=7, level=1.0)
+    assert ranked.repairs == (None, None)

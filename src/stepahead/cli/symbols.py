@@ -256,6 +256,7 @@ def anomalies(
             "score": float(found.score[s]),
             "step": int(found.where[s]) + 1,
             "symbol": _symbol_at(learned, corpus, s, int(found.where[s])),
+            "repair": _repair(found.repairs[s]),
         }
         for s in range(corpus.n_sequences)
     ]
@@ -263,10 +264,12 @@ def anomalies(
         output.print_json({"level": found.level, "alarms": int(found.alarm.sum()), "sequences": rows})
         return
     alarms = [
-        [_short(row["sequence"]), row["score"], row["step"], _shown(row["symbol"])] for row in rows if row["alarm"]
+        [_short(row["sequence"]), row["score"], row["step"], _shown(row["symbol"]), row["repair"]]
+        for row in rows
+        if row["alarm"]
     ]
     if alarms:
-        output.print_table(["sequence", "score", "step", "symbol"], alarms)
+        output.print_table(["sequence", "score", "step", "symbol", "repair"], alarms)
     if not quiet:
         typer.echo(f"{len(alarms)} of {len(rows)} sequences above {found.level:.4g}")
 
@@ -330,6 +333,11 @@ def _symbol_at(model: "SymbolModel", corpus: Any, s: int, step: int) -> str:
     codes = corpus.codes[corpus.offsets[s] : corpus.offsets[s + 1]]
     step += 0 if model.vocabulary_.end else 1
     return model.vocabulary_.name(int(codes[step])) if step < len(codes) else "<end>"
+
+
+def _repair(repair: Any) -> str:
+    """Such as "drop burn at 3", steps counted from 1; nothing where there is none."""
+    return f"{repair.kind} {_shown(repair.symbol)} at {repair.step + 1}" if repair else ""
 
 
 def _shown(symbol: str) -> str:

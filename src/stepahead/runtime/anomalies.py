@@ -1,9 +1,10 @@
-"""Which sequences are unlike those that were learned.  Told -> Anomalies.
+"""Which sequences are unlike those that were learned.  Told and what repairs save -> Anomalies.
 
 Legend: S sequences, N steps of all of them.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
+from stepahead.runtime.repairs import Repair
 from stepahead.runtime.symbols import Told
 
 Array = NDArray[Any]
@@ -20,47 +22,40 @@ Array = NDArray[Any]
 class Anomalies:
     """alarm: [S] bool. score: [S], of each sequence, in bits, or ranks with top_g. where: [S] its most surprising step.
 
-    level: scores above it are alarms.
+    level: scores above it are alarms. repairs: of each sequence the one that saves so many bits, or None.
     """
 
     alarm: Array
     score: Array
     where: Array
     level: float
+    repairs: tuple[Repair | None, ...]
 
 
 def find_anomalies(
-    told: Told, offsets: Array, clean: Array, *, false_alarms: float, top_g: int | None, level: float | None
-) -> Anomalies:
-    """Score sequences and compare with a level.
+    told: Told, offsets: Array, score: Array, repairs: Sequence[Repair | None], clean: Array, *, false_alarms: float,
+    level: float | None,
+) -> Anomalies:  # fmt: skip
+    """Compare what the best repairs save with a level.
 
     Args:
-        told: of all steps. offsets: [S+1]. clean: scores of clean sequences, for the conformal level.
-        false_alarms, top_g, level: see `SymbolModel.anomalies`.
+        told: of all steps. offsets: [S+1]. score: [S] bits that repairs save. clean: the same of clean sequences, for
+            the conformal level.
+        false_alarms, level: see `SymbolModel.anomalies`.
     """
-    if top_g is not None and level is not None:
-        raise ConfigError("top_g and level are two rules; pass one of them, or neither and false_alarms")
-    if top_g is not None:
-        if top_g < 1:
-            raise ConfigError(f"top_g={top_g}: must be at least 1")
-        score = _worst(told.rank + 1.0, offsets)
-        return Anomalies(score > top_g, score, _place(told.rank, offsets), float(top_g))
     if level is not None and not np.isfinite(level):
         raise ConfigError(f"level={level}: must be a number of bits")
-    score = sequence_scores(told, offsets)
     bound = conformal_level(clean, false_alarms) if level is None else float(level)
-    return Anomalies(score > bound, score, _place(told.surprise, offsets), bound)
+    return Anomalies(score > bound, score, _place(told.surprise, offsets), bound, tuple(repairs))
 
 
-def sequence_scores(told: Told, offsets: Array) -> Array:
-    """The two largest surprises of each sequence together, in bits: [S].
-
-    What is out of place shows at once and again one symbol later; one surprise alone is often only rare.
-    """
-    parts = np.split(told.surprise / np.log(2), offsets[1:-1])
-    return np.array(
-        [float(np.partition(part, -2)[-2:].sum()) if len(part) > 1 else float(part.sum()) for part in parts]
-    )
+def outranked(told: Told, offsets: Array, top_g: int) -> Anomalies:
+    """Alarm where a symbol is not among the g likeliest."""
+    if top_g < 1:
+        raise ConfigError(f"top_g={top_g}: must be at least 1")
+    score = np.maximum.reduceat(told.rank + 1.0, offsets[:-1])
+    none = (None,) * len(score)
+    return Anomalies(score > top_g, score, _place(told.rank, offsets), float(top_g), none)
 
 
 def conformal_level(clean: Array, false_alarms: float) -> float:
@@ -78,10 +73,6 @@ def conformal_level(clean: Array, false_alarms: float) -> float:
             f" sequences to calibrate, found {len(clean)}; pass more to calibrate(), or level="
         )
     return float(np.sort(clean)[place - 1])
-
-
-def _worst(values: Array, offsets: Array) -> Array:
-    return np.maximum.reduceat(values, offsets[:-1])
 
 
 def _place(values: Array, offsets: Array) -> Array:

@@ -1,0 +1,50 @@
+"""A SymbolModel as what a model file holds, and back.  SymbolModel -> (tensors, configuration) -> SymbolModel."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stepahead.data.symbols import Vocabulary
+from stepahead.errors import ModelFileError
+from stepahead.evaluate.symbols import scores_from_json
+from stepahead.runtime.symbols import Shape
+from stepahead.symbol_model import SymbolModel
+
+Array = NDArray[Any]
+
+CALIBRATED_BY = "repairs"  # what the scores of clean sequences in a file are; without it: of an older rule
+
+
+def pack_symbols(model: SymbolModel) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What was learned, the parameters, and the scores of clean sequences that set the level of alarms."""
+    config = {
+        "kind": "symbols",
+        "params": model.get_params(),
+        "vocabulary": asdict(model.vocabulary_),
+        "shape": asdict(model.shape_),
+        "n_symbols": model.n_symbols_,
+        "scores": model.scores_.to_json() if model.scores_ else None,
+        "stopped": model.stopped_,
+        "calibrated": CALIBRATED_BY,
+    }
+    return {**model.weights_, "calibration": model.clean_}, config
+
+
+def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> SymbolModel:
+    """A model from what `store.load` read."""
+    try:
+        model = SymbolModel(**config["params"])
+        stored = config["vocabulary"]
+        model.vocabulary_ = Vocabulary(tuple(stored["symbols"]), stored["tokens"], stored["end"], stored["rare"])
+        model.shape_ = Shape(**config["shape"])
+        model.n_symbols_, model.stopped_ = config["n_symbols"], config["stopped"]
+        model.scores_, model.verdict_ = scores_from_json(config["scores"])
+        # Scores by the older rule, the two largest surprises, say nothing of this one: calibrate anew.
+        model.clean_ = tensors["calibration"] if config.get("calibrated") == CALIBRATED_BY else np.empty(0)
+        model._settle({name: array for name, array in tensors.items() if name != "calibration"})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"model file: its configuration is not a SymbolModel's ({error}); train anew") from error
+    return model

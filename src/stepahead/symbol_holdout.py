@@ -1,0 +1,78 @@
+"""What a SymbolModel keeps back and what it counts.  Corpus -> the parts that train, stop and score; n-grams."""
+
+import numpy as np
+
+from stepahead.data.symbols import Corpus, Source, Vocabulary, read_corpus
+from stepahead.errors import ConfigError, DataError
+from stepahead.evaluate.ngrams import NGrams, best_order, count_ngrams
+from stepahead.symbol_recipe import is_word
+
+HELD_BACK = 400_000  # symbols held back at most: more would not make the scores any surer
+COUNTED = 2_000_000  # symbols that n-grams are counted over at most, the last ones: their memory grows with each
+
+
+def split(
+    corpus: Corpus, validation: Source | None, *, holdout: float | None, max_symbols: int
+) -> tuple[Corpus, Corpus | None, Corpus | None]:
+    """The part to learn from, the part that stops the training, the part to score."""
+    if validation is not None:
+        held = read_corpus(validation, vocabulary=corpus.vocabulary)
+        train = corpus
+    else:
+        if holdout is not None and not 0 < holdout < 1:
+            raise ConfigError(f"holdout={holdout!r}: must lie in (0, 1), or be None")
+        units = corpus.n_sequences if corpus.vocabulary.end else len(corpus.codes)
+        most = HELD_BACK * units / max(len(corpus.codes), 1)
+        kept = units - round(min(units * (holdout or 0), most))
+        if holdout is None or is_word(corpus) or units - kept < 4:
+            return corpus, None, None
+        # The vocabulary is the training part's own: what only the held-back part has is unseen.
+        train = _own_vocabulary(corpus.part(0, kept), max_symbols)
+        held = read_corpus(corpus.part(kept, units), vocabulary=train.vocabulary)
+    units = held.n_sequences if held.vocabulary.end else len(held.codes)
+    if units < 4:
+        raise DataError(f"validation: {units} are too few; give at least 4 sequences or symbols, or none")
+    return train, held.part(0, units // 2), held.part(units // 2, units)
+
+
+def count_best(train: Corpus, stop: Corpus | None, *, unseen: float) -> NGrams:
+    """N-grams of the order that foresees best what was held back, or else the last tenth of the training part."""
+    counted = count_ngrams(_last(train, COUNTED))
+    if stop is None:
+        units = train.n_sequences if train.vocabulary.end else len(train.codes)
+        if is_word(train) or units < 10:
+            return counted
+        cut = units - max(1, min(units // 10, HELD_BACK))
+        before, stop = _last(train.part(0, cut), COUNTED), train.part(cut, units)
+        return counted.at(best_order(count_ngrams(before), stop, unseen=unseen).order)
+    return best_order(counted, stop, unseen=unseen)
+
+
+def _own_vocabulary(part: Corpus, max_symbols: int) -> Corpus:
+    """The same symbols, numbered anew in order of their first appearance in this part."""
+    old = part.vocabulary
+    seen, first = np.unique(part.codes, return_index=True)
+    order = [int(code) for code in seen[np.argsort(first)] if code < len(old.symbols)]
+    if order == list(range(len(old.symbols))):
+        return part
+    new = Vocabulary(tuple(old.symbols[code] for code in order), old.tokens, old.end, old.rare)
+    return read_corpus(part, vocabulary=new)
+
+
+def _last(corpus: Corpus, most: int) -> Corpus:
+    """The last sequences, or the tail of one text, with about so many symbols."""
+    if len(corpus.codes) <= most:
+        return corpus
+    if not corpus.vocabulary.end:
+        return corpus.part(len(corpus.codes) - most, len(corpus.codes))
+    first = int(np.searchsorted(corpus.offsets, len(corpus.codes) - most))
+    return corpus.part(min(first, corpus.n_sequences - 1), corpus.n_sequences)
+
+
+def last_sequences(corpus: Corpus, most: int) -> Corpus:
+    return corpus.part(max(corpus.n_sequences - most, 0), corpus.n_sequences)
+
+
+def both(first: Corpus, second: Corpus) -> Corpus:
+    offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
+    return Corpus(np.concatenate([first.codes, second.codes]), offsets, first.vocabulary)
