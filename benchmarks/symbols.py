@@ -90,21 +90,27 @@ def shakespeare(data: Path) -> Iterator[Line]:
 
 
 def helpdesk(data: Path) -> Iterator[Line]:
-    """The next activity of a case after two or more; the first two thirds of the cases train."""
+    """The next activity of a case after two or more, as published: END may be said, but is not asked for.
+
+    The first two thirds of the cases train; the network reads the time since the event before. Mean of three seeds.
+    """
     events = read_events(data / "helpdesk_events.csv.gz", case="unique_id", time="ds", activity="y")
     cut = events.n_sequences * 2 // 3
-    model, _ = fitted(sa.SymbolModel(), events.part(0, cut))
     test = events.part(cut, events.n_sequences)
-    scores = model.evaluate(test, skip=2, end=False)
-    counted = next(iter(scores.baselines.values()))
-    hits, told = end_may_be_said(model, test)
-    note = (
-        f"given that the case goes on; {scores.verdict.baseline} {counted['top1']:.4f}, macro F1 {scores.macro_f1:.3f}"
-    )
-    note += (
-        f"; were END an answer too: {hits:.4f}, {scores.verdict.baseline} {told:.4f} (published LSTM with times .712)"
-    )
-    yield Line("helpdesk: next activity, accuracy", scores.top1, ">=", 0.71, note)
+    for times in (True, False):
+        models = [fitted(sa.SymbolModel(times=times, seed=seed), events.part(0, cut))[0] for seed in range(3)]
+        hits, told = zip(*(end_may_be_said(model, test) for model in models), strict=True)
+        scores = [model.evaluate(test, skip=2, end=False) for model in models]
+        counted = next(iter(scores[0].baselines.values()))
+        each = ", ".join(f"{hit:.4f}" for hit in hits)
+        note = f"{each}; {scores[0].verdict.baseline} {told[0]:.4f}; {described(models[0])}"
+        if times:
+            yield Line("helpdesk: next activity, accuracy", float(np.mean(hits)), ">=", 0.71, note)
+        else:
+            yield Line("helpdesk: the same without times", float(np.mean(hits)), ">=", told[0], note)
+        note = f"n-grams {counted['top1']:.4f}; macro F1 {np.mean([one.macro_f1 for one in scores]):.3f}"
+        top1 = float(np.mean([one.top1 for one in scores]))
+        yield Line("helpdesk: given that the case goes on", top1, ">=", counted["top1"], note)
 
 
 def end_may_be_said(model: sa.SymbolModel, test: Corpus) -> tuple[float, float]:
@@ -115,7 +121,7 @@ def end_may_be_said(model: sa.SymbolModel, test: Corpus) -> tuple[float, float]:
     inputs, targets, offsets = test.steps()
     place = np.arange(len(inputs)) - np.repeat(offsets[:-1], np.diff(offsets))
     asked = (place >= 2) & (targets != model.vocabulary_.end_code)
-    ours = tell(model.engine_, inputs, targets, offsets, unseen=9.0)
+    ours = tell(model.engine_, *model._steps(test), unseen=9.0)
     theirs = model.ngrams_.tell(test, unseen=9.0)
     return float((ours.rank[asked] == 0).mean()), float((theirs.rank[asked] == 0).mean())
 
@@ -128,16 +134,17 @@ def hdfs(data: Path) -> Iterator[Line]:
     scores = model.evaluate(valid, skip=10, end=False)
     yield Line("hdfs: next key after ten, top-1", scores.top1, ">=", 0.915, described(model))
     draws = [planted(model, valid, seed) for seed in range(20)]
-    for asked in RATES:
-        f1, alarms = zip(*(of[asked] for of in draws), strict=True)
-        note = f"20 draws, {min(f1):.3f} to {max(f1):.3f}"
-        yield Line(f"hdfs: planted faults, F1 at {asked:.0%} false alarms", float(np.mean(f1)), ">=", 0.9, note)
-        off = 100 * abs(float(np.mean(alarms)) - asked)
-        note = f"found {np.mean(alarms):.2%}, {min(alarms):.2%} to {max(alarms):.2%}"
-        yield Line(f"hdfs: false alarms, points off the {asked:.0%}", off, "<=", 1.0, note)
+    curve = {rate: np.mean([of[rate] for of in draws], axis=0) for rate in RATES}
+    others = "; ".join(f"at {rate:.0%} {f1:.3f} ({found:.2%})" for rate, (f1, found) in curve.items() if rate != ASKED)
+    f1, alarms = zip(*(of[ASKED] for of in draws), strict=True)
+    note = f"20 draws, {min(f1):.3f} to {max(f1):.3f}; {others}"
+    yield Line(f"hdfs: planted faults, F1 at {ASKED:.0%} false alarms", float(np.mean(f1)), ">=", 0.9, note)
+    note = f"found {np.mean(alarms):.2%}, {min(alarms):.2%} to {max(alarms):.2%}"
+    yield Line("hdfs: false alarms, points off", 100 * abs(float(np.mean(alarms)) - ASKED), "<=", 1.0, note)
 
 
-RATES = (0.02, 0.01, 0.03, 0.05)  # 2 % is the one that was set; the others show how the two trade
+ASKED = 0.02  # false alarms that are judged; the other rates show how the two trade
+RATES = (0.01, 0.02, 0.03, 0.05)
 
 
 def planted(model: sa.SymbolModel, corpus: Corpus, seed: int) -> dict[float, tuple[float, float]]:

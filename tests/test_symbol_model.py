@@ -221,6 +221,7 @@ def test_words_and_items_are_joined_by_spaces() -> None:
     sessions = [["open", "read file", "close"], ["open", "close"]] * 10
     model = sa.SymbolModel(hidden_size=8).fit(sessions)
     assert model.complete(["open", "read file"], 5) == "open read file close"
+    assert model.stream().next() == model.next([])  # an empty text is no symbol
     words = sa.SymbolModel(tokens="words").fit("a b c a b c a b c")
     assert words.complete("a b", 2) == "a b c a"
     assert words.next("a", 1)[0][0] == "b"
@@ -296,6 +297,12 @@ def test_where_nothing_is_held_back_the_ngrams_are_still_of_a_good_order() -> No
     assert model.ngrams_.order <= 2
     assert model.scores_ is None
     assert model.ngrams_.levels[0].counts.sum() == 3999  # counted over all of the text
+
+
+def test_sequences_shorter_than_the_longest_ngram_are_counted() -> None:
+    model = sa.SymbolModel(hidden_size=4, epochs=1).fit(["ab", "ba"] * 300)
+    assert model.scores_ is not None
+    assert model.scores_.baselines
 
 
 def test_what_only_the_held_back_part_holds_is_unseen() -> None:

@@ -30,7 +30,8 @@ def pack_symbols(model: SymbolModel) -> tuple[dict[str, Array], dict[str, Any]]:
         "stopped": model.stopped_,
         "calibrated": CALIBRATED_BY,
     }
-    return {**model.weights_, "calibration": model.clean_}, config
+    extra = {} if model.edges_ is None else {"time_edges": model.edges_}
+    return {**model.weights_, "calibration": model.clean_, **extra}, config
 
 
 def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> SymbolModel:
@@ -44,7 +45,8 @@ def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> Sym
         model.scores_, model.verdict_ = scores_from_json(config["scores"])
         # Scores by the older rule, the two largest surprises, say nothing of this one: calibrate anew.
         model.clean_ = tensors["calibration"] if config.get("calibrated") == CALIBRATED_BY else np.empty(0)
-        model._settle({name: array for name, array in tensors.items() if name != "calibration"})
+        model.edges_ = tensors["time_edges"] if model.shape_.times else None
+        model._settle({name: array for name, array in tensors.items() if name not in ("calibration", "time_edges")})
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"model file: its configuration is not a SymbolModel's ({error}); train anew") from error
     return model

@@ -74,5 +74,9 @@ def last_sequences(corpus: Corpus, most: int) -> Corpus:
 
 
 def both(first: Corpus, second: Corpus) -> Corpus:
+    """The sequences of one and then of the other."""
     offsets = np.concatenate([first.offsets, second.offsets[1:] + first.offsets[-1]])
-    return Corpus(np.concatenate([first.codes, second.codes]), offsets, first.vocabulary)
+    gaps = None
+    if first.gaps is not None and second.gaps is not None:
+        gaps = np.concatenate([first.gaps, second.gaps])
+    return Corpus(np.concatenate([first.codes, second.codes]), offsets, first.vocabulary, gaps=gaps)

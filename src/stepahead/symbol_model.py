@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead import store
+from stepahead.data.gaps import bucket_count, buckets, fit_edges, gaps_of, moment
 from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, read_corpus
 from stepahead.errors import ConfigError, DataError, NotFittedError, require
 from stepahead.evaluate.symbols import (
@@ -26,11 +27,12 @@ from stepahead.runtime.anomalies import Anomalies, find_anomalies, outranked
 from stepahead.runtime.repairs import Repair, best_repairs
 from stepahead.runtime.symbols import Engine, Sampling, Told, check_sampling, generate, pick, tell
 from stepahead.symbol_holdout import both, count_best, last_sequences, split
-from stepahead.symbol_recipe import resolve
+from stepahead.symbol_recipe import reads_times, resolve
 from stepahead.symbol_stream import Look, NamedStream, Surprise, top
 
 Array = NDArray[Any]
 Prefix = str | Sequence[Any]
+Times = Sequence[Any]  # a stamp, a number or None for each symbol
 Steps = tuple[Array, Array, Array]  # inputs [N], targets [N], offsets [S+1]
 
 LONGEST = 1_000_000  # symbols that one call completes at most
@@ -48,12 +50,15 @@ class SymbolModel:
         tokens: "chars" or "words", how texts are cut; lists of symbols are taken as they are.
         max_symbols: so many of the most frequent symbols are kept, the rest counts as unseen.
         epochs, learning_rate, batch_size, window: of the training; "auto" fits them to the data.
+        times: whether to read the time since the symbol before, too: True, False, or "auto": of events
+            that were read with a time column, if there are 500 or more.
         holdout: fraction that is held back (of one text, its tail; of sequences, the last ones; at most 400,000
             symbols): one half stops the training, the other is scored beside n-grams. None trains on all.
         seed: the same seed gives the same model, bit for bit, on CPU.
 
     Attributes:
-        vocabulary_: the Vocabulary. shape_: the resolved network. weights_: arrays by name.
+        vocabulary_: the Vocabulary. shape_: the resolved network. weights_: arrays by name. edges_: bounds between the
+            buckets of time that are read, or None.
         scores_: SymbolScores of the held-back part, or None. verdict_: SymbolVerdict, or None.
 
     Example:
@@ -77,6 +82,7 @@ class SymbolModel:
         learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
         window: int | str = "auto",
+        times: bool | str = "auto",
         holdout: float | None = 0.1,
         seed: int = 0,
     ) -> None:
@@ -92,6 +98,7 @@ class SymbolModel:
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.window = window
+        self.times = times
         self.holdout = holdout
         self.seed = seed
 
@@ -147,11 +154,13 @@ class SymbolModel:
         if len(corpus.steps()[1]) < 1 or not len(corpus.codes):
             raise DataError(f"text: {len(corpus.codes)} symbols are too few to learn from; give at least two")
         train, stop, rest = split(corpus, validation, holdout=self.holdout, max_symbols=self.max_symbols)
-        shape, plan = resolve(self.get_params(), train)
+        edges = fit_edges(train.gaps) if reads_times(self.times, train) and train.gaps is not None else None
+        shape, plan = resolve(self.get_params(), train, 0 if edges is None else bucket_count(edges))
         if stop is None and plan.patience is not None:
             plan = replace(plan, patience=None)
-        learned = learn(shape, train, plan, stop, progress)
-        self.vocabulary_, self.shape_ = train.vocabulary, shape
+        timed = [one if one is None or edges is None else one.timed(edges) for one in (train, stop)]
+        learned = learn(shape, timed[0] or train, plan, timed[1], progress)
+        self.vocabulary_, self.shape_, self.edges_ = train.vocabulary, shape, edges
         self.n_symbols_ = len(train.codes)
         self.history_, self.stopped_ = learned.history, learned.stopped
         self._settle(learned.weights)
@@ -179,7 +188,7 @@ class SymbolModel:
         if skip < 0:
             raise ConfigError(f"skip={skip}: must be at least 0")
         corpus = self._read(sequences)
-        inputs, targets, offsets = corpus.steps()
+        inputs, targets, offsets = self._steps(corpus)
         asked = np.arange(len(inputs)) - np.repeat(offsets[:-1], np.diff(offsets)) >= skip
         out = self.vocabulary_.end_code if self.vocabulary_.end and not end else -1
         asked &= targets != out
@@ -196,14 +205,15 @@ class SymbolModel:
         baselines = {ngram_name(o): of_metrics(score_symbols(one, targets, asked)) for o, one in counted.items()}
         return replace(scores, baselines=baselines, verdict=verdict)
 
-    def next(self, prefix: Prefix = "", k: int | None = None) -> list[tuple[str, float]]:
+    def next(self, prefix: Prefix = "", k: int | None = None, *, times: Times | None = None) -> list[tuple[str, float]]:
         """The likeliest next symbols after a prefix, with their probabilities.
 
         Args:
             prefix: text, or a list of symbols; may be empty where sequences have an end.
             k: how many; None gives all.
+            times: when each symbol of the prefix came, as `stream` takes them.
         """
-        stream = self.stream(prefix)
+        stream = self.stream(prefix, times=times)
         if stream.log_probabilities is None:
             raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
         return top(stream.log_probabilities, self.vocabulary_, k)
@@ -217,8 +227,9 @@ class SymbolModel:
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int = 0,
+        times: Times | None = None,
     ) -> str:
-        """Go on after a prefix.
+        """Go on after a prefix. When the symbols that are added come is not known, and is read as that.
 
         Args:
             prefix: where to begin.
@@ -226,6 +237,7 @@ class SymbolModel:
             temperature: 0 always takes the likeliest, 1 draws as learned, more is wilder.
             top_k, top_p: draw among the k likeliest, or among the fewest whose probabilities reach p.
             seed: of the draws.
+            times: when each symbol of the prefix came, as `stream` takes them.
 
         Returns:
             The prefix and what follows; characters side by side, words and items with a space between.
@@ -236,7 +248,7 @@ class SymbolModel:
             raise ConfigError(f"length={length}: must lie between 0 and {LONGEST:,} symbols")
         if seed < 0:
             raise ConfigError(f"seed={seed}: must be a whole number of at least 0")
-        stream = self.stream(prefix)
+        stream = self.stream(prefix, times=times)
         if stream.log_probabilities is None and length:
             raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
         added: Sequence[int] = ()
@@ -247,12 +259,14 @@ class SymbolModel:
             if first != end:
                 added = [first, *generate(self.engine_, stream.state, first, uniforms[1:], end, sampling).tolist()]
         glue = "" if self.vocabulary_.tokens == "chars" else " "
-        return glue.join([*self.vocabulary_.cut(prefix), *map(self.vocabulary_.name, added)])
+        return glue.join([*self.vocabulary_.cut(prefix), *map(self.vocabulary_.names.__getitem__, added)])
 
-    def score(self, sequence: Prefix) -> Surprise:
-        """The surprise of each symbol of one sequence, in bits, and of the whole."""
+    def score(self, sequence: Prefix, *, times: Times | None = None) -> Surprise:
+        """The surprise of each symbol of one sequence, in bits, and of the whole; times as `stream` takes them."""
         corpus = self._read([sequence] if self.vocabulary_.end else sequence)
-        told = tell(self.engine_, *corpus.steps(), unseen=self._unseen)
+        if times is not None:
+            corpus = replace(corpus, gaps=self._gaps(times, corpus.codes)[0])
+        told = tell(self.engine_, *self._steps(corpus), unseen=self._unseen)
         bits = told.surprise / np.log(2)
         symbols = self.vocabulary_.cut(sequence)
         if self.vocabulary_.end:
@@ -264,17 +278,33 @@ class SymbolModel:
         told, (_, _, offsets) = self._told(sequences)
         return np.split(told.surprise / np.log(2), offsets[1:-1])
 
-    def stream(self, prefix: Prefix = "") -> NamedStream:
-        """A sequence that goes on: `push(symbol)` costs the same however much came before."""
+    def stream(self, prefix: Prefix = "", *, times: Times | None = None) -> NamedStream:
+        """A sequence that goes on: `push(symbol, time)` costs the same however much came before.
+
+        times: when each symbol of the prefix came, for a model that reads times: stamps, or numbers in the unit of the
+            time column (for stamps: seconds since 1970), None for one that is not known. None: no time is known.
+        """
         self._check_fitted()
-        stream = NamedStream(self.engine_, self.vocabulary_, self._unseen)
+        stream = NamedStream(self.engine_, self.vocabulary_, self._unseen, self.edges_)
         if self.vocabulary_.end:
             stream.push_code(self.vocabulary_.end_code)
         codes = self.vocabulary_.encode(prefix)
+        if times is not None:
+            gaps, edges = self._gaps(times, codes)
+            codes = codes + buckets(gaps, edges) * (self.vocabulary_.unseen + 1)
+            stream.moment = float("nan") if not len(codes) or times[-1] is None else moment(times[-1])
         if len(codes):
             hidden, stream.state = self.engine_.run(codes[None], stream.state)
             stream.log_probabilities = self.engine_.log_probabilities(hidden[0, -1])
         return stream
+
+    def _gaps(self, times: Times, codes: Array) -> tuple[Array, Array]:
+        """The time between the symbols of one sequence, and the edges of its buckets."""
+        if self.edges_ is None:
+            raise ConfigError("times: the model reads none; leave them out, or fit on events with a time column")
+        if len(times) != len(codes):
+            raise DataError(f"times: {len(times)} for {len(codes)} symbols; give one each, None where it is not known")
+        return gaps_of(times), self.edges_
 
     def hidden_states(self, sequence: Prefix) -> Array:
         """The last layer's hidden state after each symbol: [T, D]."""
@@ -314,7 +344,7 @@ class SymbolModel:
         """Which sequences are not like those learned, where, and what would put them right.
 
         The score of a sequence is what its best repair (a symbol dropped, put in, replaced, or swapped with the next)
-        saves of its surprise, less what it takes to name that repair, in bits.
+        saves of its surprise, less what it takes to name that fault, in bits.
 
         Args:
             sequences: several sequences.
@@ -360,8 +390,12 @@ class SymbolModel:
         self._check_fitted()
         return read_corpus(sequences, vocabulary=self.vocabulary_)
 
+    def _steps(self, corpus: Corpus) -> Steps:
+        """What the network reads, with times where it reads them, and what it must say."""
+        return corpus.steps() if self.edges_ is None else corpus.timed(self.edges_).steps()
+
     def _told(self, sequences: Source) -> tuple[Told, Steps]:
-        steps = self._read(sequences).steps()
+        steps = self._steps(self._read(sequences))
         return tell(self.engine_, *steps, unseen=self._unseen), steps
 
     def _check_fitted(self) -> None:

@@ -24,9 +24,9 @@ class SymbolPlan:
     epochs: passes over the symbols. rows: sequences side by side. window: steps that gradients reach back.
     learning_rate: its peak, of one cycle over all steps. patience: epochs without a gain on the held-back part before
     stopping, None where none is held back. average: weight of the past in the running mean of the weights, which is
-    what is kept (0: the last weights). unseen: fraction of symbols hidden from the input in training. clip: largest
-    norm of the gradient. good: a loss in nats below which no restart is needed; restarts: how often to begin anew
-    otherwise, the best is kept.
+    what is kept (0: the last weights). unseen: fraction of symbols hidden from the input in training. untimed: fraction
+    of sequences whose times are hidden in it from some step on. clip: largest norm of the gradient. good: a loss in
+    nats below which no restart is needed; restarts: how often to begin anew otherwise, the best is kept.
     """
 
     epochs: int
@@ -37,6 +37,7 @@ class SymbolPlan:
     patience: int | None = None
     average: float = 0.0
     unseen: float = 0.0
+    untimed: float = 0.1
     clip: float = 1.0
     good: float = float("inf")
     restarts: int = 0
@@ -48,8 +49,22 @@ def is_word(corpus: Corpus) -> bool:
     return len(corpus.codes) < WORD
 
 
-def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, SymbolPlan]:
+def reads_times(times: bool | str, corpus: Corpus) -> bool:
+    """Whether the network reads when symbols came.
+
+    Raises: ConfigError for what is no choice, or where times are asked for and there are none.
+    """
+    if times not in (True, False, "auto"):
+        raise ConfigError(f"times={times!r}: must be True, False or auto")
+    if times is True and corpus.gaps is None:
+        raise ConfigError("times=True: the sequences carry no times; read them with read_events(..., time=...)")
+    return times is True or (times == "auto" and corpus.gaps is not None and not is_word(corpus))
+
+
+def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tuple[Shape, SymbolPlan]:
     """Fill in every "auto".
+
+    times: buckets of time that the network reads beside each symbol.
 
     Raises:
         ConfigError: an unknown cell, or a number that cannot be.
@@ -61,7 +76,8 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, Symbo
         {"cell": "rnn", "hidden_size": 16, "embedding": 0, "dropout": 0.0, "epochs": 300, "learning_rate": 0.1}
         if small
         else {
-            "cell": "gru",
+            # On held-back cases of an event log an LSTM that reads times was ahead of a GRU by .005 nats.
+            "cell": "lstm" if times else "gru",
             "hidden_size": 64 if steps < 30_000 else 128 if steps < 100_000 else 256,
             "embedding": 32 if vocabulary.unseen < 200 else 64 if vocabulary.unseen < 5000 else 128,
             "dropout": 0.2 if steps < 1_000_000 else 0.1,
@@ -83,6 +99,7 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus) -> tuple[Shape, Symbo
         embedding=chosen["embedding"],
         tied=parameters["tied"],
         dropout=float(chosen["dropout"]),
+        times=times,
     )
     if shape.tied and not shape.embedding:
         raise ConfigError("tied=True: needs an embedding to be tied to; pass embedding=64, say")

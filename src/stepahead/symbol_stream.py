@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.data.gaps import buckets, gap, moment
 from stepahead.data.symbols import Vocabulary
 from stepahead.errors import ConfigError, DataError
 from stepahead.runtime.symbols import Engine, SymbolStream
@@ -39,23 +40,40 @@ class Look:
 
 
 class NamedStream(SymbolStream):
-    """A stream that speaks in symbols. state: a value to keep or copy; log_probabilities: [K], of what comes next."""
+    """A stream that speaks in symbols. state: a value to keep or copy; log_probabilities: [K], of what comes next.
 
-    def __init__(self, engine: Engine, vocabulary: Vocabulary, unseen: float) -> None:
+    edges: bounds between buckets of time, None for a model that reads no times. moment: when the last symbol came.
+    """
+
+    def __init__(self, engine: Engine, vocabulary: Vocabulary, unseen: float, edges: Array | None = None) -> None:
         super().__init__(engine)
         self.vocabulary = vocabulary
         self.unseen = unseen
+        self.edges = edges
+        self.moment = float("nan")
 
-    def push(self, symbol: Any) -> float:
-        """Read one symbol; how surprising it was, in bits (nan where nothing came before)."""
+    def push(self, symbol: Any, time: Any = None) -> float:
+        """Read one symbol; how surprising it was, in bits (nan where nothing came before).
+
+        time: when it came, a stamp or a number, for a model that reads times; None where that is not known.
+        """
         codes = self.vocabulary.encode(symbol if self.vocabulary.tokens == "chars" else [symbol])
         if len(codes) != 1:
             raise DataError(f"symbol {symbol!r:.40}: push takes one symbol at a time; found {len(codes)}")
         code, before = int(codes[0]), self.log_probabilities
-        self.push_code(code)
+        self.push_code(code + self._waited(time) * len(self.engine.embedding))
         if before is None:
             return float("nan")
         return float(-before[code] if code < len(before) else self.unseen) / float(np.log(2))
+
+    def _waited(self, time: Any) -> int:
+        """The bucket of the time since the symbol before: 0 where it is not known."""
+        if time is not None and self.edges is None:
+            raise ConfigError("time: the model reads none; leave it out, or fit on events with a time column")
+        if self.edges is None:
+            return 0
+        before, self.moment = self.moment, float("nan") if time is None else moment(time)
+        return int(buckets(np.array(gap(before, self.moment)), self.edges))
 
     def next(self, k: int | None = None) -> list[tuple[str, float]]:
         """The likeliest next symbols with their probabilities."""
@@ -65,8 +83,8 @@ class NamedStream(SymbolStream):
 
     def fork(self) -> "NamedStream":
         """Another stream that stands where this one stands."""
-        other = NamedStream(self.engine, self.vocabulary, self.unseen)
-        other.state, other.log_probabilities = self.state, self.log_probabilities
+        other = NamedStream(self.engine, self.vocabulary, self.unseen, self.edges)
+        other.state, other.log_probabilities, other.moment = self.state, self.log_probabilities, self.moment
         return other
 
 

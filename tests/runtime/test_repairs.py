@@ -27,7 +27,7 @@ def mended(sequence: list[str], repair: Repair) -> list[str]:
 
 
 def price(sequence: list[str], kind: str, classes: int) -> float:
-    return np.log2((len(sequence) + 1) * (classes if kind in ("insert", "replace") else 1))
+    return np.log2((len(sequence) + 1) * (classes if kind in ("drop", "replace") else 1))
 
 
 def every(sequence: list[str], symbols: tuple[str, ...]) -> list[Repair]:

@@ -47,6 +47,7 @@ MODEL = (
     "tied",
     "dropout",
     "tokens",
+    "times",
     "epochs",
     "learning_rate",
     "seed",
@@ -66,6 +67,10 @@ def fit(
     case: Case = None,
     time: Time = None,
     activity: Activity = None,
+    times: Annotated[
+        bool | None,
+        typer.Option("--times/--no-times", help="Read how long after the one before each event came [if --time]."),
+    ] = None,
     validation: Annotated[
         Path | None, o.option("--validation", "Held-back file of the same kind [the last tenth of the source].")
     ] = None,

@@ -1,16 +1,24 @@
-"""Event tables in: CSV, Parquet or a frame with case, activity and time -> activities by case, in order of time."""
+"""Event tables in: CSV, Parquet or a frame with case, activity and time -> activities by case, in order of time, and
+how long after one another they came."""
 
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from stepahead.errors import DataError
 
 
-def event_sequences(source: Any, *, case: str, activity: str, time: str | None) -> dict[str, list[str]]:
+def event_sequences(
+    source: Any, *, case: str, activity: str, time: str | None
+) -> tuple[dict[str, list[str]], NDArray[np.float64] | None]:
     """Activities of each case, sorted by time (ties: the file's order); cases in order of first appearance.
+
+    Also the time since the event before, of all cases end to end, in seconds or the column's own unit; nan for the
+    first of each. None without times.
 
     Raises:
         DataError: an absent column, an empty cell, or a time that cannot be read, with its row.
@@ -25,11 +33,19 @@ def event_sequences(source: Any, *, case: str, activity: str, time: str | None) 
     if table.is_empty():
         raise DataError(f"{where}: has no rows; give at least one event")
     order = table[case].cast(pl.String).unique(maintain_order=True)
-    if time is not None:
+    if time is None:
+        grouped = table.group_by(case, maintain_order=True).agg(activity)
+        gaps = None
+    else:
         table = table.with_columns(_times(where, table[time]).alias("when")).sort("when", maintain_order=True)
-    grouped = table.group_by(case, maintain_order=True).agg(activity)
+        table = table.with_columns(_numbers(table["when"]).alias("when"))
+        grouped = table.group_by(case, maintain_order=True).agg(activity, pl.col("when").diff())
+        gaps = dict(zip(grouped[case].cast(pl.String), grouped["when"], strict=True))
     found = dict(zip(grouped[case].cast(pl.String), grouped[activity].cast(pl.List(pl.String)), strict=True))
-    return {name: found[name].to_list() for name in order}
+    sequences = {name: found[name].to_list() for name in order}
+    if gaps is None:
+        return sequences, None
+    return sequences, np.concatenate([gaps[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in order])
 
 
 def _table(source: Any) -> tuple[str, pl.DataFrame]:
@@ -62,3 +78,12 @@ def _times(where: str, column: pl.Series) -> pl.Series:
             " write times as 2026-01-31 13:05:00"
         )
     return stamps
+
+
+def _numbers(times: pl.Series) -> pl.Series:
+    """Stamps as seconds since 1970, lengths of time as seconds, numbers as they are."""
+    if times.dtype == pl.Date:
+        times = times.cast(pl.Datetime("us"))
+    if times.dtype.is_temporal():
+        return times.cast(pl.Duration("us") if times.dtype == pl.Duration else pl.Datetime("us")).cast(pl.Int64) / 1e6
+    return times

@@ -8,7 +8,7 @@ gets the code `unseen`.
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.data.gaps import buckets
 from stepahead.errors import ConfigError, DataError
 
 Codes = NDArray[Any]  # unsigned, as narrow as the vocabulary allows: 100 MB of text stay 100 MB
@@ -72,11 +73,14 @@ class Vocabulary:
     def dtype(self) -> np.dtype[Any]:
         return np.min_scalar_type(self.classes + 1)
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """What to print for each code: the symbols, "<end>" where there is one, "<unseen>"."""
+        return (*self.symbols, *["<end>"] * self.end, "<unseen>")
+
     def name(self, code: int) -> str:
-        """What to print for a code: the symbol, "<end>" or "<unseen>"."""
-        if code < len(self.symbols):
-            return self.symbols[code]
-        return "<end>" if self.end and code == self.end_code else "<unseen>"
+        """What to print for a code."""
+        return self.names[min(code, self.unseen)]
 
     def cut(self, sequence: str | Sequence[Any]) -> list[str]:
         """One sequence as symbols, in form NFC."""
@@ -98,13 +102,16 @@ class Vocabulary:
 class Corpus:
     """All sequences end to end: sequence s owns codes[offsets[s]:offsets[s + 1]].
 
-    codes: [N]. offsets: [S+1] int64. names: of the sequences (cases), or none.
+    codes: [N]. offsets: [S+1] int64. names: of the sequences (cases), or none. gaps: [N] time since the one before, nan
+    where it is not known, or None where there are no times. buckets: [N] the same as `timed` numbers them.
     """
 
     codes: Codes
     offsets: NDArray[np.int64]
     vocabulary: Vocabulary
     names: tuple[str, ...] = field(default=(), repr=False)
+    gaps: NDArray[np.float64] | None = field(default=None, repr=False)
+    buckets: NDArray[np.int64] | None = field(default=None, repr=False)
 
     @property
     def n_sequences(self) -> int:
@@ -116,22 +123,31 @@ class Corpus:
 
     def part(self, first: int, last: int) -> "Corpus":
         """Sequences first .. last - 1; of a single text, its symbols first .. last - 1."""
-        if not self.vocabulary.end:
-            piece = self.codes[first:last]
-            return Corpus(piece, np.array([0, len(piece)]), self.vocabulary)
-        start, stop = self.offsets[first], self.offsets[last]
-        offsets = self.offsets[first : last + 1] - start
-        return Corpus(self.codes[start:stop], offsets, self.vocabulary, self.names[first:last])
+        of, offsets = slice(first, last), np.array([0, len(self.codes[first:last])])
+        if self.vocabulary.end:
+            of, offsets = slice(*self.offsets[[first, last]]), self.offsets[first : last + 1] - self.offsets[first]
+        gaps = None if self.gaps is None else self.gaps[of]
+        numbered = None if self.buckets is None else self.buckets[of]
+        return Corpus(self.codes[of], offsets, self.vocabulary, self.names[first:last], gaps, numbered)
+
+    def timed(self, edges: NDArray[np.float64]) -> "Corpus":
+        """The same, but `steps` also says how long after the one before each symbol came, in buckets between edges."""
+        gaps = np.full(len(self.codes), np.nan) if self.gaps is None else self.gaps
+        return replace(self, buckets=buckets(gaps, edges))
 
     def steps(self) -> tuple[Codes, Codes, NDArray[np.int64]]:
         """What a model reads and what it must say next: inputs [N'], targets [N'], offsets [S+1].
 
-        With an end symbol each sequence starts from it and leads to it; a single text starts at its first symbol.
+        With an end symbol each sequence starts from it and leads to it; a single text starts at its first symbol. An
+        input of a timed corpus is symbol + (unseen + 1) * bucket: with an unknown time it is the symbol itself.
         """
+        read = self.codes
+        if self.buckets is not None:
+            read = read + self.buckets * (self.vocabulary.unseen + 1)
         if not self.vocabulary.end:
-            return self.codes[:-1], self.codes[1:], np.array([0, max(len(self.codes) - 1, 0)])
-        ends = np.insert(self.codes, self.offsets, self.vocabulary.end_code)
-        return ends[:-1], ends[1:], self.offsets + np.arange(len(self.offsets))
+            return read[:-1], self.codes[1:], np.array([0, max(len(self.codes) - 1, 0)])
+        read, ends = (np.insert(codes, self.offsets, self.vocabulary.end_code) for codes in (read, self.codes))
+        return read[:-1], ends[1:], self.offsets + np.arange(len(self.offsets))
 
 
 def read_corpus(
@@ -204,16 +220,17 @@ def read_events(
         time: the column to sort by within a case, numbers or ISO stamps; ties keep the file's order. None: that order.
 
     Returns:
-        A Corpus with cases in order of first appearance, and their names.
+        A Corpus with cases in order of first appearance, their names, and with `time` the time between events, which a
+        SymbolModel reads too.
 
     Raises:
         DataError: an absent column, an empty cell, or a time that cannot be read, with its row.
     """
     from stepahead.data.events import event_sequences
 
-    sequences = event_sequences(source, case=case, activity=activity, time=time)
+    sequences, gaps = event_sequences(source, case=case, activity=activity, time=time)
     corpus = _from_symbols(list(sequences.values()), "items", True, vocabulary, max_symbols)
-    return Corpus(corpus.codes, corpus.offsets, corpus.vocabulary, tuple(sequences))
+    return replace(corpus, names=tuple(sequences), gaps=gaps)
 
 
 def _kind(value: Any) -> str:
@@ -224,7 +241,7 @@ def _cut(sequence: str | Sequence[Any], tokens: str) -> list[str]:
     if isinstance(sequence, str):
         text = unicodedata.normalize("NFC", sequence)
         if tokens == "items":
-            return [text]
+            return [text] if text else []
         return list(text) if tokens == "chars" else text.split()
     if not isinstance(sequence, Sequence | np.ndarray):
         raise DataError(
@@ -359,4 +376,4 @@ def _again(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
         raise DataError("one is a single text, the other several sequences; pass the kind that the model learned from")
     known = [vocabulary.codes.get(symbol, vocabulary.unseen) for symbol in corpus.vocabulary.symbols]
     table = np.array([*known, *[vocabulary.unseen] * 2], vocabulary.dtype)
-    return Corpus(table[corpus.codes], corpus.offsets, vocabulary, corpus.names)
+    return replace(corpus, codes=table[corpus.codes], vocabulary=vocabulary)

@@ -132,6 +132,8 @@ def _contexts(inputs: Array, offsets: Array, vocabulary: Vocabulary, levels: Seq
 
 
 def _interpolate(odds: Array, level: Level, context: Array) -> None:
+    if not len(level.weight):  # no sequence was so long
+        return
     rows = np.flatnonzero((context >= 0) & (level.weight[context] > 0))
     ids = context[rows]
     odds[rows] *= level.weight[ids][:, None]

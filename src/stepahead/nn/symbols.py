@@ -61,9 +61,11 @@ class SymbolNetwork(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        width = shape.embedding or shape.inputs
+        width = shape.embedding or shape.inputs + shape.times
         if shape.embedding:
             self.embedding = nn.Embedding(shape.inputs + 1, width, padding_idx=shape.inputs)
+        if shape.embedding and shape.times:
+            self.times = nn.Embedding(shape.times + 1, width, padding_idx=0)
         self.cell = make_cell(shape.cell, width, shape.hidden_size, shape.num_layers, shape.dropout)
         self.dropout = nn.Dropout(shape.dropout)
         self.head: nn.Linear | Bias = Bias(shape.classes) if shape.tied else nn.Linear(shape.hidden_size, shape.classes)
@@ -72,17 +74,29 @@ class SymbolNetwork(nn.Module):
             nn.init.normal_(self.embedding.weight, std=width**-0.5)
 
     def forward(self, codes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """codes [B, T] -> hidden [B, T, D] after dropout, and the state."""
-        if not self.shape.embedding:
-            return self._read(codes, torch.eye(self.shape.inputs + 1, self.shape.inputs), state)
-        if self.shape.inputs < LARGEST:
+        """codes [B, T] -> hidden [B, T, D] after dropout, and the state. Codes: see `Engine`."""
+        if not self.shape.embedding or (self.shape.inputs + 1) * (self.shape.times + 1) <= LARGEST:
+            symbols, times = self._vectors()
+            table = (times[:, None] + symbols).flatten(0, 1)  # [(times + 1) * V, E]
             # A symbol loses the same numbers wherever it stands: the table of its products stays a table.
-            return self._read(codes, self.dropout(F.pad(self.embedding.weight[:-1], (0, 0, 0, 1))), state)
-        hidden, state = self.cell(self.dropout(self.embedding(codes)), state)
+            return self._read(codes, self.dropout(table) if self.shape.embedding else table, state)
+        vectors = self.embedding(codes % (self.shape.inputs + 1))
+        if self.shape.times:
+            vectors = vectors + self.times(codes // (self.shape.inputs + 1))
+        hidden, state = self.cell(self.dropout(vectors), state)
         return self.dropout(hidden), state
 
+    def _vectors(self) -> tuple[Tensor, Tensor]:
+        """Of symbols [V, E], the last, one never seen, of zeros; of times [times + 1, E], the first of zeros."""
+        shape = self.shape
+        if shape.embedding:
+            times = self.times.weight[1:] if shape.times else self.embedding.weight.new_zeros(0, shape.embedding)
+            return F.pad(self.embedding.weight[:-1], (0, 0, 0, 1)), F.pad(times, (0, 0, 1, 0))
+        columns = torch.eye(shape.inputs + shape.times)
+        return F.pad(columns[: shape.inputs], (0, 0, 0, 1)), F.pad(columns[shape.inputs :], (0, 0, 1, 0))
+
     def _read(self, codes: Tensor, vectors: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """vectors [V, E] of all symbols; the last is of one never seen: zeros, and no gradient."""
+        """vectors: what the cell reads for each code, [V, E]."""
         if serves(self.cell, codes, len(vectors)):
             weight, bias = self.cell.get_parameter("weight_ih_l0"), self.cell.get_parameter("bias_ih_l0")
             table = F.linear(vectors, weight, bias)
@@ -242,10 +256,15 @@ def _tensor(array: Any) -> Tensor:
 
 
 def _hidden_some(codes: Tensor, shape: Shape, plan: SymbolPlan, rng: np.random.Generator) -> Tensor:
-    if not plan.unseen:
-        return codes
-    hide = torch.as_tensor(rng.random(tuple(codes.shape)) < plan.unseen)
-    return torch.where(hide, shape.inputs, codes)
+    if plan.unseen:
+        codes = torch.where(torch.as_tensor(rng.random(tuple(codes.shape)) < plan.unseen), shape.inputs, codes)
+    if shape.times and plan.untimed:
+        rows, steps = codes.shape
+        # From some step on, or from the first: so it learns to go on where no times are known.
+        last = np.where(rng.random(rows) < plan.untimed, rng.integers(0, steps, rows), steps)
+        hide = torch.as_tensor(np.arange(steps) >= last[:, None])
+        codes = torch.where(hide, codes % (shape.inputs + 1), codes)
+    return codes
 
 
 def _candidates(shape: Shape, rng: np.random.Generator) -> Tensor | None:

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 WORST = 4  # steps tried, the most surprising, each with the one before it: a fault shows there or one step later
 LIKELIEST = 3  # symbols tried at each
 REACH = 64  # steps after a repair whose surprise it may change: further on a network has forgotten it
-COMES_IN = ("insert", "replace")  # kinds that must also say which symbol
+FOREIGN = ("drop", "replace")  # repairs of a fault that brought a symbol in, any of K
 ROWS = 256  # sequences that are read side by side
 
 
@@ -57,8 +57,8 @@ def best_repairs(
 ) -> tuple[Array, list[Repair | None]]:
     """Of each sequence the nats that its best repair saves, [S], and that repair.
 
-    A repair costs what it takes to name it: one of T steps and, where a symbol comes in, one of K. What it saves
-    beyond that speaks for a fault; below 0 the sequence is better left as it is.
+    What is saved is counted less what it takes to name the fault: one of T steps and, where a symbol came in, one of K.
+    So a sequence with a saving above 0 is told shorter as a sound one and its fault.
 
     Args:
         inputs, targets: [N] codes. offsets: [S+1]. surprise: [N] nats of each target.
@@ -80,7 +80,7 @@ def best_repairs(
             likely = [int(code) for code in np.argsort(-place.odds, kind="stable")[: LIKELIEST + 1] if code != end]
             trials += [(place, *repaired) for repaired in _repaired(place, likely[:LIKELIEST], end)]
         for (place, repair, *_), after in zip(trials, _nats(engine, trials, unseen), strict=True):
-            price = np.log(lengths[place.owner] * (engine.shape.classes if repair.kind in COMES_IN else 1))
+            price = np.log(lengths[place.owner] * (engine.shape.classes if repair.kind in FOREIGN else 1))
             if place.before - after - price > saved[place.owner]:
                 saved[place.owner], repairs[place.owner] = place.before - after - price, repair
     for owner, *others in twins.values():
@@ -103,7 +103,7 @@ def _places(
     state = engine.zero_state(len(owners))
     for step in range(int(lengths.max(initial=0))):
         here = offsets[owners] + np.minimum(step, np.maximum(lengths - 1, 0))
-        engine.stepper.advance(engine.embedding[inputs[here]], state)
+        engine.stepper.advance(engine.vectors(inputs[here]), state)
         rows = [row for row, steps in enumerate(chosen) if step in steps and step < lengths[row]]
         if not rows:
             continue

@@ -27,6 +27,7 @@ class Shape:
 
     inputs: symbols that can be read (one-hot columns, or rows of the embedding). classes: outcomes.
     embedding: its width, 0 for one-hot. tied: the head uses the embedding's rows, after a projection from D to E.
+    times: buckets of the time since the symbol before, whose vectors are added to the symbols'; 0 for none.
     """
 
     cell: str
@@ -37,17 +38,23 @@ class Shape:
     embedding: int = 0
     tied: bool = False
     dropout: float = 0.0
+    times: int = 0
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A network's arrays, ready to run: cell by torch's names, embedding [inputs + 1, E] whose last row is zero."""
+    """A network's arrays, ready to run: cell by torch's names, embedding [inputs + 1, E] whose last row is zero.
+
+    times: [times + 1, E] whose first row, of a time that is not known, is zero. A code beyond the symbols' says both:
+    symbol + (inputs + 1) * bucket.
+    """
 
     shape: Shape
     cell: Weights
     embedding: Array
     head: Array  # [K, D]
     bias: Array  # [K]
+    times: Array | None = None
 
     @classmethod
     def build(cls, shape: Shape, weights: Weights) -> "Engine":
@@ -55,11 +62,17 @@ class Engine:
         cell = {
             name.removeprefix("cell."): np.ascontiguousarray(w) for name, w in weights.items() if name[:5] == "cell."
         }
-        unit = np.eye(shape.inputs, dtype=np.float32) if not shape.embedding else weights["embedding.weight"][:-1]
+        columns = np.eye(shape.inputs, shape.inputs + shape.times, dtype=np.float32)
+        unit = weights["embedding.weight"][:-1] if shape.embedding else columns
         # A symbol that was never seen is no one-hot column, and no vector: zeros.
         embedding = np.vstack([unit, np.zeros((1, unit.shape[1]), unit.dtype)])
+        times = None
+        if shape.times:
+            columns = np.eye(shape.times + 1, shape.inputs + shape.times, shape.inputs - 1, np.float32)
+            times = np.array(weights["times.weight"] if shape.embedding else columns)
+            times[0] = 0
         head = weights["head.weight"] if not shape.tied else embedding[: shape.classes] @ weights["projection.weight"]
-        return cls(shape, cell, embedding, np.ascontiguousarray(head), weights["head.bias"])
+        return cls(shape, cell, embedding, np.ascontiguousarray(head), weights["head.bias"], times)
 
     @cached_property
     def stepper(self) -> Stepper:
@@ -76,7 +89,14 @@ class Engine:
 
     def run(self, codes: Array, state: State | None = None) -> tuple[Array, State]:
         """Read codes [B, T] -> hidden states of the last layer [B, T, D], and the state after them."""
-        return scan(self.shape.cell, self.embedding[codes], self.cell, state=state)
+        return scan(self.shape.cell, self.vectors(codes), self.cell, state=state)
+
+    def vectors(self, codes: Array) -> Array:
+        """What the cell reads for codes: [..., E]."""
+        if self.times is None:
+            return self.embedding[codes]
+        bucket, symbol = np.divmod(codes, len(self.embedding))
+        return self.embedding[symbol] + self.times[bucket]
 
     def log_probabilities(self, hidden: Array) -> Array:
         """Hidden [..., D] -> natural log-probabilities [..., K], in double precision."""
@@ -169,7 +189,7 @@ class SymbolStream:
 
     def push_code(self, code: int) -> Array:
         """Read one symbol; log-probabilities [K] of the next."""
-        hidden, self.state = self.engine.stepper.step(self.engine.embedding[[code]], self.state)
+        hidden, self.state = self.engine.stepper.step(self.engine.vectors(np.array([code])), self.state)
         self.log_probabilities = self.engine.log_probabilities(hidden[0])
         return self.log_probabilities
 
