@@ -97,20 +97,19 @@ def helpdesk(data: Path) -> Iterator[Line]:
     events = read_events(data / "helpdesk_events.csv.gz", case="unique_id", time="ds", activity="y")
     cut = events.n_sequences * 2 // 3
     test = events.part(cut, events.n_sequences)
-    for times in (True, False):
+    found = {}
+    for times in (False, True):
         models = [fitted(sa.SymbolModel(times=times, seed=seed), events.part(0, cut))[0] for seed in range(3)]
-        hits, told = zip(*(end_may_be_said(model, test) for model in models), strict=True)
+        hits, counted = zip(*(end_may_be_said(model, test) for model in models), strict=True)
         scores = [model.evaluate(test, skip=2, end=False) for model in models]
-        counted = next(iter(scores[0].baselines.values()))
-        each = ", ".join(f"{hit:.4f}" for hit in hits)
-        note = f"{each}; {scores[0].verdict.baseline} {told[0]:.4f}; {described(models[0])}"
-        if times:
-            yield Line("helpdesk: next activity, accuracy", float(np.mean(hits)), ">=", 0.71, note)
-        else:
-            yield Line("helpdesk: the same without times", float(np.mean(hits)), ">=", told[0], note)
-        note = f"n-grams {counted['top1']:.4f}; macro F1 {np.mean([one.macro_f1 for one in scores]):.3f}"
-        top1 = float(np.mean([one.top1 for one in scores]))
-        yield Line("helpdesk: given that the case goes on", top1, ">=", counted["top1"], note)
+        found[times] = float(np.mean(hits)), float(np.mean([one.top1 for one in scores]))
+    ngrams = scores[0].verdict.baseline
+    each = ", ".join(f"{hit:.4f}" for hit in hits)
+    note = f"{each}; without times {found[False][0]:.4f}; {ngrams} {counted[0]:.4f}; {described(models[0])}"
+    yield Line("helpdesk: next activity, accuracy", found[True][0], ">=", 0.71, note)
+    bar = scores[0].baselines[ngrams]["top1"]
+    note = f"the bar is the {ngrams}; without times {found[False][1]:.4f}; macro F1 {scores[0].macro_f1:.3f}"
+    yield Line("helpdesk: given that the case goes on", found[True][1], ">=", bar, note)
 
 
 def end_may_be_said(model: sa.SymbolModel, test: Corpus) -> tuple[float, float]:

@@ -79,7 +79,7 @@ def test_a_table_of_both_equals_two_lookups(monkeypatch: pytest.MonkeyPatch) -> 
     from stepahead.nn import symbols
 
     corpus = calls(40)
-    shape, _ = resolve(sa.SymbolModel(hidden_size=6, dropout=0.0).get_params(), corpus, times=18)
+    shape, _ = resolve(sa.SymbolModel(hidden_size=6, embedding=4, dropout=0.0).get_params(), corpus, times=18)
     network = SymbolNetwork(shape)
     codes = torch.as_tensor(corpus.timed(np.arange(1.0, 17)).steps()[0][:120].astype(np.int64).reshape(4, 30))
 
