@@ -25,8 +25,8 @@ import numpy as np
 SIZES = [(500, 7, 5, 10), (256, 28, 5, 64), (64, 100, 32, 128), (128, 50, 64, 256)]
 # Smallest ratios to the better of torch and onnxruntime that the project promises.
 PROMISED = {(500, 7, 5, 10): 3.0, (256, 28, 5, 64): 2.0, (64, 100, 32, 128): 1.0}
-# Seconds that a side runs before its turn counts: the threads of the side before spin for a while, and threads that slept
-# through onnxruntime's turn, in a process of its own, wake on one processor and are spread only some 10 ms later.
+# Seconds that a side runs before its turn counts: the threads of the side before spin for a while, and threads that
+# slept through onnxruntime's turn, in a process of its own, wake on one processor and are spread only some 10 ms later.
 SETTLE = 0.1
 Size = tuple[int, int, int, int]
 Arrays = dict[str, np.ndarray]
