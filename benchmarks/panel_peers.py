@@ -1,9 +1,11 @@
-"""Other recurrent forecasters on the panels of panels.py.  Run in an environment of theirs.
+"""Other forecasters on the panels of panels.py.  Run in an environment of theirs.
 
     PYTHON benchmarks/panel_peers.py DATA nf-lstm|nf-gru|darts-lstm|darts-gru --only NAME [--steps N] [--matched]
+    PYTHON benchmarks/panel_peers.py DATA ets|theta|arima --only NAME
 
 NeuralForecast's LSTM and GRU and Darts' BlockRNNModel with their defaults, or with --matched 1,000 steps and the panel
-recipe's window.  Prints the scores of panels.py on the official hold-out, and the seconds of fit and predict.
+recipe's window; statsforecast's AutoETS, AutoTheta and AutoARIMA, a model a series.  Prints the scores of panels.py on
+the official hold-out, and the seconds of fit and predict: by the clock, and of processors.
 """
 
 import argparse
@@ -33,7 +35,7 @@ Series = dict[str, np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("model", choices=[*MODELS, *CLASSICAL])
     parser.add_argument("--only", required=True, choices=CASES)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--matched", action="store_true")
@@ -43,14 +45,17 @@ def main() -> None:
     file, horizon, season, window = CASES[options.only]
     train, truth = (read(options.data / f"{file}_{part}.csv.gz") for part in ("train", "test"))
     steps = options.steps or (MATCHED_STEPS if options.matched else None)
-    started = time.perf_counter()
-    said = MODELS[options.model](train, horizon, window if options.matched else None, steps)
-    seconds = time.perf_counter() - started
+    started, worked = time.perf_counter(), time.process_time()
+    if options.model in CLASSICAL:
+        said = classical(CLASSICAL[options.model], train, horizon, season)
+    else:
+        said = MODELS[options.model](train, horizon, window if options.matched else None, steps)
+    seconds, processor = time.perf_counter() - started, time.process_time() - worked
     shown = "  ".join(f"{name} {value:.4g}" for name, value in score(file, season, train, truth, said).items())
-    package = "neuralforecast" if options.model.startswith("nf") else "darts"
-    kind = "matched" if options.matched else "defaults"
-    made = f"{package} {version(package)}, {kind}, steps {steps}"
-    print(f"{options.only} {options.model} ({made}): {shown}  {seconds:.1f} s")
+    package = PACKAGES[options.model.split("-")[0]]
+    kind = f"matched, steps {steps}" if options.matched else "defaults"
+    made = f"{package} {version(package)}, {kind}"
+    print(f"{options.only} {options.model} ({made}): {shown}  {seconds:.1f} s, of processors {processor:.1f} s")
 
 
 def read(path: Path) -> Series:
@@ -105,6 +110,14 @@ def darts(kind: str) -> Callable[..., Series]:
     return run
 
 
+def classical(kind: str, train: Series, horizon: int, season: int) -> Series:
+    """One of statsforecast's models for each series."""
+    from statsforecast import models
+
+    model = getattr(models, kind)(season_length=season)
+    return {name: model.forecast(y=y, h=horizon)["mean"] for name, y in train.items()}
+
+
 def score(file: str, season: int, train: Series, truth: Series, said: Series) -> dict[str, float]:
     """The scores of panels.py: within each series first."""
     rows = [one(train[name], truth[name], said[name][: len(truth[name])], season) for name in truth]
@@ -131,6 +144,8 @@ MODELS = {
     "darts-lstm": darts("LSTM"),
     "darts-gru": darts("GRU"),
 }
+CLASSICAL = {"ets": "AutoETS", "theta": "AutoTheta", "arima": "AutoARIMA"}
+PACKAGES = {"nf": "neuralforecast", "darts": "darts"} | dict.fromkeys(CLASSICAL, "statsforecast")
 
 if __name__ == "__main__":
     main()

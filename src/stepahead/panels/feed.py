@@ -50,18 +50,20 @@ class Source:
 def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int) -> Arrays:
     """The batch of a step, a function of seed and step alone: [M, N, ...] each.
 
-    kinds: of the M members, the linear ones first. The n-th linear and the n-th log member share their windows.
+    kinds: of the M members, the linear ones first. There are half as many sets of windows as members; the n-th member
+    of a kind sees the n-th, and after the last the first again, so that a window is prepared once for two of them.
     """
     rng = np.random.default_rng([seed, 1, step])
-    n_linear, n_log = kinds.count("linear"), kinds.count("log")
-    parts: dict[str, list[Arrays]] = {"linear": [], "log": []}
+    n_sets = -(-len(kinds) // 2)
+    seen = [(kind, kinds[:m].count(kind) % n_sets) for m, kind in enumerate(kinds)]  # by each member
+    read: dict[tuple[str, int], Arrays] = {}
     known, other = source.rows.statics, np.random.default_rng([seed, 2, step])
-    for k in range(max(n_linear, n_log)):
-        pair = ("linear",) * (k < n_linear) + ("log",) * (k < n_log)
+    for k in range(n_sets):
+        present = tuple(dict.fromkeys(kind for kind, n in seen if n == k))
         keep = None if known is None else beginnings(size, source.rows, other)
-        for kind, part in zip(pair, source.readings(origins.draw(rng, size), pair, keep), strict=True):
-            parts[kind].append(part)
-    batch = stacked(parts["linear"] + parts["log"])
+        for kind, part in zip(present, source.readings(origins.draw(rng, size), present, keep), strict=True):
+            read[kind, k] = part
+    batch = stacked([read[place] for place in seen])
     if known is not None and "codes" in batch:
         batch["codes"] = forgetful(batch["codes"], known.unseen, other)
     return batch

@@ -6,7 +6,7 @@ seasons, window (recipe) -> baseline -> yardsticks -> linear starts -> members, 
 import hashlib
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,22 +24,26 @@ from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of
 from stepahead.panels.feed import Source, batch_of_step
 from stepahead.panels.fitted import PanelFitted, reading_of, rows_of, with_clock
 from stepahead.panels.reading import context_width
-from stepahead.panels.start import fit_lines
+from stepahead.panels.start import Lines, fit_lines
 from stepahead.recipe import Config
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
+CLEARLY = 0.95  # logarithms are clearly better where their loss is below so much of the other
 SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by
 WHOLE = 4096  # windows of a batch where all were asked for
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the members learn from and how they see it. kinds: "linear" | "log", the linear ones first."""
+    """What the members learn from and how they see it. kinds: "linear" | "log", the linear ones first; lines: where
+    their linear parts start.
+    """
 
     config: Config
     source: Source
     origins: Origins
     kinds: tuple[str, ...]
+    lines: tuple[Lines, ...]
 
     def fitted(self, members: list[dict[str, np.ndarray]]) -> PanelFitted:
         """Trained weights and what was learned around them, as one value."""
@@ -68,7 +72,7 @@ def learn_panel(panel: Panel, config: Config, training: Any) -> tuple[PanelFitte
     rng = np.random.default_rng([config.seed, 0])
     plan = make_plan(panel, config, rng)
     with loop.torch_seeded(config.seed):
-        team = make_team(plan, rng, training.device)
+        team = make_team(plan, training.device)
         with team.alone():
             results = descend(plan, team, loop, training)
     loop.warn_interrupted(results)
@@ -91,7 +95,11 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     sample = origins.draw(rng, SAMPLE, ahead=config.horizon)
     rows = rows_of(panel, config, covariates, back=choose_baseline(rows, sample, config.seasons))
     source = Source(rows, covariates, measure(rows, sample), config.patch, spread=config.head in DISTRIBUTIONS)
-    return Plan(config, source, origins, kinds_of(panel, config.ensemble))
+    pools = require("threadpoolctl", extra="train", purpose="fit")
+    with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
+        lines = fit_lines(source, origins, able_kinds(panel), rng)
+    kinds = kinds_of({kind: found.loss for kind, found in lines.items()}, config.ensemble)
+    return Plan(config, source, origins, kinds, tuple(lines[kind] for kind in kinds))
 
 
 def check_counts(panel: Panel) -> None:
@@ -106,23 +114,29 @@ def check_counts(panel: Panel) -> None:
         )
 
 
-def kinds_of(panel: Panel, members: int) -> tuple[str, ...]:
-    """Half of the members read their windows as they are, half in logarithms; all as they are where values are
-    negative.
+def able_kinds(panel: Panel) -> tuple[str, ...]:
+    """How members may read their windows: as they are, or in logarithms; as they are where values are negative."""
+    return ("linear",) if bool((panel.y < 0).any()) else ("linear", "log")
+
+
+def kinds_of(losses: Mapping[str, float], members: int) -> tuple[str, ...]:
+    """How each member reads its windows: half of them as they are, half in logarithms; all of them in logarithms where
+    these clearly foresee held-back windows better.
+
+    losses: of the linear start of each kind that is able. Not the other way round: where the linear starts of values
+    did better, trained members did not.
     """
-    negative = bool((panel.y < 0).any())
-    logs = 0 if negative else members // 2
-    return ("linear",) * (members - logs) + ("log",) * logs
+    if "log" in losses and losses["log"] < CLEARLY * losses["linear"]:
+        return ("log",) * members
+    n_log = members // 2 if "log" in losses else 0
+    return ("linear",) * (members - n_log) + ("log",) * n_log
 
 
-def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
+def make_team(plan: Plan, device: str) -> Any:
     """The members before their first step: nn/panel.py's Members."""
     net = require("stepahead.nn.panel", extra="train", purpose="fit")
     heads = require("stepahead.nn.panel_heads", extra="train", purpose="fit")
     config, source = plan.config, plan.source
-    pools = require("threadpoolctl", extra="train", purpose="fit")
-    with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
-        lines = fit_lines(source, plan.origins, plan.kinds, rng)
     statics = source.rows.statics
     distribution, spread = heads.make_distribution(config.head, config.quantiles)
     shape = net.Shape(
@@ -141,7 +155,9 @@ def make_team(plan: Plan, rng: np.random.Generator, device: str) -> Any:
         table=0 if statics is None else statics.rows,
         numbers=0 if statics is None else statics.numbers.shape[1],
     )
-    start = net.Start(np.stack([line.skip for line in lines]), np.stack([line.effect for line in lines]), spread)
+    start = net.Start(
+        np.stack([line.skip for line in plan.lines]), np.stack([line.effect for line in plan.lines]), spread
+    )
     descent = net.Descent(
         config.weight_decay,
         config.gradient_clip,

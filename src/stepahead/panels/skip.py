@@ -1,79 +1,93 @@
 """The linear skip: where the network starts from.  Windows, what they should say -> weights of a ridge regression.
 
-Closed form, reweighted toward absolute error; the penalty is the one that does best on held-back windows, and the
-answer is zero where no regression beats the baseline there.
+Closed form, reweighted toward absolute error; the penalty is the one that does best over folds of held-back windows,
+and the answer is zero where no regression beats the baseline there.
 
 Legend: N windows, L rows of a window, H horizon.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 PENALTIES = tuple(10.0**k for k in np.arange(-4.5, 1.1, 0.5))  # times the mean of the Gram matrix' diagonal
-ROUNDS = 4  # of reweighting
+ROUNDS = 3  # of reweighting with a search for the penalty, before the last one
 
 
-def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, held: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Skip:
+    """weights: [L, H] float32. foreseen: [N, H] float32, what the fit without its fold says of each window; 0 for
+    windows of no fold.
+    """
+
+    weights: np.ndarray
+    foreseen: np.ndarray
+
+
+def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.ndarray) -> Skip:
     """Weights that take a window to what the baseline leaves.
 
     z: [N, L] float32. target: [N, H], the truth less the baseline. weight: [N, H], what an absolute error costs, 0
-    where the truth is missing. held: [N] bool, windows to choose the penalty by.
-    Returns: [L, H] float32.
+    where the truth is missing. fold: [N], the windows of a fold are held back together; a negative one's never.
     Source: Hoerl and Kennard 1970; reweighting after Schlossmacher 1973.
     """
     whole = (weight > 0).all(axis=1)
     if whole.sum() >= len(z) / 2:  # enough is there; a missing truth would have to be guessed
-        z, target, weight, held = z[whole], target[whole], weight[whole], held[whole]
-    learn = ~held
-    best, penalty = search(z[learn], target[learn], weight[learn], z[held], target[held], weight[held])
-    if penalty is None:
-        return np.zeros((z.shape[1], target.shape[1]), dtype=np.float32)
-    return reweighted(z, target, weight, penalty, start=best).astype(np.float32)
-
-
-def search(
-    z: np.ndarray, target: np.ndarray, weight: np.ndarray, z_held: np.ndarray, y_held: np.ndarray, w_held: np.ndarray
-) -> tuple[np.ndarray, float | None]:
-    """The weights and the penalty of least held-back cost, None where zero is as good."""
-    best = np.zeros((z.shape[1], target.shape[1]))
-    least, penalty = float((w_held * np.abs(y_held)).sum()), None
-    start = best
+        weight = weight * whole[:, None]
+    order = np.argsort(fold, kind="stable")
+    z, target, weight, fold = z[order], target[order], weight[order], fold[order]
+    parts = [slice(*np.searchsorted(fold, [k, k + 1])) for k in np.unique(fold)]
+    held = [k for k, part in enumerate(parts) if fold[part.start] >= 0]
+    start = np.zeros((z.shape[1], target.shape[1]))
     for _ in range(ROUNDS):
-        system = normal_equations(z, target, weight, start)
-        costs = {}
-        for candidate in PENALTIES:
-            found = solve(system, candidate)
-            costs[candidate] = float((w_held * np.abs(y_held - z_held @ found.astype(np.float32))).sum())
-        chosen = min(costs, key=costs.__getitem__)
-        start = solve(system, chosen)
-        if costs[chosen] < least:
-            best, least, penalty = start, costs[chosen], chosen
-    return best, penalty
+        sums = [normal_equations(z[part], target[part], weight[part], start) for part in parts]
+        systems = {k: decompose(*total(sums[:k] + sums[k + 1 :])) for k in held}
+        costs = [
+            sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], solve(systems[k], penalty)) for k in held)
+            for penalty in PENALTIES
+        ]
+        penalty = PENALTIES[int(np.argmin(costs))]
+        start = solve(decompose(*total(sums)), penalty)
+    foreseen = np.zeros(target.shape, dtype=np.float32)
+    if min(costs) >= sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], np.zeros_like(start)) for k in held):
+        return Skip(np.zeros_like(start, dtype=np.float32), foreseen)
+    for k in held:
+        foreseen[order[parts[k]]] = z[parts[k]] @ solve(systems[k], penalty).astype(np.float32)
+    weights = solve(decompose(*normal_equations(z, target, weight, start)), penalty)
+    return Skip(weights.astype(np.float32), foreseen)
 
 
-def reweighted(z: np.ndarray, target: np.ndarray, weight: np.ndarray, penalty: float, start: np.ndarray) -> np.ndarray:
-    """Two more rounds from there, on all windows."""
-    for _ in range(2):
-        start = solve(normal_equations(z, target, weight, start), penalty)
-    return start
+def cost(z: np.ndarray, target: np.ndarray, weight: np.ndarray, found: np.ndarray) -> float:
+    """What the errors of these weights [L, H] cost in all."""
+    return float((weight * np.abs(target - z @ found.astype(np.float32))).sum())
 
 
-System = tuple[np.ndarray, np.ndarray, np.ndarray]
+Sums = tuple[np.ndarray, np.ndarray]  # the weighted Gram matrix [L, L] and the right side [L, H]
+System = tuple[np.ndarray, np.ndarray, np.ndarray]  # its eigenvalues [L] and vectors [L, L], the rotated right side
 
 
-def normal_equations(z: np.ndarray, target: np.ndarray, weight: np.ndarray, start: np.ndarray) -> System:
-    """Eigenvalues [L] and vectors [L, L] of the weighted Gram matrix, and the rotated right side [L, H].
-
-    A window weighs its cost under `start` divided by its squared error there, so that squares add up to costs.
+def normal_equations(z: np.ndarray, target: np.ndarray, weight: np.ndarray, start: np.ndarray) -> Sums:
+    """The sums over windows, each weighing its cost under `start` divided by its squared error there, so that squares
+    add up to costs.
     """
     guess = z @ start.astype(np.float32)
     there = weight > 0
     error = np.where(there, target - guess, 0.0)
-    squares = np.square(error).sum(axis=1)
-    floor = 1e-2 * max(float(np.median(squares)), 1e-12)
+    squares, counts = np.square(error).sum(axis=1), there.any(axis=1)
+    floor = 1e-2 * max(float(np.median(squares[counts])) if counts.any() else 0.0, 1e-12)
     importance = ((weight * np.abs(error)).sum(axis=1) / np.maximum(squares, floor)).astype(np.float32)
     wanted = np.where(there, target, guess).astype(np.float32)  # a missing truth pulls nowhere
     weighted = z * importance[:, None]
-    gram, right = (weighted.T @ z).astype(np.float64), (weighted.T @ wanted).astype(np.float64)
+    return (weighted.T @ z).astype(np.float64), (weighted.T @ wanted).astype(np.float64)
+
+
+def total(sums: Sequence[Sums]) -> Sums:
+    """The sums of several parts together: none of them taken away from a total, which would leave its rounding."""
+    return np.sum([gram for gram, _ in sums], axis=0), np.sum([right for _, right in sums], axis=0)
+
+
+def decompose(gram: np.ndarray, right: np.ndarray) -> System:
     values, vectors = np.linalg.eigh(gram)
     return np.maximum(values, 0.0), vectors, vectors.T @ right
 

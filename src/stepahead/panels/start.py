@@ -13,37 +13,51 @@ from stepahead.panels.feed import Source
 from stepahead.panels.skip import fit_skip
 from stepahead.panels.windows import LOG_FLOOR
 
-WINDOWS = 12_000  # sampled for the regression
+FAR = 6.0  # as in nn/panel.py: a logarithm that is forecast stays within this of the window's level
+WINDOWS = 30_000  # sampled for the regression, at most
+SAMPLE = 16_000_000  # rows of all of these together, at most
+FOLDS = 5
 EFFECT_ROUNDS = 5  # of reweighting
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Linear starts of one kind of member: skip [L, H], effect [K, 1]; float32."""
+    """Linear starts of one kind of member: skip [L, H], effect [K, 1]; float32. loss: of their forecasts of held-back
+    windows, as nn/panel.py measures it.
+    """
 
     skip: np.ndarray
     effect: np.ndarray
+    loss: float
 
 
-def fit_lines(source: Source, origins: Origins, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Lines]:
-    """The linear start of each member; members of a kind share it."""
-    sample = origins.draw(rng, WINDOWS, ahead=source.rows.horizon)
-    held = held_back(source, sample, rng)
-    found = {kind: fit_kind(source, sample, kind, held) for kind in dict.fromkeys(kinds)}
-    return [found[kind] for kind in kinds]
+def fit_lines(source: Source, origins: Origins, kinds: tuple[str, ...], rng: np.random.Generator) -> dict[str, Lines]:
+    """The linear start of each kind of member."""
+    count = min(WINDOWS, SAMPLE // source.rows.window + 1)
+    sample = origins.draw(rng, count, ahead=source.rows.horizon)
+    fold = folds_of(source, sample, rng)
+    return {kind: fit_kind(source, sample, kind, fold) for kind in kinds}
 
 
-def fit_kind(source: Source, sample: np.ndarray, kind: str, held: np.ndarray) -> Lines:
+def fit_kind(source: Source, sample: np.ndarray, kind: str, fold: np.ndarray) -> Lines:
     """The effects first, then what the window says about the rest."""
-    rows = source.rows
-    windows = rows.windows(sample)
-    read = source.readings(sample, (kind,))[0]
-    seen = getattr(windows, kind)()
-    target = (seen.forward(read["y"]) - seen.base).astype(np.float32)
-    weight = cost_of_errors(source, read, windows.base / windows.scale[:, None], seen.logs)
+    read, logs = source.readings(sample, (kind,))[0], kind == "log"
+    base, y = spoken(read["base"], read, logs), read["y"]
+    said = np.log(np.maximum(y + read["offset"][:, None], LOG_FLOOR)) if logs else y
+    target = (said - read["level"][:, None] - read["base"]).astype(np.float32)
+    weight = cost_of_errors(source, read, base, logs)
     effect = fit_effects(read["shift"], target, weight)
-    rest = target - read["shift"] @ effect[:, 0]
-    return Lines(fit_skip(seen.z, rest.astype(np.float32), weight, held), effect)
+    shift = read["shift"] @ effect[:, 0]
+    skip = fit_skip(read["z"], (target - shift).astype(np.float32), weight, fold)
+    held = fold >= 0
+    loss = relative_loss(source, read, spoken(read["base"] + shift + skip.foreseen, read, logs), held)
+    return Lines(skip.weights, effect, loss)
+
+
+def spoken(out: np.ndarray, read: dict[str, np.ndarray], logs: bool) -> np.ndarray:
+    """A member's forecasts above its level as values in units of the window's scale: [N, H]."""
+    level = read["level"][:, None]
+    return np.exp(np.clip(out, -FAR, FAR) + level) - read["offset"][:, None] if logs else out + level
 
 
 def cost_of_errors(source: Source, read: dict[str, np.ndarray], base: np.ndarray, logs: bool) -> np.ndarray:
@@ -55,12 +69,20 @@ def cost_of_errors(source: Source, read: dict[str, np.ndarray], base: np.ndarray
     return (cost * read["there"]).astype(np.float32)
 
 
-def held_back(source: Source, sample: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Windows to choose the penalty by: those of a fifth of the series, or the last ones of a few: [N] bool."""
+def relative_loss(source: Source, read: dict[str, np.ndarray], said: np.ndarray, held: np.ndarray) -> float:
+    """The loss of nn/panel.py over some of the windows: said [N, H] in units of the scale, held [N] bool."""
+    size = np.maximum(np.abs(said) + np.abs(read["y"]), SLACK)
+    cost = np.abs(said - read["y"]) * (read["importance"][:, None] + 1 / source.yardsticks.percent / size)
+    there = read["there"] & held[:, None]
+    return float(cost[there].sum() / max(there.sum(), 1))
+
+
+def folds_of(source: Source, sample: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which windows are held back together: a fifth of the series; the last ones of a few series, once: [N]."""
     n_series = source.rows.panel.n_series
-    if n_series < 10:
-        return sample > np.quantile(sample, 0.8)
-    return rng.permutation(n_series)[source.rows.series(sample)] < n_series // 5
+    if n_series < 2 * FOLDS:
+        return np.where(sample > np.quantile(sample, 1 - 1 / FOLDS), 0, -1)
+    return (rng.permutation(n_series) % FOLDS)[source.rows.series(sample)]
 
 
 def fit_effects(shift: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
