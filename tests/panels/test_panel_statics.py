@@ -128,7 +128,7 @@ def test_torch_and_the_path_without_it_read_static_inputs_alike(head: str) -> No
     panel = sa.read(known, past=[], static=["group", "size", "noise"])
     config = resolve(small(head=head).get_params(), panel)
     plan, rng = make_plan(panel, config, np.random.default_rng(0)), np.random.default_rng(1)
-    team = make_team(plan, rng, Training().device)
+    team = make_team(plan, Training().device)
     with torch.no_grad():
         team.network.static_weight.normal_()
         team.network.static_effect.normal_(std=0.1)
