@@ -34,7 +34,7 @@ def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.nda
     """
     whole = (weight > 0).all(axis=1)
     if whole.sum() >= len(z) / 2:  # enough is there; a missing truth would have to be guessed
-        weight = weight * whole[:, None]
+        weight = weight * np.expand_dims(whole, 1)
     order = np.argsort(fold, kind="stable")
     z, target, weight, fold = z[order], target[order], weight[order], fold[order]
     parts = [slice(*np.searchsorted(fold, [k, k + 1])) for k in np.unique(fold)]
