@@ -71,21 +71,19 @@ def lighter(config: Config) -> dict[str, Any]:
 
 
 def with_calibration(fitted: Any, found: Any) -> Any:
-    """The fitted model with intervals by what `calibrated` found."""
+    """The fitted model with intervals by what held-out rows said."""
     if isinstance(found, Correction):
         return replace(fitted, reading=replace(fitted.reading, correction=found))
     return replace(fitted, **{"held" if isinstance(found, HeldOut) else "calibration": found})
 
 
-def calibrated(fitted: Any, panel: Panel, kept: np.ndarray) -> Any:
-    """The calibration, or correction, that the rows behind the first kept [S] give, where a whole horizon is there.
+def held_out(fitted: Any, panel: Panel, kept: np.ndarray) -> tuple[Any, Any, np.ndarray]:
+    """The model, its source of the panel, and the origins behind the first kept [S] rows that have a whole horizon.
 
     A series that was not learned from at all counts for nothing.
     """
-    from stepahead.learn import calibration_of
-
     source = fitted.source(panel)
     origins = source.training_origins()
     series = np.searchsorted(panel.offsets, origins, side="right") - 1
     behind = (kept[series] > 0) & (origins >= (panel.offsets[:-1] + kept)[series] - 1)
-    return calibration_of(fitted, source, origins[behind])
+    return fitted, source, origins[behind]

@@ -19,9 +19,9 @@ from stepahead.data.windows import WindowSource, window_source
 from stepahead.errors import DataError, TrainingError, require
 from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
-from stepahead.panels.held_out import HeldOut
+from stepahead.panels.held_out import HeldOut, joined_held
 from stepahead.recipe import Config
-from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, joined
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
 from stepahead.runtime.network import Reading, movement
 
@@ -179,21 +179,44 @@ def supported_share(fitted: Fitted, source: WindowSource, valid: np.ndarray) -> 
     return float(np.clip(slope - error, 0.0, 1.0))
 
 
-def calibration_of(fitted: Any, source: Any, origins: np.ndarray) -> Calibration | Correction | HeldOut:
-    """Errors of a model at origins that it never saw -> how wide its intervals must be, or by how much wider."""
-    if isinstance(fitted, PanelFitted):
-        return fitted.held_out_at(source, origins)
+def calibration_of(asked: Sequence[tuple[Any, Any, np.ndarray]]) -> Calibration | Correction | HeldOut:
+    """Errors of models at origins that they never saw -> how wide intervals must be, or by how much wider.
+
+    asked: the newest first: fitted, its source, origins. Errors of all count alike: they are in units of a window's
+    movement, or of an interval's width.
+    """
+    first = asked[0][0]
+    if isinstance(first, PanelFitted):
+        return joined_held([fitted.held_out_at(source, origins) for fitted, source, origins in asked])
+    if first.reading.has_quantiles:
+        return correction_of([each for each in asked if len(each[2])])
+    return joined([errors_of(*each) for each in asked])
+
+
+def errors_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) -> Calibration:
+    """Errors of a point head at these origins."""
     if len(origins) == 0:
-        return NO_CORRECTION if fitted.reading.has_quantiles else NOT_CALIBRATED
+        return NOT_CALIBRATED
     batch = source.batch(origins)
     target, observed = source.targets(origins, batch.base, batch.unit)
-    if fitted.reading.has_quantiles:
-        levels = [level for level in KNOWN_FOR if fitted.reading.reaches(level)]
-        lo, hi = replace(fitted.reading, correction=NO_CORRECTION).interval(fitted.output(batch), levels)
-        return fit_correction(np.where(observed > 0, target, np.nan), lo, hi, levels)
     errors = np.where(observed > 0, target - fitted.reading.point(fitted.output(batch)), np.nan)
     moved = movement(batch.x, bool(fitted.scale.difference))
     return calibrate(errors, moved, floor=max(0.1 * float(np.median(moved)), 1e-6))
+
+
+def correction_of(asked: Sequence[tuple[Fitted, WindowSource, np.ndarray]]) -> Correction:
+    """How far the bounds of a head with quantiles must move."""
+    if not asked:
+        return NO_CORRECTION
+    levels = [level for level in KNOWN_FOR if all(fitted.reading.reaches(level) for fitted, _, _ in asked)]
+    parts = []
+    for fitted, source, origins in asked:
+        batch = source.batch(origins)
+        target, observed = source.targets(origins, batch.base, batch.unit)
+        bounds = replace(fitted.reading, correction=NO_CORRECTION).interval(fitted.output(batch), levels)
+        parts.append((np.where(observed > 0, target, np.nan), *bounds))
+    y, lo, hi = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return fit_correction(y, lo, hi, levels)
 
 
 def t_table(config: Config, members: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:

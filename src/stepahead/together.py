@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from stepahead.data.panel import Panel
-from stepahead.holdout import calibrated, earlier_rows, enough_rows, lighter, rows_to_keep, with_calibration
-from stepahead.panels.held_out import HeldOut, joined_held
+from stepahead.holdout import earlier_rows, enough_rows, held_out, lighter, rows_to_keep, with_calibration
 from stepahead.recipe import resolve
-from stepahead.runtime.conformal import Calibration, joined
 
 if TYPE_CHECKING:
     from stepahead.evaluate.result import Backtest
@@ -57,11 +55,10 @@ def verdict_of_probes(probes: Sequence[Probe], panel: Panel) -> "Backtest":
 
 
 def calibration_of_probes(probes: Sequence[Probe]) -> Any:
-    """The errors of fitted probes as one calibration; of quantiles the first one's correction."""
-    parts = [calibrated(probe.model.fitted_, probe.known, probe.kept) for probe in probes]
-    if isinstance(parts[0], HeldOut):
-        return joined_held(parts)
-    return joined(parts) if isinstance(parts[0], Calibration) else parts[0]
+    """What the errors of fitted probes give: a calibration, or a correction of quantiles."""
+    from stepahead.learn import calibration_of
+
+    return calibration_of([held_out(probe.model.fitted_, probe.known, probe.kept) for probe in probes])
 
 
 def fit_each(model: Model, panels: Sequence[Panel], progress: Callable[[Any], None] | None = None) -> list[Model]:

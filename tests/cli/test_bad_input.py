@@ -323,9 +323,10 @@ def test_what_predict_cannot_change_names_what_can(capsys: pytest.CaptureFixture
     for name, rows, said in (
         ("gap.csv", ["1,1", "2,", "3,3", "4,4"], "; fit with --missing 'ffill', 'interpolate' or 'mask'"),
         ("two.csv", ["1,1", "1,2", "2,3"], "keep one of them; the model knows one series: give the rows of one alone"),
+        ("no.csv", [], "no.csv: no column 'y', which the model learned; rename 'Y' (there are 'ds', 'Y')"),
         ("end.csv", ["9223372036854775806,1", "9223372036854775807,2"], "beyond 2^62"),
     ):
-        Path(name).write_text(table(*rows))
+        Path(name).write_text(table(*rows) if rows else "ds,Y\n1,1\n")
         status, out, error = run(["predict", "m", name], capsys)
         assert (status, out) == (2, "")
         assert_one_line(error)

@@ -72,3 +72,22 @@ def test_a_forecaster_s_own_quantiles_are_corrected_saved_and_streamed(head: str
     np.testing.assert_array_equal(again.forecast(panel, origins, level=[80]).lo, mended.lo)
     stream = fitted.stream(panel.head(np.array([400])), level=(80,), adaptive=False)
     np.testing.assert_allclose(stream.forecast().lo[0], mended.lo[0], rtol=1e-6)
+
+
+def test_a_short_history_is_corrected_by_the_rows_behind_two_probes() -> None:
+    """By hand: fit on 80 and on 60 of 100 rows, ask for the bounds of the next 20 of each, in the target's units."""
+    y = np.random.default_rng(4).normal(size=100)
+    panel = sa.Panel.from_arrays(y)
+    model = sa.Forecaster(recipe="classic", head="quantile", max_steps=10, season_length=None)
+    levels = [level for level in KNOWN_FOR if level < 98]  # 98 % would take 49 rows
+    parts = []
+    for known in (80, 60):
+        probe = model.clone().set_params(holdout=None).fit(panel.head(np.array([known])))
+        origins = np.arange(known - 1, known + 19)
+        said = probe.forecast(panel, origins, level=levels)
+        parts.append((y[origins + 1, None], said.lo, said.hi))
+    truth, lo, hi = (np.concatenate(part) for part in zip(*parts, strict=True))
+    by_hand = fit_correction(truth, lo, hi, levels)
+    found = model.fit(panel).fitted_.reading.correction  # type: ignore[union-attr]
+    assert found.level.tolist() == levels
+    np.testing.assert_allclose(found.shift, by_hand.shift, rtol=1e-4, atol=1e-5)  # float32 inside

@@ -194,6 +194,23 @@ def assemble(table: Table, roles: Roles, time_format: str | None, several: str) 
     return panel
 
 
+def refuse_other_columns(table: Table, schema: Schema) -> None:
+    """Refuse a table without a column that a model learned from: no option names another one."""
+    columns = table.frame.columns
+    by_lower = {column.lower(): column for column in reversed(columns)}
+    lead = (schema.series,) if schema.has_series else ()
+    for name in (*lead, schema.time, *schema.past, *schema.future, *schema.static):
+        if name in columns:
+            continue
+        close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+        remedy = f"rename '{by_lower[close[0]]}'" if close else "add it"
+        index = "; call reset_index() if it is the index" if table.backend == "pandas" and name == schema.time else ""
+        raise DataError(
+            f"{table.source}: no column '{name}', which the model learned; {remedy} (there are {preview(columns, 12)})"
+            f"{index}"
+        )
+
+
 def read_series(table: Table, roles: Roles) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the series in order of first appearance, and the position of each row's: [R] int32."""
     if roles.series is None:
@@ -281,6 +298,7 @@ def read_like(source: Any, schema: Schema, *, time_format: str | None = None) ->
         DataError: as `read` does.
     """
     table = open_table(source)
+    refuse_other_columns(table, schema)
     roles = find_roles(
         table,
         series=schema.series if schema.has_series else None,

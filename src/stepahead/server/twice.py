@@ -29,7 +29,7 @@ def names_in(body: Any) -> int:
     count = 0
     for field in body.__struct_fields__:
         value = getattr(body, field)
-        if value is UNSET or isinstance(value, bool):
+        if value is UNSET or value is False:
             continue
         count += 1
         if isinstance(value, dict):
