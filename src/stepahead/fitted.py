@@ -149,7 +149,7 @@ class Fitted:
 
 def checked_levels(level: Sequence[float]) -> tuple[float, ...]:
     """Coverages in ascending order. Raises: ConfigError for one that is not between 0 and 100."""
-    if not np.iterable(level):
+    if isinstance(level, str) or not np.iterable(level):
         raise ConfigError(f"level={level!r} must be a list of coverages in percent, [{level}] say")
     for value in level:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 < value < 100:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.panel import Panel
-from stepahead.errors import ConfigError, DataError, ModelFileError
+from stepahead.errors import ConfigError, DataError, ModelFileError, StepaheadError
 from stepahead.fitted import Fitted, check_origins, checked_levels, pack
 from stepahead.panels.fitted import PanelFitted, pack_panel
 from stepahead.runtime.adaptive import Yardstick, make_yardstick, normal_yardstick
@@ -46,7 +46,8 @@ class Live:
         level: coverages in percent; "auto" for those of 80 and 95 that the model can give.
         Raises: DataError where the rows are too few for a forecast; ConfigError for a level that cannot be.
         """
-        levels = known_levels(self.fitted) if isinstance(level, str) else checked_levels(level)
+        auto = isinstance(level, str) and level == "auto"  # any other text is refused as no list
+        levels = known_levels(self.fitted) if auto else checked_levels(level)
         course = self._course(levels, adaptive)
         cutoff = int(panel.times[-1:].view(np.int64)[0])
         return Stream(course, panel.ids[0], cutoff, self._track(panel, course))
@@ -56,12 +57,20 @@ class Live:
 
         Raises: ModelFileError for bytes that cannot be trusted, or of another model.
         """
-        values, arrays = unpack_snapshot(snapshot)
-        if values["model"] != self.digest:
-            raise ModelFileError("snapshot: is of another model; restore it with the model that it came from")
-        course = self._course(tuple(values["level"]), values["adaptive"])
-        track = self._track(self._panel(values, arrays), course, arrays)
-        return Stream(course, values["series"], values["cutoff"], track)
+        try:
+            values, arrays = unpack_snapshot(snapshot)
+            if values["model"] != self.digest:
+                raise ModelFileError("snapshot: is of another model; restore it with the model that it came from")
+            course = self._course(checked_levels(values["level"]), bool(values["adaptive"]))
+            track = self._track(self._panel(values, arrays), course, arrays)
+            return Stream(course, str(values["series"]), int(values["cutoff"]), track)
+        except ModelFileError:
+            raise
+        except (StepaheadError, LookupError, TypeError, ValueError, OverflowError) as error:
+            # Its checksum fits: something else than `Stream.snapshot` made it.
+            raise ModelFileError(
+                f"snapshot: does not hold what a stream of this model holds ({error!s:.80}); give what snapshot() gave"
+            ) from error
 
     def _course(self, level: tuple[float, ...], adaptive: bool) -> Course:
         if (level, adaptive) not in self._courses:

@@ -14,7 +14,7 @@ import numpy as np
 from stepahead.errors import ConfigError
 from stepahead.panels.fitted import PanelFitted
 from stepahead.runtime.scores import draw_scores, normal_score, random_walk_links
-from stepahead.runtime.stream import between_bounds
+from stepahead.runtime.stream import between_bounds, check_whole
 
 LEVELS = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0)
 
@@ -27,9 +27,7 @@ def sample_paths(
     A series' draws are by its name and the seed: they do not depend on the series drawn beside it.
     Raises: ConfigError for numbers that cannot be, and where the model has no intervals to draw from.
     """
-    for name, value, least in (("paths", paths, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+    check_whole(paths=(paths, 1), seed=(seed, 0))
     horizon = fitted.config.horizon
     links = fitted.held.path_links(horizon) if isinstance(fitted, PanelFitted) else random_walk_links(horizon)
     panel = source.panel

@@ -105,6 +105,48 @@ def test_rows_at_once_and_many_lanes_at_once_are_those_of_python(model: sa.Forec
     assert told[1] == told[3]
 
 
+@pytest.mark.parametrize("params", [{}, {"recipe": "price"}])
+def test_streams_of_several_levels_and_loads_of_one_model_are_pushed_together(params: dict[str, Any]) -> None:
+    model, panel = fitted(**params), table()
+    again = Live(model.fitted_)  # as a second load of one file
+
+    def make() -> list[Any]:
+        streams = [model.stream(level=level) for level in ([80], [50], [50, 80], [80])]
+        streams.append(model.stream(level=[80], adaptive=False))
+        return [*streams, again.begin(panel.head(LEARNED), [80], adaptive=True)]
+
+    together, alone = make(), make()
+    for i in range(LEARNED, LEARNED + 3):
+        rows = [row(panel, i) | {"close": 100.0 + k} for k in range(6)]
+        for one, stream, each in zip(push_many(together, rows), alone, rows, strict=True):
+            expected = stream.push(each)
+            assert one.level == expected.level
+            # BLAS adds the head's products in another order for more rows: float32.
+            np.testing.assert_allclose(one.mean, expected.mean, rtol=1e-6)
+            np.testing.assert_allclose(one.lo, expected.lo, rtol=1e-6)
+            np.testing.assert_allclose(one.hi, expected.hi, rtol=1e-6)
+
+
+def test_where_a_later_course_fails_the_earlier_ones_stay_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, panel = fitted(), table()
+    streams = [model.stream(level=[80]), model.stream(level=[50])]
+    before = [stream.snapshot() for stream in streams]
+    calls: list[int] = []
+
+    def failing(self: LaneModel, cores: list[Any], *rest: Any, tell: bool) -> Any:
+        calls.append(len(cores))
+        if len(calls) == 2:
+            raise MemoryError
+        return advance(self, cores, *rest, tell=tell)
+
+    advance = LaneModel.advance
+    monkeypatch.setattr(LaneModel, "advance", failing)
+    with pytest.raises(MemoryError):
+        push_many(streams, [row(panel, LEARNED)] * 2)
+    assert calls == [1, 1]
+    assert [stream.snapshot() for stream in streams] == before
+
+
 def test_a_lane_refuses_what_is_no_row_and_stays_as_it_was(model: sa.Forecaster) -> None:
     stream = model.stream(level=LEVELS)
     lane, before = stream._track, stream.snapshot()

@@ -7,6 +7,7 @@ import pytest
 
 import stepahead as sa
 from stepahead.errors import ConfigError, DataError, ModelFileError
+from stepahead.runtime.snapshot import pack_snapshot, unpack_snapshot
 from stepahead.runtime.stream import push_many
 
 ROWS, LEARNED = 160, 130
@@ -211,3 +212,44 @@ def test_hidden_units_are_those_of_the_network(model: sa.Forecaster) -> None:
     stream = model.stream()
     source = model.fitted_.source(model.panel_)
     assert np.array_equal(stream.hidden, model.fitted_.hidden(source, LEARNED - 1))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("numbers", [{"paths": 0}, {"paths": 2.5}, {"paths": 2, "seed": -1}, {"paths": 2, "steps": 0}])
+def test_numbers_of_paths_that_cannot_be_are_refused(model: sa.Forecaster, numbers: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"{list(numbers)[-1]}=.* must be a whole number of at least"):
+        model.stream().sample(**numbers)
+
+
+def test_a_level_that_is_text_is_not_taken_for_auto(model: sa.Forecaster) -> None:
+    with pytest.raises(ConfigError, match="must be a list of coverages"):
+        model.stream(level="80")
+
+
+@pytest.mark.parametrize("bad", ["text", None, 7, [1]])
+def test_what_is_no_bytes_is_no_snapshot(model: sa.Forecaster, bad: Any) -> None:
+    with pytest.raises(ModelFileError, match="give what snapshot"):
+        model.restore(bad)
+
+
+@pytest.mark.parametrize(
+    ("values", "arrays", "drop"),
+    [
+        ({}, {}, "mean"),
+        ({}, {}, "times"),
+        ({}, {"record": np.zeros((9, 3), np.int16)}, ""),
+        ({}, {"past": np.zeros((2, 7))}, ""),
+        ({}, {"sums": np.array([0, 0, 0, np.nan])}, ""),
+        ({}, {"sums": np.array([0, 0, 0, -5.0])}, ""),
+        ({"level": ["x"]}, {}, ""),
+        ({"level": None}, {}, ""),
+        ({"cutoff": "x"}, {}, ""),
+        ({"static": [[1, 2, 3]]}, {"widths": np.zeros(99)}, ""),
+    ],
+)
+def test_bytes_that_no_stream_made_are_refused_though_their_checksum_fits(
+    model: sa.Forecaster, values: Any, arrays: Any, drop: str
+) -> None:
+    kept, held = unpack_snapshot(model.stream().snapshot())
+    made = pack_snapshot(kept | values, {n: a for n, a in (held | arrays).items() if n != drop})
+    with pytest.raises(ModelFileError, match="snapshot"):
+        model.restore(made)

@@ -29,9 +29,9 @@ def ask_all(sessions: Sessions, jobs: list[Job]) -> list[Any]:
     return [found[id(job)] for job in jobs]
 
 
-def begin(sessions: Sessions, series: str, rows: int = 6, digest: bytes = b"1") -> Any:
+def begin(sessions: Sessions, series: str, rows: int = 6, digest: bytes = b"1", level: Any = "auto") -> Any:
     history = read_history(models().forecasters["daily"].reader, daily_rows(rows), series)
-    stream = models().forecasters["daily"].begin(history.panel)
+    stream = models().forecasters["daily"].begin(history.panel, level)
     return ask(sessions, Create(series, "daily", stream, history, digest))
 
 
@@ -74,6 +74,17 @@ def test_a_batch_of_many_series_is_what_each_alone_would_be(sessions: Sessions) 
     for i, answer in enumerate(answers):
         expected = by_hand(names[i], 7 + i, warm=6 + i).forecast().mean[0]
         assert means(answer.view) == pytest.approx(expected.tolist(), rel=1e-6)  # other batch shapes, other last bits
+
+
+def test_series_of_several_levels_are_pushed_in_one_batch(sessions: Sessions) -> None:
+    levels = {"a": [80.0], "b": [50.0, 80.0], "c": [80.0]}
+    for name, level in levels.items():
+        begin(sessions, name, level=level)
+    for answer in ask_all(sessions, [Push(name, daily_rows(1, 6)) for name in levels]):
+        expected = by_hand("a", 7).forecast().mean[0].tolist()
+        assert means(answer.view) == pytest.approx(expected, rel=1e-6)  # other batch shapes, other last bits
+    ask(sessions, PushMany({name: daily_rows(1, 7) for name in levels}))
+    assert ask(sessions, Look("b")).level == (50.0, 80.0)
 
 
 def test_two_pushes_to_one_series_in_a_batch_are_taken_one_after_the_other(sessions: Sessions) -> None:

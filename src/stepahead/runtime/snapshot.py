@@ -34,8 +34,10 @@ def pack_snapshot(values: Mapping[str, Any], arrays: Mapping[str, Array]) -> byt
 def unpack_snapshot(snapshot: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     """The inverse of `pack_snapshot`.
 
-    Raises: ModelFileError for bytes that are no snapshot, are damaged, or come from a newer version.
+    Raises: ModelFileError for what is no snapshot, is damaged, or comes from a newer version.
     """
+    if not isinstance(snapshot, bytes | bytearray | memoryview):
+        raise ModelFileError(f"snapshot: {type(snapshot).__name__} is not bytes; give what snapshot() gave")
     snapshot = bytes(snapshot)
     if not snapshot.startswith(MAGIC):
         raise ModelFileError("snapshot: these are not the bytes of a stream; give what snapshot() gave")

@@ -105,9 +105,10 @@ class Stream:
         steps hang together; the distribution between and beyond the bounds is read off a normal one. Further ahead each
         path is a fork that reads its own draws, one by one, so that uncertainty accumulates in its state.
         paths, seed: the same seed, the same paths. steps: the horizon if None.
-        Raises: ConfigError for a stream without intervals, or more steps than the horizon of a model with inputs
-        beside the target.
+        Raises: ConfigError for a stream without intervals, more steps than the horizon of a model with inputs beside
+        the target, or numbers that cannot be.
         """
+        check_whole(paths=(paths, 1), seed=(seed, 0), steps=(self.horizon if steps is None else steps, 1))
         if steps is not None and steps > self.horizon:
             return self._read_own_draws(paths, seed, steps)
         present = self._track.present
@@ -242,6 +243,13 @@ class Stream:
         return forecast
 
 
+def check_whole(**numbers: tuple[Any, int]) -> None:
+    """Raise ConfigError for a number that is no whole one of at least its least.  numbers: name -> (value, least)."""
+    for name, (value, least) in numbers.items():
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+
+
 def between_bounds(z: Array, known: list[float], mean: float, lo: list[float], hi: list[float]) -> Array:
     """Normal scores as values of a step whose bounds are known at some scores: straight lines between, and beyond."""
     scores = np.array([*(-k for k in known[::-1]), 0.0, *known])
@@ -272,10 +280,18 @@ def push_many(streams: Sequence[Stream], rows: Rows) -> list[Forecast]:
 
 
 def advance(streams: Sequence[Stream], rows: Sequence[Row]) -> None:
-    """Take one checked row into each of several streams of one model, all different; or an error, and none."""
-    if not streams:
-        return
+    """Take one checked row into each of several streams of one model, all different; or an error, and none.
+
+    Those of one course run as one batch: streams of other levels, or of another load of the file, have their own.
+    """
+    courses: dict[int, list[int]] = {}
+    for n, stream in enumerate(streams):
+        courses.setdefault(id(stream._course), []).append(n)
     tracks = [stream._track for stream in streams]
-    tracks[0].take_many(tracks, rows)
-    for stream, row in zip(streams, rows, strict=True):
-        stream._cutoff = row.time
+    if len(courses) > 1:  # an error in a later course must leave the earlier ones as they were
+        tracks = [track.copy() for track in tracks]
+    for places in courses.values():
+        together = [tracks[n] for n in places]
+        together[0].take_many(together, [rows[n] for n in places])
+    for stream, track, row in zip(streams, tracks, rows, strict=True):
+        stream._track, stream._cutoff = track, row.time
