@@ -14,7 +14,8 @@ public:
 
     BoundCourse(nb::list members, Index window, Index horizon, bool difference, double clip, Numbers center,
                 Numbers spread, Numbers reach, double floor, bool learns, double gamma, double gain, double trust,
-                Numbers shares, Numbers ratios, Numbers lean, Numbers grown, double allowance, double most, Index recent)
+                double farthest, Numbers shares, Numbers ratios, Numbers lean, Numbers grown, double allowance, double most,
+                Index recent)
         : kept_(members) {
         const Index inputs = size(center), levels = size(shares), known = size(ratios);
         const bool watches = size(lean) == known + 1 && size(grown) == known + 1;
@@ -28,8 +29,8 @@ public:
         }
         course = std::make_shared<const Course>(
             Course{window, inputs, horizon, levels, difference, clip, std::move(center), std::move(spread),
-                   std::move(reach), floor, learns, gamma, gain, trust, std::move(shares), std::move(ratios), std::move(lean),
-                   std::move(grown), allowance, most, recent});
+                   std::move(reach), floor, learns, gamma, gain, trust, farthest, std::move(shares), std::move(ratios),
+                   std::move(lean), std::move(grown), allowance, most, recent});
     }
 
     // The last hidden units of each member after a window.   window [T, P] read; to [M, D] written
@@ -211,10 +212,10 @@ void bind_push(nb::module_& module) {
     using nb::arg;
     nb::class_<BoundCourse>(module, "Course")
         .def(nb::init<nb::list, Index, Index, bool, double, Numbers, Numbers, Numbers, double,
-                      bool, double, double, double, Numbers, Numbers, Numbers, Numbers, double, double, Index>(),
+                      bool, double, double, double, double, Numbers, Numbers, Numbers, Numbers, double, double, Index>(),
              arg("members"), arg("window"), arg("horizon"), arg("difference"), arg("clip"), arg("center"),
-             arg("spread"), arg("reach"), arg("floor"), arg("learns"), arg("gamma"), arg("gain"), arg("trust"), arg("shares"), arg("ratios"),
-             arg("lean"), arg("grown"), arg("allowance"), arg("most"), arg("recent"))
+             arg("spread"), arg("reach"), arg("floor"), arg("learns"), arg("gamma"), arg("gain"), arg("trust"),
+             arg("farthest"), arg("shares"), arg("ratios"), arg("lean"), arg("grown"), arg("allowance"), arg("most"), arg("recent"))
         .def("take", &take_one, arg("lane"), arg("row"), arg("to"));
     nb::class_<Lane>(module, "Lane")
         .def(nb::new_(&new_lane), arg("course"), arg("times").noconvert(),

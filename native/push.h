@@ -26,6 +26,7 @@ struct Course {
     double floor;                        // the least movement that counts
     bool learns;                         // whether widths do
     double gamma, gain, trust;           // how far one miss or hit moves a width: gain / (trust + 1 + seen), or gamma
+    double farthest;                     // a width stays within this, either way
     std::vector<double> shares;          // [L] of misses, that are promised
     std::vector<double> ratios, lean, grown;  // [K] ascending, [K + 1], [K + 1]; all empty: nothing is watched
     double allowance, most;                   // of the cumulative sums
@@ -147,7 +148,8 @@ private:
                 const Index at = step * c.levels + i;
                 const bool inside = made.lo[at] <= truth && truth <= made.hi[at];
                 line[1 + i] = static_cast<std::int16_t>(line[1 + i] + inside);
-                widths()[at] += gamma * (inside ? -c.shares[i] : 1 - c.shares[i]);
+                const double moved = widths()[at] + gamma * (inside ? -c.shares[i] : 1 - c.shares[i]);
+                widths()[at] = std::min(std::max(moved, -c.farthest), c.farthest);
             }
         }
         ++seen_;

@@ -374,6 +374,7 @@ class Course:
         gamma: float,
         gain: float,
         trust: float,
+        farthest: float,  # a width stays within it
         shares: Sequence[float],  # L
         ratios: Sequence[float],  # K ascending
         lean: Sequence[float],  # K + 1; empty with `grown` and `ratios`: no alarm

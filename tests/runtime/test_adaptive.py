@@ -110,3 +110,18 @@ def test_bounds_of_a_positive_target_stay_positive_and_wider_levels_stay_wider()
         bounds = adaptive.stretch(own)
         assert 0 < bounds.lo[0][1] <= bounds.lo[0][0] <= 2.0 <= bounds.hi[0][0] <= bounds.hi[0][1]
         adaptive.judge(1000.0)
+
+
+def test_a_target_that_stood_still_for_long_is_soon_forgotten() -> None:
+    hits, _ = run(np.append(np.zeros(20_000), np.resize([-1.0, 1.0], 600)))
+    assert hits[:20_000].all()
+    assert hits[-200:].mean() > 0.5  # else it would take some thousand misses
+
+
+def test_a_target_that_no_width_can_reach_ends_in_no_overflow() -> None:
+    adaptive = Adaptive((95.0,), 1)
+    own = Bounds([0.0], [[0.0]], [[0.0]])  # a model whose held-out errors were all nothing
+    for _ in range(10_000):
+        adaptive.stretch(own)
+        adaptive.judge(1.0)
+    assert adaptive.stretch(own) == own

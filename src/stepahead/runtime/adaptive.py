@@ -34,6 +34,7 @@ Array = NDArray[Any]
 GAIN = 3.0  # gamma times the errors known: one over the density of a normal error's logarithm at 90 % (2.95), 80 (2.2)
 TRUST = 10  # live errors that all held-out ones count for: they are of another fit, and of another time
 GAMMA = 0.08  # the floor: how far one miss or hit always moves a width, in logarithms, times the level's own share
+FARTHEST = 20.0  # a width stays within it, so that weeks of a target that stood still are soon forgotten
 RECENT = 200  # pushes that `coverage` looks back on
 ALLOWANCE, ALARM, MOST = 0.5, 15.0, 20.0  # of the cumulative sums; MOST, so that an alarm ends soon after its cause
 NORMAL = NormalDist()
@@ -129,7 +130,8 @@ class Adaptive:
             for i, (lo, hi, share) in enumerate(zip(bounds.lo[step], bounds.hi[step], self.shares, strict=True)):
                 inside = lo <= truth <= hi
                 hits[i] += inside
-                widths[i] += gamma * (-share if inside else 1 - share)
+                moved = widths[i] + gamma * (-share if inside else 1 - share)
+                widths[i] = min(max(moved, -FARTHEST), FARTHEST)
         self.record[self.seen % RECENT] = (len(self.pending), *hits)
         self.seen += 1
         if self.yard is not None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stepahead.runtime.adaptive import ALARM, ALLOWANCE, GAIN, GAMMA, MOST, RECENT, TRUST, Adaptive, Bounds
+from stepahead.runtime.adaptive import ALARM, ALLOWANCE, FARTHEST, GAIN, GAMMA, MOST, RECENT, TRUST, Adaptive, Bounds
 from stepahead.runtime.cell import KERNEL_NAMES, _native, has_kernel
 from stepahead.runtime.history import Tail
 from stepahead.runtime.rows import Row
@@ -59,6 +59,7 @@ class LaneModel:
             gamma=GAMMA,
             gain=GAIN,
             trust=TRUST,
+            farthest=FARTHEST,
             shares=record.shares,
             ratios=list(yard.ratios) if yard else [],
             lean=list(yard.lean) if yard else [],
