@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
+import stepahead as sa
 from stepahead.data.covariates import fit_covariates
 from stepahead.data.panel import Panel
 from stepahead.errors import DataError
+from stepahead.panels.statics import statics_of
 
 
 def made_panel() -> Panel:
@@ -89,3 +92,25 @@ def test_a_hole_in_a_static_input_is_refused_with_its_series(hole):
         static[1, column] = hole
         with pytest.raises(DataError, match=f"static input '{name}' is missing for series 'b'"):
             fit_covariates(replace(panel, static=static))
+
+
+def kinds(*values: object) -> sa.Panel:
+    """A series of two rows for each value of a static input."""
+    table = pl.DataFrame({"unique_id": [f"s{i}" for i in range(len(values))], "kind": list(values)})
+    days = pl.DataFrame({"ds": ["2024-01-01", "2024-01-02"], "y": [1.0, 2.0]})
+    return sa.read(table.join(days, how="cross"), static=["kind"], past=[])
+
+
+def test_a_category_of_digits_is_known_again_in_a_table_of_digits_alone():
+    learned = fit_covariates(kinds("1", "2", "soup"))
+    alone = kinds("2")  # read as a number
+    assert alone.static.dtype == np.float64
+    np.testing.assert_array_equal(learned.context(alone, np.array([1]), 1), [[0, 1, 0]])
+    assert statics_of(alone, learned).codes.tolist() == [[1]]
+
+
+def test_text_where_a_static_number_was_learned_is_refused_with_its_series():
+    learned = fit_covariates(kinds(1.0, 2.5))
+    for read in (lambda panel: learned.context(panel, np.array([1]), 1), lambda panel: statics_of(panel, learned)):
+        with pytest.raises(DataError, match=r"'kind' is 'big' for series 's0'.*give a number"):
+            read(kinds("big"))

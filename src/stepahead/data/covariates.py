@@ -69,11 +69,11 @@ class Covariates:
         """Static inputs of every series as numbers: [S, n_static]."""
         columns = [np.zeros((panel.n_series, 0))]
         for j, rule in enumerate(self.statics):
-            values = panel.static[:, j]
             if rule[0] == "number":
-                columns.append((values.astype(np.float64)[:, None] - rule[1]) / rule[2])
+                columns.append((static_numbers(panel, j)[:, None] - rule[1]) / rule[2])
             else:
-                columns.append((values[:, None] == np.asarray(rule[1], dtype=object)).astype(np.float64))
+                names = np.asarray(static_names(panel, j), dtype=object)
+                columns.append((names[:, None] == np.asarray(rule[1], dtype=object)).astype(np.float64))
         return np.concatenate(columns, axis=1)
 
 
@@ -83,13 +83,33 @@ def fit_covariates(panel: Panel) -> Covariates:
     center, spread = measure_columns(panel.future, "standard")
     rules: list[tuple] = []
     for j in range(panel.static.shape[1]):
-        values = panel.static[:, j]
-        if all(isinstance(v, int | float | np.number) for v in values):
-            middle, width = measure_columns(values.astype(np.float64)[:, None], "standard")
+        if all(isinstance(v, int | float | np.number) for v in panel.static[:, j]):
+            middle, width = measure_columns(static_numbers(panel, j)[:, None], "standard")
             rules.append(("number", float(middle[0]), float(width[0])))
         else:
-            rules.append(("category", tuple(dict.fromkeys(str(v) for v in values))))
+            rules.append(("category", tuple(dict.fromkeys(static_names(panel, j)))))
     return Covariates(center, spread, tuple(rules))
+
+
+def static_numbers(panel: Panel, j: int) -> np.ndarray:
+    """A static input of numbers: [S] float64.  Raises: DataError where one is text."""
+    values = panel.static[:, j]
+    if values.dtype == object:
+        for series, value in zip(panel.ids, values, strict=True):
+            if isinstance(value, str):
+                raise DataError(
+                    f"{panel.schema.source}: static input '{panel.schema.static[j]}' is {value!r:.40} for series "
+                    f"'{series}', and was a number where the model learned; give a number"
+                )
+    return values.astype(np.float64)
+
+
+def static_names(panel: Panel, j: int) -> list[str]:
+    """A static category of every series as text.  A table whose categories are all digits holds them as numbers: 3.0 is
+    the category '3'.
+    """
+    whole = lambda v: isinstance(v, float | np.floating) and float(v).is_integer()  # noqa: E731
+    return [str(int(v)) if whole(v) else str(v) for v in panel.static[:, j]]
 
 
 def check_known(panel: Panel) -> None:

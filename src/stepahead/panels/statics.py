@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepahead.data.covariates import Covariates
+from stepahead.data.covariates import Covariates, static_names, static_numbers
 from stepahead.data.panel import Panel
 
 FAR = 5.0  # a number is held within so many of its deviations
@@ -38,15 +38,14 @@ def statics_of(panel: Panel, covariates: Covariates) -> Statics:
     """The static inputs of a panel by the rules of the training part."""
     codes, numbers, unseen, rows = [], [], [], 0
     for j, rule in enumerate(covariates.statics):
-        values = panel.static[:, j]
         if rule[0] == "number":
-            scaled = (values.astype(np.float64) - rule[1]) / rule[2]
+            scaled = (static_numbers(panel, j) - rule[1]) / rule[2]
             numbers.append(np.clip(scaled, -FAR, FAR).astype(np.float32))
             continue
         place = {name: rows + i for i, name in enumerate(rule[1])}
         rows += len(rule[1]) + 1
         unseen.append(rows - 1)
-        codes.append(np.array([place.get(str(value), rows - 1) for value in values], dtype=np.int64))
+        codes.append(np.array([place.get(name, rows - 1) for name in static_names(panel, j)], dtype=np.int64))
     n = panel.n_series
     return Statics(
         codes=np.stack(codes, axis=1) if codes else np.zeros((n, 0), dtype=np.int64),
