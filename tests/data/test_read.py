@@ -199,6 +199,26 @@ def test_the_columns_of_a_parquet_file_are_read_once_each_and_no_other(
     assert panel.past.tolist() == [[5, 2], [4, 1], [6, 3]]
 
 
+def test_a_parquet_file_over_which_polars_panics_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pl.DataFrame({"ds": [1, 2], "y": [1.0, 2.0]}).write_parquet(tmp_path / "t.parquet")
+
+    def panic(*_: object, **__: object) -> None:
+        raise pl.exceptions.PanicException("Thrift out of range")  # as an altered byte does; no Exception
+
+    monkeypatch.setattr(pl.LazyFrame, "collect", panic)
+    with pytest.raises(DataError, match=r"t.parquet: is not a readable Parquet file \(Thrift out of range\)"):
+        read(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("days", [2**31 - 1, -(2**31)])
+def test_a_date_beyond_all_calendars_is_refused_with_its_row(days: int) -> None:
+    dates = pl.Series("ds", [0, days], dtype=pl.Int32).cast(pl.Date)
+    with pytest.raises(DataError, match="column 'ds', row 1"):
+        read(pl.DataFrame({"ds": dates, "y": [1.0, 2.0]}))
+
+
 def test_what_a_user_does_to_a_frame_later_changes_no_panel() -> None:
     values = np.arange(5.0)
     panel = read(pd.DataFrame({"ds": np.arange(5), "y": values}, copy=False))

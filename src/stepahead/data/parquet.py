@@ -11,6 +11,9 @@ import polars as pl
 
 from stepahead.errors import DataError
 
+# Where bytes were altered, polars may panic: no subclass of Exception.
+BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
 
 @dataclass(frozen=True)
 class ParquetColumns:
@@ -28,7 +31,7 @@ class ParquetColumns:
         """One column, read anew at each call, a row group at a time."""
         try:
             return pl.scan_parquet(self.path, glob=False).select(pl.col(name)).collect(engine="streaming").to_series()
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except BROKEN as error:
             raise unreadable(self.path, error) from error
 
 
@@ -37,10 +40,10 @@ def scan(path: Path) -> ParquetColumns:
     try:
         found = pl.scan_parquet(path, glob=False)
         return ParquetColumns(path, found.collect_schema(), int(found.select(pl.len()).collect().item()))
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except BROKEN as error:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> DataError:
+def unreadable(path: Path, error: BaseException) -> DataError:
     found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
     return DataError(f"{path}: is not a readable Parquet file ({found}); write it again")

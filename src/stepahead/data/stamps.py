@@ -53,7 +53,10 @@ def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
     refuse_missing(table, name, column)
     if column.dtype == pl.Date:
         kind = "date" if table.backend != "pandas" or name in table.dates else "datetime"
-        return Stamps(column.cast(pl.Datetime("us")).to_numpy(), kind)
+        moments = column.cast(pl.Datetime("us"), strict=False)
+        if moments.has_nulls():
+            table.refuse(name, int(moments.is_null().arg_max() or 0), "the date is beyond all calendars; correct it")
+        return Stamps(moments.to_numpy(), kind)
     if isinstance(column.dtype, pl.Datetime):
         utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.dtype.time_zone else column
         return Stamps(utc.cast(pl.Datetime("us")).to_numpy(), "datetime", column.dtype.time_zone)
