@@ -147,7 +147,7 @@ class Fitted:
         return np.stack([self.scale.invert(bound, batch.base, batch.unit) for bound in (lo, hi)])
 
 
-def checked_levels(level: Sequence[float]) -> tuple[float, ...]:
+def checked_levels(level: Sequence[float] | str) -> tuple[float, ...]:
     """Coverages in ascending order. Raises: ConfigError for one that is not between 0 and 100."""
     if isinstance(level, str) or not np.iterable(level):
         raise ConfigError(f"level={level!r} must be a list of coverages in percent, [{level}] say")
