@@ -11,7 +11,7 @@ import torch
 from sklearn.base import clone
 
 import stepahead as sa
-from stepahead import store
+from stepahead import store, symbol_holdout
 from stepahead.data.symbols import read_corpus
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError
 from stepahead.nn.symbols import SymbolNetwork, batches, learn
@@ -308,6 +308,15 @@ def test_sequences_shorter_than_the_longest_ngram_are_counted() -> None:
 def test_what_only_the_held_back_part_holds_is_unseen() -> None:
     model = sa.SymbolModel(hidden_size=4, epochs=1).fit("abc" * 400 + "xyz" * 20)
     assert model.vocabulary_.symbols == ("a", "b", "c")
+
+
+def test_a_part_numbers_its_symbols_by_first_appearance_whatever_the_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = read_corpus("zyx" + "bca" * 400 + "yb" * 100)
+    for size in (1, 2, 5, 1 << 22):
+        monkeypatch.setattr(symbol_holdout, "CHUNK", size)
+        own = symbol_holdout._own_vocabulary(corpus.part(3, 1300), 100)
+        assert own.vocabulary.symbols == ("b", "c", "a", "y"), size
+        assert own.vocabulary.join(own.codes) == corpus.vocabulary.join(corpus.codes[3:1300])
 
 
 def test_a_network_must_use_its_state_to_tell_what_counting_pairs_cannot() -> None:

@@ -8,6 +8,7 @@ from stepahead.evaluate.ngrams import NGrams, best_order, count_ngrams
 from stepahead.symbol_recipe import is_word
 
 HELD_BACK = 400_000  # symbols held back at most: more would not make the scores any surer
+CHUNK = 1 << 22
 COUNTED = 2_000_000  # symbols that n-grams are counted over at most, the last ones: their memory grows with each
 
 
@@ -51,8 +52,12 @@ def count_best(train: Corpus, stop: Corpus | None, *, unseen: float) -> NGrams:
 def _own_vocabulary(part: Corpus, max_symbols: int) -> Corpus:
     """The same symbols, numbered anew in order of their first appearance in this part."""
     old = part.vocabulary
-    seen, first = np.unique(part.codes, return_index=True)
-    order = [int(code) for code in seen[np.argsort(first)] if code < len(old.symbols)]
+    known, order = np.zeros(len(old.symbols) + 2, bool), list[int]()
+    for start in range(0, len(part.codes), CHUNK):  # a sort of the whole would hold 8 bytes and more a symbol
+        piece = part.codes[start : start + CHUNK]
+        fresh, first = np.unique(piece[~known[piece]], return_index=True)
+        known[fresh] = True
+        order += [int(code) for code in fresh[np.argsort(first)] if code < len(old.symbols)]
     if order == list(range(len(old.symbols))):
         return part
     new = Vocabulary(tuple(old.symbols[code] for code in order), old.tokens, old.end, old.rare)
