@@ -14,7 +14,7 @@ public:
         classes_ = static_cast<Index>(head.shape(0));
         if (classes_ < 1 || classes_ > symbols_) refuse("head: expected 1 to " + std::to_string(symbols_) + " classes");
         contiguous<float>(rows, "rows", {symbols_, stepper.inputs});
-        packed_.reset(new float[static_cast<std::size_t>(kernel().packed_head_size(stepper.hidden, classes_))]);
+        packed_ = aligned_floats(kernel().packed_head_size(stepper.hidden, classes_));
         kernel().pack_head(stepper.hidden, classes_, contiguous<float>(head, "head", {classes_, stepper.hidden}),
                            contiguous<float>(bias, "bias", {classes_}), packed_.get());
     }
@@ -50,7 +50,7 @@ private:
     const Stepper& stepper_;
     Read rows_;
     Index symbols_ = 0, classes_ = 0;
-    std::unique_ptr<float[]> packed_;
+    AlignedFloats packed_;
 };
 
 }  // namespace

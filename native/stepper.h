@@ -6,10 +6,22 @@
 #include <nanobind/stl/vector.h>
 
 #include <memory>
+#include <new>
 
 #include "arrays.h"
 
 namespace stepahead {
+
+// Packed weights begin with a cache line: a vector of 64 bytes that lies across two of them is read at half the speed.
+struct FreeAligned {
+    void operator()(float* block) const { ::operator delete(block, std::align_val_t(64)); }
+};
+using AlignedFloats = std::unique_ptr<float[], FreeAligned>;
+
+inline AlignedFloats aligned_floats(Index count) {
+    const std::size_t bytes = sizeof(float) * static_cast<std::size_t>(count);
+    return AlignedFloats(static_cast<float*>(::operator new(bytes, std::align_val_t(64))));
+}
 
 using LayerArrays = std::tuple<Read, Read, MaybeRead, MaybeRead>;
 
@@ -27,7 +39,7 @@ public:
         Index size = 0;
         for (Index i = 0; i < num_layers; ++i)
             size += kernel().packed_step_size(cell_, i == 0 ? inputs : hidden, hidden);
-        packed_.reset(new float[static_cast<std::size_t>(size) + 16]);
+        packed_ = aligned_floats(size + 16);
         float* to = packed_.get();
         for (Index i = 0; i < num_layers; ++i)
             to = add(layers[static_cast<std::size_t>(i)], i == 0 ? inputs : hidden, to);
@@ -71,7 +83,7 @@ private:
     }
 
     Cell cell_;
-    std::unique_ptr<float[]> packed_;
+    AlignedFloats packed_;
     std::vector<StepLayer> layers_;
 };
 
