@@ -84,17 +84,27 @@ inline Index draw(const GenerateCall& g, const float* logits, double uniform, co
     return room.order[count - 1];
 }
 
+constexpr Index most_kept = Index{1} << 20;  // floats: what symbols add is kept while it stays in the second cache
+
 inline Index generate(const GenerateCall& g) {
     const Index H = g.step.hidden, padded = round_up(g.classes, group_classes);
-    char* memory = static_cast<char*>(
-        scratch(Slot::shared, sizeof(float) * padded + (sizeof(double) + sizeof(Index)) * g.classes));
-    const Choice room = {reinterpret_cast<double*>(memory),
-                         reinterpret_cast<Index*>(memory + sizeof(double) * g.classes)};
-    float* logits = reinterpret_cast<float*>(memory + (sizeof(double) + sizeof(Index)) * g.classes);
+    const Index size = input_sums_size(g.step.cell, H), kept = g.classes * size <= most_kept ? g.classes : 0;
+    char* memory = static_cast<char*>(scratch(
+        Slot::shared, sizeof(float) * (padded + kept * size) + (sizeof(double) + sizeof(Index) + 1) * g.classes));
+    float *logits = reinterpret_cast<float*>(memory), *sums = logits + padded;
+    char* rest = reinterpret_cast<char*>(sums + kept * size);
+    const Choice room = {reinterpret_cast<double*>(rest), reinterpret_cast<Index*>(rest + sizeof(double) * g.classes)};
+    char* known = rest + (sizeof(double) + sizeof(Index)) * g.classes;
+    std::memset(known, 0, static_cast<std::size_t>(g.classes));
     Index code = g.code;
     for (Index n = 0; n < g.length; ++n) {
         StepCall step = g.step;
         step.x = g.rows + code * g.step.layers[0].inputs;
+        if (code < kept) {
+            step.input_sums = sums + code * size;
+            if (!known[code]) keep_input_sums(step, sums + code * size);
+            known[code] = 1;
+        }
         stepahead::STEPAHEAD_ISA::step(step);
         head_logits(H, g.classes, g.head, step.h + (step.num_layers - 1) * H, logits);
         code = g.uniforms == nullptr ? std::max_element(logits, logits + g.classes) - logits

@@ -86,6 +86,7 @@ struct StepCall {
     const StepLayer* layers;
     const float* x;  // [B, D]
     float *h, *c;    // [layers, B, H], updated; c for the LSTM
+    const float* input_sums = nullptr;  // of a single row: what x adds to the first layer, where that is known
 };
 
 enum class Loss : int { mse = 0, mae = 1, huber = 2, pinball = 3 };

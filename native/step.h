@@ -51,22 +51,55 @@ STEPAHEAD_INLINE void accumulate_units(Vec<float> (&sums)[G][2], const float* we
     }
 }
 
-// One group of units of one row.   xh [K], h_before and c [U] read; h, c [U] written
+// What a group's sums are before its hidden units count: the biases, and what the input adds.   x [D] read
+template <int G>
+STEPAHEAD_INLINE void sum_inputs(Vec<float> (&sums)[G][2], Index D, Index H, const float* group, const float* x) {
+    const float* bias = group + (D + H) * G * group_units;
+    for (int g = 0; g < G; ++g)
+        for (int v = 0; v < 2; ++v)
+            sums[g][v] = Vec<float>::load(bias + g * group_units + v * width<float>);
+    accumulate_units(sums, group, x, D);
+}
+
+inline Index input_sums_size(Cell cell, Index H) { return round_up(H, group_units) * gates_of(cell); }
+
+// The same of all groups, to be kept for an input that comes again.   sums [input_sums_size] written
 template <Cell cell>
-inline void step_group(Index D, Index H, const float* group, const float* xh, const float* h_before, float* h,
-                       float* c) {
+inline void keep_input_sums(Index D, Index H, const float* packed, const float* x, float* to) {
+    constexpr int W = width<float>, G = static_cast<int>(gates_of(cell));
+    const float* group = packed + packed_layout(cell, D, H, false).total;
+    for (Index j = 0; j < H; j += group_units, group += group_size(cell, D, H), to += G * group_units) {
+        Vec<float> sums[G][2];
+        sum_inputs(sums, D, H, group, x);
+        for (int g = 0; g < G; ++g)
+            for (int v = 0; v < 2; ++v) sums[g][v].store(to + g * group_units + v * W);
+    }
+}
+
+inline void keep_input_sums(const StepCall& s, float* to) {
+    const StepLayer& first = s.layers[0];
+    with_cell(s.cell, 1, [&]<Cell C, int>() { keep_input_sums<C>(first.inputs, s.hidden, first.packed, s.x, to); });
+}
+
+// One group of units of one row.   xh [K], kept [G, U] in place of its x or null, h_before and c [U] read;
+// h, c [U] written
+template <Cell cell>
+inline void step_group(Index D, Index H, const float* group, const float* xh, const float* kept,
+                       const float* h_before, float* h, float* c) {
     using V = Vec<float>;
     constexpr int W = width<float>, G = static_cast<int>(gates_of(cell));
-    const float* bias = group + (D + H) * G * group_units;
     V sums[G][2];
-    for (int g = 0; g < G; ++g)
-        for (int v = 0; v < 2; ++v) sums[g][v] = V::load(bias + g * group_units + v * W);
-    accumulate_units(sums, group, xh, D);
+    if (kept == nullptr) {
+        sum_inputs(sums, D, H, group, xh);
+    } else {
+        for (int g = 0; g < G; ++g)
+            for (int v = 0; v < 2; ++v) sums[g][v] = V::load(kept + g * group_units + v * W);
+    }
     V by_x[2];
     if constexpr (cell == Cell::gru)
         for (int v = 0; v < 2; ++v) {
             by_x[v] = sums[2][v];
-            sums[2][v] = V::load(bias + 3 * group_units + v * W);
+            sums[2][v] = V::load(group + ((D + H) * G + 3) * group_units + v * W);
         }
     accumulate_units(sums, group + D * G * group_units, xh + D, H);
     for (int v = 0; v < 2; ++v) {
@@ -95,8 +128,11 @@ inline void step_row(const StepCall& s, const float* x, float* h, float* c) {
         std::memcpy(xh + D, h, sizeof(float) * H);
         if (c != nullptr) std::memcpy(cell_state, c, sizeof(float) * H);
         const float* group = s.layers[layer].packed + packed_layout(cell, D, H, false).total;
-        for (Index j = 0; j < H; j += group_units, group += group_size(cell, D, H))
-            step_group<cell>(D, H, group, xh, xh + D + j, next + j, cell_state + j);
+        const float* kept = layer == 0 ? s.input_sums : nullptr;
+        for (Index j = 0; j < H; j += group_units, group += group_size(cell, D, H)) {
+            step_group<cell>(D, H, group, xh, kept, xh + D + j, next + j, cell_state + j);
+            kept = at(kept, gates_of(cell) * group_units);
+        }
         std::memcpy(h, next, sizeof(float) * H);
         if (c != nullptr) std::memcpy(c, cell_state, sizeof(float) * H);
         x = h;

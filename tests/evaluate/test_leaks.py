@@ -15,6 +15,7 @@ import stepahead as sa
 from stepahead.data.panel import Panel
 from stepahead.data.scale import SCALERS
 from stepahead.recipe import CELLS, HEADS
+from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
 ROWS, HORIZON, WINDOWS, STEP = 64, 2, 3, 5
 MISSING = ("error", "ffill", "interpolate", "mask")
@@ -22,7 +23,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "cell": CELLS,
     "scaler": SCALERS,
     "difference": (False, True, "log"),
-    "head": tuple(head for head in HEADS if head != "relative"),  # the panel recipe's own, tested below
+    "head": tuple(head for head in HEADS if head not in ("relative", "negative_binomial")),  # the panel recipe's own
     "missing": MISSING,
     "refit": (True, False, 2),
     "train_rows": (None, 40),
@@ -52,13 +53,15 @@ def rewrite(panel: Panel, cutoff: int, missing: str, seed: int) -> Panel:
     return panel.with_past(past)
 
 
-def check(choice: dict[str, Any], window: int, seed: int, **more: Any) -> None:
+def check(choice: dict[str, Any], window: int, seed: int, whole: bool = False, **more: Any) -> None:
     params = {k: v for k, v in choice.items() if k not in ("refit", "train_rows")}
     walk = {"n_windows": WINDOWS, "step_size": STEP, "refit": choice["refit"], "train_rows": choice["train_rows"]}
     model, panel = sa.Forecaster(**(FAST | params | more)), table(choice["missing"])
     cutoff = ROWS - 1 - HORIZON - STEP * (WINDOWS - 1 - window)
-    before = sa.backtest(model, panel, **walk)
-    after = sa.backtest(model, rewrite(panel, cutoff, choice["missing"], seed), **walk)
+    rewritten = rewrite(panel, cutoff, choice["missing"], seed)
+    if whole:  # counts
+        panel, rewritten = (each.with_past(np.rint(each.past)) for each in (panel, rewritten))
+    before, after = (sa.backtest(model, each, **walk) for each in (panel, rewritten))
     kept = panel.times[before.origins] <= cutoff + 1
     assert kept.sum() == 2 * (window + 1)
     np.testing.assert_array_equal(before.mean[kept], after.mean[kept], err_msg=str(choice))
@@ -78,6 +81,23 @@ def test_nor_does_it_with_what_a_recipe_chooses_by_itself(recipe: str) -> None:
     choice = {"missing": "ffill", "refit": True, "train_rows": None}
     horizon = {"horizon": HORIZON} if recipe == "panel" else {"horizon": HORIZON, "patience": 2, "check_every": 2}
     check(choice, 1, 9, recipe=recipe, max_steps=6, batch_size=16, season_length="auto", **horizon)
+
+
+@pytest.mark.parametrize("head", DISTRIBUTIONS)
+def test_nor_with_a_distribution_over_many_series(head: str) -> None:
+    """Fits by rows held out before the cutoff, and corrections of probability by them, look no further either."""
+    choice = {"missing": "ffill", "refit": True, "train_rows": None}
+    check(
+        choice,
+        1,
+        9,
+        recipe="panel",
+        max_steps=6,
+        batch_size=16,
+        season_length=4,
+        head=head,
+        whole=head == "negative_binomial",
+    )
 
 
 @pytest.mark.soak

@@ -19,7 +19,7 @@ HORIZON, SEASON, SERIES, ROWS = 4, 4, 40, 80
 
 def small(**options: object) -> sa.Forecaster:
     given = {"recipe": "panel", "horizon": HORIZON, "season_length": SEASON, "ensemble": 2, "hidden_size": 8}
-    return sa.Forecaster(**(given | {"batch_size": 64, "max_steps": 300, "learning_rate": 1e-2} | options))
+    return sa.Forecaster(**(given | {"batch_size": 64, "max_steps": 400, "learning_rate": 1e-2} | options))
 
 
 def panel_of(y: np.ndarray) -> sa.Panel:
