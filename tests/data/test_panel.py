@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepahead.data.panel import Panel, concatenated_ranges, preview
+from stepahead.data.read import read
 from stepahead.errors import ConfigError, DataError
 
 IDS = ("b", "a", "007")
@@ -87,6 +89,16 @@ def test_select_keeps_the_order_that_was_asked_for():
     panel = made_panel().select(["007", "b"])
     assert as_lists(panel) == {"007": [20, 21, 22, 23, 24], "b": [0, 1, 2, 3]}
     assert panel.offsets.tolist() == [0, 5, 9]
+
+
+def test_select_refuses_a_series_that_is_asked_for_twice():
+    with pytest.raises(DataError, match="series 'b' is asked for twice; name it once"):
+        made_panel().select(["b", "007", "b"])
+
+
+def test_select_takes_whole_numbers_where_the_table_has_them():
+    table = pl.DataFrame({"unique_id": [1, 1, 2, 2], "ds": [1, 2, 1, 2], "y": [1.0, 2.0, 3.0, 4.0]})
+    assert read(table).select([2]).y.tolist() == [3.0, 4.0]
 
 
 def test_select_names_the_first_series_that_is_absent():

@@ -132,15 +132,19 @@ class Panel:
         return (self.y[self.rows(s)] for s in range(self.n_series))
 
     def select(self, ids: Sequence[str]) -> "Panel":
-        """Only these series, in this order.
+        """Only these series, in this order.  ids: as the table has them, 7 or "7" where they are whole numbers.
 
-        Raises: DataError naming the first id that is not there.
+        Raises: DataError naming the first id that is not there, or that is asked for twice.
         """
         position = {name: s for s, name in enumerate(self.ids)}
-        for name in ids:
+        chosen: dict[str, int] = {}
+        for name in map(str, ids):
             if name not in position:
                 raise DataError(f"{self.schema.source}: no series '{name}'; there are {preview(self.ids)}")
-        return self._take([position[name] for name in ids])
+            if name in chosen:
+                raise DataError(f"{self.schema.source}: series '{name}' is asked for twice; name it once")
+            chosen[name] = position[name]
+        return self._take(list(chosen.values()))
 
     def until(self, cutoff: Any) -> "Panel":
         """All rows up to and including the cutoff, and no later one.
