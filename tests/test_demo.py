@@ -1,4 +1,4 @@
-"""The tour: what issue and README promise of it."""
+"""The tour: what README promises of it."""
 
 import json
 from dataclasses import replace
