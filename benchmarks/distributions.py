@@ -72,8 +72,7 @@ def heads_beside(name: str, y: np.ndarray, heads: tuple[str, ...], seed: int) ->
             lo, hi = (said[f"GRU-{side}-{level}"].to_numpy().reshape(truth.shape) for side in ("lo", "hi"))
             shares.append(100 * float(((lo <= truth) & (truth <= hi)).mean()))
             loss += [pinball(lo, truth, (100 - level) / 200), pinball(hi, truth, (100 + level) / 200)]
-            # Of the truths behind the rows, and of those held out, 34 rows a series, that set the widths.
-            error = 3 * np.sqrt(level * (100 - level) * (1 / truth.size + 1 / (34 * SERIES)))
+            error = 3 * np.sqrt(level * (100 - level) / truth.size)
             good &= shares[-1] > level - error and (name == "counts" or shares[-1] < level + error)
         losses.append(float(np.mean(loss)))
         shown = ", ".join(f"{share:.1f}" for share in shares)
