@@ -232,7 +232,8 @@ def test_constructor_only_stores_and_clone_copies() -> None:
     copy = clone(model.set_params(seed=3))
     assert copy.get_params() == model.get_params()
     assert repr(copy) == "SymbolModel(cell='nonsense', hidden_size=-1, seed=3)"
-    with pytest.raises(ConfigError, match="no parameter of SymbolModel"):
+    assert model.clone().get_params() == model.get_params()
+    with pytest.raises(ConfigError, match="SymbolModel has no parameter"):
         model.set_params(cellar=1)
 
 

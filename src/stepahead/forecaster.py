@@ -6,7 +6,6 @@ model.predict(level=[80, 95])
 """
 
 import contextlib
-import inspect
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -22,13 +21,14 @@ from stepahead.forecast import Forecast
 from stepahead.holdout import rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
+from stepahead.parameters import Parameters
 from stepahead.recipe import Config, resolve
 from stepahead.runtime.stream import Stream
 
 SEARCH = "search"  # a window that is to be searched for
 
 
-class Forecaster:
+class Forecaster(Parameters):
     """Predict the next values of many series with one recurrent network.
 
     Every parameter defaults to "auto", which the recipe fills in; an explicit one wins. The constructor only stores.
@@ -152,30 +152,6 @@ class Forecaster:
         self.device = device
         self.network = network
         self.memory = memory
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters as they were given, as scikit-learn asks for them."""
-        return {name: getattr(self, name) for name in parameter_names()}
-
-    def set_params(self, **params: Any) -> Self:
-        """Change parameters. Raises: ConfigError for one that does not exist."""
-        for name, value in params.items():
-            if name not in parameter_names():
-                raise ConfigError(f"Forecaster has no parameter '{name}'; there are {', '.join(parameter_names())}")
-            setattr(self, name, value)
-        return self
-
-    def clone(self) -> Self:
-        """An unfitted Forecaster with the same parameters."""
-        return type(self)(**self.get_params())
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        given = self.get_params().items()
-        changed = [
-            f"{n}={v!r}" for n, v in given if type(v) is not type(defaults[n].default) or v != defaults[n].default
-        ]
-        return f"{type(self).__name__}({', '.join(changed)})"
 
     def fit(
         self,
@@ -442,10 +418,6 @@ class Forecaster:
         self.fitted_ = fitted
         self.history_ = [result.history for result in results]
         self._interrupted = any(result.stopped == "interrupted" for result in results)
-
-
-def parameter_names() -> list[str]:
-    return [name for name in inspect.signature(Forecaster.__init__).parameters if name != "self"]
 
 
 def check_panel(panel: Any) -> None:

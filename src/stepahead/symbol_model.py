@@ -3,7 +3,6 @@
 Training is PyTorch (`nn.symbols`); everything after it runs without (`runtime.symbols`).
 """
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -23,6 +22,7 @@ from stepahead.evaluate.symbols import (
     of_metrics,
     score_symbols,
 )
+from stepahead.parameters import Parameters
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, outranked
 from stepahead.runtime.repairs import Repair, best_repairs
 from stepahead.runtime.symbols import Engine, Sampling, Told, check_sampling, generate, pick, tell
@@ -39,7 +39,7 @@ LONGEST = 1_000_000  # symbols that one call completes at most
 CALIBRATED = 2000  # held-back sequences that set the level of alarms at most: it then errs by .2 points at 1 %
 
 
-class SymbolModel:
+class SymbolModel(Parameters):
     """Predict the next symbol of a sequence with a recurrent network.
 
     Args:
@@ -101,28 +101,6 @@ class SymbolModel:
         self.times = times
         self.holdout = holdout
         self.seed = seed
-
-    @classmethod
-    def parameters(cls) -> list[str]:
-        """Names of the constructor's arguments."""
-        return list(inspect.signature(cls).parameters)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's arguments, as scikit-learn asks for them."""
-        return {name: getattr(self, name) for name in self.parameters()}
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Change arguments of the constructor; takes effect at the next fit."""
-        for name, value in parameters.items():
-            if name not in self.parameters():
-                raise ConfigError(f"{name}: no parameter of SymbolModel; choose from {', '.join(self.parameters())}")
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
-        changed = (f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name])
-        return f"SymbolModel({', '.join(changed)})"
 
     @property
     def name(self) -> str:

@@ -1,0 +1,38 @@
+"""What every model's constructor arguments are good for: shown, copied, changed, as scikit-learn does it."""
+
+import inspect
+from typing import Any, Self
+
+from stepahead.errors import ConfigError
+
+
+class Parameters:
+    """A model whose constructor does nothing but store its arguments under their names."""
+
+    @classmethod
+    def parameters(cls) -> list[str]:
+        """The names of the constructor's arguments."""
+        return list(inspect.signature(cls).parameters)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters as they were given, as scikit-learn asks for them."""
+        return {name: getattr(self, name) for name in self.parameters()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters, from the next fit on. Raises: ConfigError for one that does not exist."""
+        known = self.parameters()
+        for name, value in params.items():
+            if name not in known:
+                raise ConfigError(f"{type(self).__name__} has no parameter '{name}'; there are {', '.join(known)}")
+            setattr(self, name, value)
+        return self
+
+    def clone(self) -> Self:
+        """An unfitted model with the same parameters."""
+        return type(self)(**self.get_params())
+
+    def __repr__(self) -> str:
+        defaults = {name: p.default for name, p in inspect.signature(type(self)).parameters.items()}
+        given = self.get_params().items()
+        changed = [f"{n}={v!r}" for n, v in given if type(v) is not type(defaults[n]) or v != defaults[n]]
+        return f"{type(self).__name__}({', '.join(changed)})"
