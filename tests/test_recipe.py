@@ -187,6 +187,15 @@ def test_quantiles_that_cannot_be_are_refused(quantiles):
         resolve({"quantiles": quantiles}, WALK)
 
 
+def test_quantiles_alone_ask_for_their_head_and_beside_another_they_are_refused():
+    assert resolve({"quantiles": [0.1, 0.5, 0.9]}, WALK).head == "quantile"
+    assert resolve({"quantiles": "auto", "recipe": "classic"}, WALK).head == "mse"
+    with pytest.raises(
+        ConfigError, match=r"^quantiles= is for head='quantile', not head='mae'; leave one of them out$"
+    ):
+        resolve({"quantiles": [0.1, 0.5, 0.9], "head": "mae"}, WALK)
+
+
 def test_differences_need_two_rows():
     with pytest.raises(ConfigError, match="difference=True needs a window of at least 2 rows, not 1"):
         resolve({"recipe": "classic", "difference": True, "window": 1}, WALK)

@@ -44,7 +44,7 @@ class Forecaster(Parameters):
         clip: scaled inputs are held within +-clip, or None.
         head: "mse" | "mae" | "huber" for a point; "quantile", "student_t" or, for counts, "negative_binomial" for a
             distribution.
-        quantiles: ascending probabilities of the "quantile" head; 0.5 among them.
+        quantiles: ascending probabilities of the "quantile" head, 0.5 among them; given alone, they ask for it.
         learning_rate, schedule, weight_decay, gradient_clip: of AdamW; schedule "constant" | "one_cycle".
         max_steps, batch_size: optimizer steps; windows of a batch, None for all of them.
         patience, check_every, validation_size: stop after so many checks without a gain on the last share of each

@@ -199,6 +199,7 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     check_values(values)
     if "quantiles" in values:
         values["quantiles"] = tuple(map(float, values["quantiles"]))
+        values.setdefault("head", "quantile")
     horizon = values.setdefault("horizon", 1)
     seasons = seasons_of(asked.get("season_length", "auto"), panel)
     values |= {"season_length": seasons[0] if seasons else None, "seasons": seasons}
@@ -281,6 +282,8 @@ def check_values(values: Mapping[str, Any]) -> None:
             others = "'auto', " if name == "recipe" else ""
             raise ConfigError(f"{name}={values[name]!r} is not one of {others}{', '.join(map(repr, allowed))}")
     check_quantiles(values.get("quantiles", QUANTILES))
+    if "quantiles" in values and values.get("head", "quantile") != "quantile":
+        raise ConfigError(f"quantiles= is for head='quantile', not head={values['head']!r}; leave one of them out")
 
 
 CHOICES: dict[str, tuple] = {

@@ -138,6 +138,12 @@ def test_coverage_and_width_equal_utilsforecast_and_a_loop() -> None:
     assert float(average(width(Y, lo, hi), ACTUAL)) == pytest.approx(2 * SPREAD.mean(), rel=1e-12)
 
 
+def test_changes_whose_squares_are_below_all_numbers_give_no_yardstick_of_squares() -> None:
+    absolute, squared = insample_errors(1e-300 * np.arange(9.0))
+    assert absolute == pytest.approx(1e-300)
+    assert np.isnan(squared)
+
+
 def test_a_series_without_a_yardstick_is_left_out_of_mase_alone() -> None:
     constant = insample_errors(np.ones(9))
     assert np.isnan(constant).all()

@@ -174,7 +174,8 @@ def insample_errors(y: np.ndarray, season_length: int | None = None) -> tuple[fl
     change = change[~np.isnan(change)]
     if not change.any():
         return np.nan, np.nan
-    return float(np.abs(change).mean()), float(np.square(change).mean())
+    squared = float(np.square(change).mean())
+    return float(np.abs(change).mean()), squared or np.nan  # squares below 1e-308 are 0
 
 
 def mae(actual: Actual, forecast: np.ndarray, by: str | None = None) -> np.ndarray:
