@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -107,6 +108,32 @@ def test_options_reach_the_model_and_the_reading(goog: Path, capsys: pytest.Capt
     assert (config.cell, config.horizon, config.scaler, config.difference) == ("gru", 2, None, True)
     assert (config.hidden_size, config.batch_size, config.season_length) == (3, None, 7)
     assert model.fitted_.schema.past == ("close",)
+
+
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        ("--recipe panel --season-length 7,28 --max-steps 2", {"seasons": (7, 28)}),
+        ("--season-length none --max-steps 2", {"seasons": ()}),
+        ("--recipe classic --memory carried --max-steps 2", {"memory": "carried"}),
+        ("--recipe classic --quantiles 0.1,0.5,0.9 --max-steps 2", {"head": "quantile", "quantiles": (0.1, 0.5, 0.9)}),
+        ("--recipe panel --calendar --elapsed --max-steps 2", {"elapsed": True}),
+    ],
+)
+def test_what_the_library_takes_the_shell_takes_too(
+    goog: Path, capsys: pytest.CaptureFixture[str], options: str, known: dict[str, Any]
+) -> None:
+    run(capsys, "fit", goog, "--target", "close", *options.split(), "--holdout", "none", "-o", "m.st")
+    config = sa.load("m.st").config_
+    assert {name: getattr(config, name) for name in known} == known
+    assert bool(config.calendar) == ("--calendar" in options)
+
+
+def test_gaps_are_filled_where_a_frequency_is_given(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = pl.read_csv(goog)
+    frame.filter(pl.int_range(80) % 9 != 4).write_csv(goog)
+    options = [*QUICK, "--missing", "mask", "--frequency", "D", "--holdout", "none", "-o", "m.st"]
+    assert "of 1 series, 80 rows" in run(capsys, "fit", goog, "--target", "close", *options)
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

@@ -25,16 +25,11 @@ Cutoff = Annotated[str | None, o.option("--cutoff", "A time with rows before and
 Seed = Annotated[int, typer.Option("--seed", help="Of the values that replace others.")]
 
 
+@o.takes(o.READING)
 def audit(
+    context: typer.Context,
     model: Model,
     table: o.Table,
-    series: o.Series = None,
-    time: o.Time = None,
-    target: o.Target = None,
-    past: o.Past = None,
-    future: o.Future = None,
-    static: o.Static = None,
-    time_format: o.TimeFormat = None,
     horizon: Horizon = None,
     window: Window = None,
     cutoff: Cutoff = None,
@@ -52,14 +47,13 @@ def audit(
     """
     import stepahead as sa
 
-    columns = {"series": series, "time": time, "target": target, "past": past, "future": future, "static": static}
+    reading = o.given(context.params, o.READING)
     if is_name(model):
         subject: Any = named(model)
-        read_with = {name: value for name, value in columns.items() if value is not None}
-        panel = sa.read(table, time_format=time_format, **read_with)
+        panel = sa.read(table, **reading)
     else:
         subject = forecaster_of(Path(model))
-        panel = like(subject, table, columns, time_format)
+        panel = like(subject, table, **reading)
     output.print_notes(panel.schema.notes, quiet=quiet)
     found = sa.audit(subject, panel, horizon=horizon, window=window, cutoff=cutoff, seed=seed)
     if json:
@@ -127,16 +121,17 @@ def forecaster_of(path: Path) -> Any:
     return found
 
 
-def like(model: Any, table: Path, columns: dict[str, Any], time_format: str | None) -> Any:
+def like(model: Any, table: Path, time_format: str | None = None, **columns: Any) -> Any:
     """The table with the columns that the model learned from.
 
     Raises: ConfigError where columns were named: a model knows its own.
     """
     from stepahead.data.read import read_like
 
-    asked = [f"--{name}" for name, value in columns.items() if value is not None]
-    if asked:
-        raise ConfigError(f"{', '.join(asked)}: the model knows its columns; leave the option out")
+    if columns:
+        raise ConfigError(
+            f"{', '.join(f'--{name}' for name in columns)}: the model knows its columns; leave the option out"
+        )
     return read_like(table, model.fitted_.schema, time_format=time_format)
 
 

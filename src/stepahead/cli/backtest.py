@@ -33,7 +33,7 @@ Checkpoint = Annotated[
     Path | None, o.option("--checkpoint", "File that holds the fits done, so that a killed backtest goes on from it.")
 ]
 Level = Annotated[
-    Any, o.option("--level", "Coverage of intervals in percent: 80,95.", parser=o.levels, metavar="PERCENT")
+    Any, o.option("--level", "Coverage of intervals in percent: 80,95.", parser=o.numbers, metavar="PERCENT")
 ]
 Plot = Annotated[Path | None, o.option("--plot", "Picture to write, .png or .svg.")]
 Report = Annotated[Path | None, o.option("--report", "Page to write, .html: everything found, works offline.")]
@@ -42,36 +42,10 @@ Out = Annotated[Path | None, o.option("-o", "Forecasts to write, .csv or .parque
 PLAN = ("test_size", "n_windows", "step_size", "refit", "train_rows", "adaptive", "baselines", "checkpoint", "level")
 
 
+@o.takes(o.READING, o.MODEL)
 def backtest(
     context: typer.Context,
     table: o.Table,
-    series: o.Series = None,
-    time: o.Time = None,
-    target: o.Target = None,
-    past: o.Past = None,
-    future: o.Future = None,
-    static: o.Static = None,
-    time_format: o.TimeFormat = None,
-    recipe: o.Recipe = None,
-    cell: o.Cell = None,
-    window: o.Window = None,
-    horizon: o.Horizon = None,
-    hidden_size: o.HiddenSize = None,
-    num_layers: o.NumLayers = None,
-    dropout: o.Dropout = None,
-    scaler: o.Scaler = None,
-    difference: o.Difference = None,
-    head: o.Head = None,
-    learning_rate: o.LearningRate = None,
-    weight_decay: o.WeightDecay = None,
-    max_steps: o.MaxSteps = None,
-    batch_size: o.BatchSize = None,
-    patience: o.Patience = None,
-    ensemble: o.Ensemble = None,
-    missing: o.Missing = None,
-    season_length: o.SeasonLength = None,
-    seed: o.Seed = None,
-    device: o.Device = None,
     test_size: TestSize = None,
     n_windows: Windows = None,
     step_size: StepSize = None,

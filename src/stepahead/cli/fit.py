@@ -25,38 +25,12 @@ Checkpoint = Annotated[
 ]
 
 
+@o.takes(o.READING, o.MODEL)
 def fit(
     context: typer.Context,
     table: o.Table,
     model: Model,
-    series: o.Series = None,
-    time: o.Time = None,
-    target: o.Target = None,
-    past: o.Past = None,
-    future: o.Future = None,
-    static: o.Static = None,
-    time_format: o.TimeFormat = None,
-    recipe: o.Recipe = None,
-    cell: o.Cell = None,
-    window: o.Window = None,
-    horizon: o.Horizon = None,
-    hidden_size: o.HiddenSize = None,
-    num_layers: o.NumLayers = None,
-    dropout: o.Dropout = None,
-    scaler: o.Scaler = None,
-    difference: o.Difference = None,
-    head: o.Head = None,
-    learning_rate: o.LearningRate = None,
-    weight_decay: o.WeightDecay = None,
-    max_steps: o.MaxSteps = None,
-    batch_size: o.BatchSize = None,
-    patience: o.Patience = None,
-    ensemble: o.Ensemble = None,
-    missing: o.Missing = None,
-    season_length: o.SeasonLength = None,
     holdout: Holdout = None,
-    seed: o.Seed = None,
-    device: o.Device = None,
     checkpoint: Checkpoint = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
@@ -74,7 +48,7 @@ def fit(
     import stepahead as sa
 
     output.check_outputs([table], {"-o": (model, ()), "--checkpoint": (checkpoint, ())})
-    forecaster = sa.Forecaster(**o.given(context.params, o.MODEL))
+    forecaster = sa.Forecaster(**o.given(context.params, (*o.MODEL, "holdout")))
     panel = sa.read(table, **o.given(context.params, o.READING))
     output.print_notes(panel.schema.notes, quiet=quiet)
     with output.progress_bar(quiet=quiet) as progress:

@@ -1,7 +1,10 @@
 """The options that several commands share, and what their text means."""
 
+import functools
+import inspect
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +20,14 @@ def columns(text: str) -> list[str]:
     return [] if text.strip() in ("", "none") else [name.strip() for name in text.split(",")]
 
 
-def levels(text: str) -> list[float]:
-    """'80,95' -> coverages in percent."""
+def numbers(text: str) -> list[float]:
+    """'80,95' -> coverages in percent, or other numbers."""
     return [float(part) for part in text.split(",")]
+
+
+def seasons(text: str) -> int | str | list[int] | None:
+    """'24' -> 24; '24,168' -> both; 'none' for none; 'auto' stays."""
+    return [int(part) for part in text.split(",")] if "," in text else number_or_none(text)  # type: ignore[return-value]
 
 
 def number(text: str) -> float | str:
@@ -38,6 +46,11 @@ def flag_or_word(text: str) -> bool | str:
 def flag_or_count(text: str) -> bool | int:
     """'true', 'false', or a number."""
     return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else int(text)
+
+
+def step(text: str) -> int | str:
+    """A step of the stamps, such as 15min, or of whole numbers."""
+    return int(text) if text.isdecimal() else text
 
 
 def window_or_search(text: str) -> int | str:
@@ -59,6 +72,15 @@ Static = Annotated[
 ]
 TimeFormat = Annotated[
     str | None, option("--time-format", "How times are written, such as %d/%m/%Y, or 'integer' [ISO].")
+]
+Frequency = Annotated[
+    Any,
+    option(
+        "--frequency",
+        "Put a row at each step: D, 15min, MS, 10; auto: the commonest [rows as they are].",
+        parser=step,
+        metavar="STEP",
+    ),
 ]
 
 Recipe = Annotated[str | None, option("--recipe", "auto, classic, price or panel [auto].")]
@@ -85,6 +107,12 @@ Difference = Annotated[
     option("--difference", "false, true or log: learn changes [by recipe].", parser=flag_or_word, metavar="TEXT"),
 ]
 Head = Annotated[str | None, option("--head", "mse, mae, huber, quantile, student_t or negative_binomial [by recipe].")]
+Quantiles = Annotated[
+    Any, option("--quantiles", "What the quantile head learns: 0.1,0.5,0.9 [by head].", parser=numbers, metavar="P")
+]
+Memory = Annotated[str | None, option("--memory", "window, or carried: a state that goes from row to row [window].")]
+Calendar = Annotated[bool | None, option("--calendar", "Inputs from the stamps: hour, weekday, month.")]
+Elapsed = Annotated[bool | None, option("--elapsed", "The time since the row before is an input.")]
 LearningRate = Annotated[float | None, option("--learning-rate", "Of the optimizer [by recipe].")]
 WeightDecay = Annotated[float | None, option("--weight-decay", "Of the optimizer [by recipe].")]
 MaxSteps = Annotated[int | None, option("--max-steps", "Optimizer steps at most [by recipe].")]
@@ -100,7 +128,10 @@ Patience = Annotated[
 Ensemble = Annotated[int | None, option("--ensemble", "Networks that differ by seed [by recipe].")]
 Missing = Annotated[str | None, option("--missing", "error, ffill, interpolate or mask [error].")]
 SeasonLength = Annotated[
-    Any, option("--season-length", "Rows of a season; none [looked for].", parser=number_or_none, metavar="N")
+    Any,
+    option(
+        "--season-length", "Rows of a season, or of several: 24,168; none [looked for].", parser=seasons, metavar="N"
+    ),
 ]
 Seed = Annotated[int | None, option("--seed", "The same seed, the same bits [0].")]
 Device = Annotated[str | None, option("--device", "cpu or cuda [cpu].")]
@@ -108,14 +139,67 @@ Device = Annotated[str | None, option("--device", "cpu or cuda [cpu].")]
 Json = Annotated[bool, option("--json", "Print one JSON object.")]
 Quiet = Annotated[bool, option("--quiet", "No progress, notes or tables: the bare answer.", "-q")]
 
-READING = ("series", "time", "target", "past", "future", "static", "time_format")
-NETWORK = ("recipe", "cell", "window", "horizon", "hidden_size", "num_layers", "dropout", "head")
-SCALING = ("scaler", "difference", "missing", "season_length")
-TRAINING = ("learning_rate", "weight_decay", "max_steps", "batch_size", "patience", "ensemble", "seed", "device")
-MODEL = (*NETWORK, *SCALING, *TRAINING, "holdout")
+READING = {
+    "series": Series,
+    "time": Time,
+    "target": Target,
+    "past": Past,
+    "future": Future,
+    "static": Static,
+    "time_format": TimeFormat,
+    "frequency": Frequency,
+}
+MODEL = {
+    "recipe": Recipe,
+    "cell": Cell,
+    "window": Window,
+    "horizon": Horizon,
+    "hidden_size": HiddenSize,
+    "num_layers": NumLayers,
+    "dropout": Dropout,
+    "scaler": Scaler,
+    "difference": Difference,
+    "head": Head,
+    "quantiles": Quantiles,
+    "memory": Memory,
+    "calendar": Calendar,
+    "elapsed": Elapsed,
+    "learning_rate": LearningRate,
+    "weight_decay": WeightDecay,
+    "max_steps": MaxSteps,
+    "batch_size": BatchSize,
+    "patience": Patience,
+    "ensemble": Ensemble,
+    "missing": Missing,
+    "season_length": SeasonLength,
+    "seed": Seed,
+    "device": Device,
+}
 
 
-def given(params: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def takes(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A command that takes these options, too, before its own; it finds them in its context's params."""
+
+    def wrap(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        shared = {name: kind for group in groups for name, kind in group.items()}
+
+        @functools.wraps(command)
+        def run(**params: Any) -> None:
+            command(**{name: params[name] for name in own})
+
+        first = [one for one in own.values() if one.default is Parameter.empty]
+        rest = [one for one in own.values() if one.default is not Parameter.empty]
+        more = [Parameter(n, Parameter.KEYWORD_ONLY, default=None, annotation=kind) for n, kind in shared.items()]
+        ordered = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*first, *more, *rest)]
+        run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+        run.__annotations__ = {one.name: one.annotation for one in ordered}
+        return run
+
+    return wrap
+
+
+def given(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Those of the named options that were typed, as the library takes them."""
     typed = {name: params[name] for name in names if params.get(name) is not None}
     return {name: None if value is NONE else value for name, value in typed.items()}

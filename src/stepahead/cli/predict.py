@@ -15,7 +15,7 @@ Rows = Annotated[
     Path | None, typer.Argument(metavar="[TABLE]", help="Table with the newest rows [those that it learned from].")
 ]
 Level = Annotated[
-    Any, o.option("--level", "Coverage of intervals in percent: 80,95.", parser=o.levels, metavar="PERCENT")
+    Any, o.option("--level", "Coverage of intervals in percent: 80,95.", parser=o.numbers, metavar="PERCENT")
 ]
 Ids = Annotated[Any, o.option("--ids", "Only these series.", parser=o.columns, metavar="NAMES")]
 Future = Annotated[Path | None, o.option("--future", "Table of the inputs known ahead, for the steps to come.")]

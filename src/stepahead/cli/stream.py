@@ -21,7 +21,7 @@ Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that stepahea
 State = Annotated[Path | None, o.option("--state", "File that keeps where the stream stands, over restarts.")]
 Series = Annotated[str | None, o.option("--series", "The series whose rows come [the one that the model knows].")]
 Level = Annotated[
-    Any, o.option("--level", "Coverage of intervals in percent: 80,95 [those].", parser=o.levels, metavar="PERCENT")
+    Any, o.option("--level", "Coverage of intervals in percent: 80,95 [those].", parser=o.numbers, metavar="PERCENT")
 ]
 
 
