@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import stepahead as sa
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, TrainingError
 from stepahead.runtime.stream import push_many
 
 
@@ -121,3 +121,33 @@ def test_every_member_and_every_run_has_its_own_seed_and_the_same_bits() -> None
         assert all(np.array_equal(a[name], b[name]) for name in a)
     first, second = one.fitted_.members
     assert not np.array_equal(first["head.weight"], second["head.weight"])
+
+
+def test_the_schedule_and_the_clip_are_as_asked() -> None:
+    cycle, constant = (fitted(walk(120), schedule=name, holdout=None) for name in ("one_cycle", "constant"))
+    clipped, free = (fitted(walk(120), gradient_clip=clip, holdout=None) for clip in (1e-9, None))
+    assert not np.array_equal(cycle.fitted_.members[0]["head.bias"], constant.fitted_.members[0]["head.bias"])
+    assert not np.array_equal(clipped.fitted_.members[0]["head.bias"], free.fitted_.members[0]["head.bias"])
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_weights() -> None:
+    model = sa.Forecaster("classic", memory="carried", scaler="standard", holdout=None, learning_rate=1e30)
+    with pytest.raises(TrainingError, match=r"not a number at step \d+; the weights of step \d+ are kept"):
+        model.set_params(max_steps=60, check_every=1, gradient_clip=None).fit(walk(120))
+    assert np.isfinite(model.predict()["LSTM"].to_numpy()).all()
+
+
+@pytest.mark.parametrize(("stop_at", "members"), [(4, 1), (14, 2)])
+def test_ctrl_c_keeps_what_was_learned(stop_at: int, members: int) -> None:
+    told: list[int] = []
+
+    def stop(report: Any) -> None:
+        told.append(report.step)
+        if len(told) == stop_at:
+            raise KeyboardInterrupt
+
+    model = sa.Forecaster("classic", memory="carried", scaler="standard", holdout=None, ensemble=3, max_steps=10)
+    with pytest.warns(UserWarning, match="interrupted after 4 steps"):
+        model.set_params(check_every=1).fit(walk(120), progress=stop)
+    assert len(model.fitted_.members) == model.config_.ensemble == members
+    assert len(model.predict()) == 1

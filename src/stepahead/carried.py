@@ -6,6 +6,8 @@ state is the memory. Scaling is by fixed numbers of the training part: no row is
 Legend: R rows, S strands, L rows of a strand, H horizon, F features.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ import numpy as np
 from stepahead.checkpoint import Job, Trained
 from stepahead.data.panel import Panel
 from stepahead.data.windows import WindowSource
-from stepahead.errors import ConfigError, DataError, require
+from stepahead.errors import ConfigError, DataError, TrainingError, require
 from stepahead.recipe import Config
 
 if TYPE_CHECKING:
@@ -25,9 +27,12 @@ SPANS = 8  # of a strand: longer series are cut, so that several of their parts 
 
 
 def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[Fitted, list[Trained]]":
-    """Train each member on all rows of a panel.
+    """Train each member on all rows of a panel, one after the other.
 
-    Raises: DataError where no series has a row with its whole horizon behind a window.
+    Returns: the fitted model and how each training went. Ctrl-C ends it and keeps the members so far, before the first
+    check it is raised.
+    Raises: DataError where no series has a row with its whole horizon behind a window; TrainingError where a loss is
+    no longer a number, with the last good weights.
     """
     from stepahead.learn import SEED_STRIDE, assemble, prepare
 
@@ -43,25 +48,44 @@ def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[
             f"{panel.schema.source}: the longest series has {panel.lengths.max(initial=0)} rows; memory='carried' with "
             f"window {config.window} and horizon {config.horizon} needs {config.window + config.horizon}"
         )
-    strands, results = cut_strands(source, config), []
-    outputs = train.make_head(config.head, config.quantiles).outputs
-    for member in range(config.ensemble):
-        seed = (config.seed * SEED_STRIDE + member) % 2**63
-        result = Trained(weights={})
+    strands, job = cut_strands(source, config), Job(source, origins, origins[:0], config.seed)
+    outputs, rates = train.make_head(config.head, config.quantiles).outputs, train.learning_rates(config)
+    results: list[Trained] = []
+    try:
+        for member in range(config.ensemble):
+            seed = (config.seed * SEED_STRIDE + member) % 2**63
+            with train.torch_seeded(seed):
+                network = train.build(source, config, outputs)
+                result = Trained(weights=loop.weights_of(network))
+                results.append(result)
+                loop.train_carried(
+                    strands, network, config, rates, seed, training.device, note(result, training, config)
+                )
+            result.stopped = "max_steps"
+    except KeyboardInterrupt:
+        results = [one for one in results if one.steps]
+        if not results:
+            raise  # nothing is learned yet, so there is nothing to keep
+        results[-1].stopped = "interrupted"
+    except TrainingError as error:
+        error.kept = assemble([job], replace(config, ensemble=len(results)), results, None)
+        raise
+    train.warn_interrupted(results)
+    return assemble([job], replace(config, ensemble=len(results)), results, None), results
 
-        def tell(step: int, loss: float, result: Trained = result) -> None:
-            result.steps = step
-            if step % config.check_every == 0 or step == config.max_steps:
-                result.history.append((step, loss, float("nan")))
-                if training.progress:
-                    training.progress(train.Report(step, config.max_steps, loss, None, 0.0))
 
-        with train.torch_seeded(seed):
-            network = train.build(source, config, outputs)
-            result.weights = loop.train_carried(strands, network, config, seed, training.device, tell)
-        result.stopped = "max_steps"
-        results.append(result)
-    return assemble([Job(source, origins, origins[:0], config.seed)], config, results, None), results
+def note(result: Trained, training: "Training", config: Config) -> Callable[[int, float, dict[str, np.ndarray]], None]:
+    """What to do at each check: keep the weights, remember the loss, tell the progress."""
+
+    from stepahead.train import Report
+
+    def tell(step: int, loss: float, weights: dict[str, np.ndarray]) -> None:
+        result.steps, result.weights = step, weights
+        result.history.append((step, loss, float("nan")))
+        if training.progress:
+            training.progress(Report(step, config.max_steps, loss, None, 0.0))
+
+    return tell
 
 
 def cut_strands(source: WindowSource, config: Config) -> "Strands":

@@ -1,8 +1,8 @@
 """Training with carried state: truncated back-propagation through whole series, a loss at every step.
 
-Strands (pieces of series) -> Trained.  A strand is read from its first row to its last, `span` rows at a time: the
-state goes on from one span to the next, the gradient does not. Source: Williams and Peng 1990, "An Efficient
-Gradient-Based Algorithm for On-Line Training of Recurrent Network Trajectories".
+Strands (pieces of series) -> weights, told every so many steps.  A strand is read from its first row to its last,
+`span` rows at a time: the state goes on from one span to the next, the gradient does not. Source: Williams and Peng
+1990, "An Efficient Gradient-Based Algorithm for On-Line Training of Recurrent Network Trajectories".
 
 Legend: S strands, B strands of a batch, L rows of the longest, T rows of a span, F features, C context, H horizon.
 """
@@ -33,30 +33,48 @@ class Strands:
 
 
 def train_carried(
-    strands: Strands, network: Network, config: Any, seed: int, device: str, tell: Callable[[int, float], None]
-) -> dict[str, np.ndarray]:
-    """Take config.max_steps steps, one a span; the weights after the last.
+    strands: Strands,
+    network: Network,
+    config: Any,
+    rates: np.ndarray,
+    seed: int,
+    device: str,
+    tell: Callable[[int, float, dict[str, np.ndarray]], None],
+) -> None:
+    """Take a step for each of the rates, one a span.
 
-    tell: called with the step and its loss. Raises: TrainingError where the loss is no longer a number.
+    tell: called every config.check_every steps and after the last: the step, its loss, the weights.
+    Raises: TrainingError where the loss or a weight is no longer a number.
     """
     network = network.to(device)
     head = make_head(config.head, config.quantiles)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=config.max_steps + 1, pct_start=0.2
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=config.weight_decay)
+    told = 0
     for step, (outputs, context, target, weight) in enumerate(spans(strands, config, seed, device, network), start=1):
         optimizer.zero_grad()
         said = network.head(torch.cat([outputs, context], dim=2)).unflatten(2, network.shape)
         losses = head.loss(said.flatten(0, 1), target.flatten(0, 1), network.tail)
         loss = weighted_mean(losses, weight.flatten(0, 1))
-        if not torch.isfinite(loss):
-            raise TrainingError(f"the loss is not a number at step {step}; try a smaller learning_rate")
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip or 1.0)
+        if config.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(network.parameters(), config.gradient_clip)
+        for group in optimizer.param_groups:
+            group["lr"] = float(rates[step - 1])
         optimizer.step()
-        schedule.step()
-        tell(step, loss.item())
+        check = step % config.check_every == 0 or step == len(rates)
+        weights = weights_of(network) if check else {}
+        if not torch.isfinite(loss) or not all(np.isfinite(array).all() for array in weights.values()):
+            raise TrainingError(
+                f"the loss is not a number at step {step}; the weights of step {told} are kept; "
+                f"try a smaller learning_rate or gradient_clip=1"
+            )
+        if check:
+            told = step
+            tell(step, loss.item(), weights)
+
+
+def weights_of(network: Network) -> dict[str, np.ndarray]:
+    """A copy of the weights as they are now."""
     return {name: p.detach().cpu().numpy().copy() for name, p in network.state_dict().items()}
 
 
