@@ -162,6 +162,7 @@ def course_of(fitted: Fitted | PanelFitted, digest: str, level: tuple[float, ...
         yard=yardstick_of(fitted, level),
         logs=isinstance(fitted, Fitted) and fitted.scale.log_target,
         positive=isinstance(fitted, PanelFitted),
+        learned=learns_widths(fitted),
     )
 
 
@@ -175,9 +176,14 @@ def is_plain(fitted: Fitted | PanelFitted) -> bool:
     )
 
 
+def learns_widths(fitted: Fitted | PanelFitted) -> bool:
+    """Whether the head itself says how wide intervals are."""
+    return fitted.reading is not None and (isinstance(fitted, PanelFitted) or fitted.reading.has_quantiles)
+
+
 def known_levels(fitted: Fitted | PanelFitted) -> tuple[float, ...]:
     """Those of the usual levels that the model can give."""
-    if fitted.reading is not None and (isinstance(fitted, PanelFitted) or fitted.reading.has_quantiles):
+    if learns_widths(fitted) and fitted.reading is not None:
         return tuple(level for level in LEVELS if fitted.reading.reaches(level))
     known = fitted.calibration.scores.shape[1]
     return tuple(level for level in LEVELS if known >= fitted.calibration.rank(level) > 0)

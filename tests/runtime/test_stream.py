@@ -208,6 +208,29 @@ def test_sampled_paths_follow_the_intervals() -> None:
         fitted().stream(level=()).sample(3)
 
 
+@pytest.mark.parametrize("params", [{}, {"head": "quantile"}, {"memory": "carried"}, {"recipe": "panel"}])
+def test_long_paths_of_an_autoregression_spread_as_it_does(params: dict[str, Any]) -> None:
+    rng, y = np.random.default_rng(0), np.zeros(400)
+    for t in range(1, 400):
+        y[t] = 0.7 * y[t - 1] + rng.normal()
+    asked = {"recipe": "classic", "scaler": "standard"} if "recipe" not in params else {"season_length": None}
+    model = sa.Forecaster(**(asked | {"max_steps": 100} | params)).fit(sa.Panel.from_arrays(y))
+    spread = model.stream(level=[80, 95]).sample(150, seed=1, steps=60).std(axis=0)
+    assert spread[0] < spread[4]
+    assert spread[40:].max() < 2 * 1.4  # 1.4: of the series, 1 / sqrt(1 - .49)
+
+
+def test_long_paths_of_a_walk_spread_as_the_root_of_the_steps_and_stay_positive() -> None:
+    rng = np.random.default_rng(0)
+    prices = 20 * np.exp(0.05 * rng.normal(size=400).cumsum())
+    model = sa.Forecaster("price", difference="log", max_steps=50).fit(sa.Panel.from_arrays(prices))
+    paths = model.stream(level=[80]).sample(300, seed=1, steps=36)
+    assert (paths > 0).all()
+    moved = np.log(paths / prices[-1]).std(axis=0)
+    assert moved[0] == pytest.approx(0.05, rel=0.3)
+    assert 4 < moved[35] / moved[0] < 9  # 6 for a walk
+
+
 def test_hidden_units_are_those_of_the_network(model: sa.Forecaster) -> None:
     stream = model.stream()
     source = model.fitted_.source(model.panel_)

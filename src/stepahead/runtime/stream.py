@@ -44,6 +44,7 @@ class Course:
     yard: Yardstick | None
     logs: bool
     positive: bool
+    learned: bool
 
     def record(self) -> Adaptive:
         """The widths and the record of a stream that has just begun."""
@@ -103,7 +104,8 @@ class Stream:
 
         Up to the horizon each path is as far into every step's distribution as a random walk would be, so that its
         steps hang together; the distribution between and beyond the bounds is read off a normal one. Further ahead each
-        path is a fork that reads its own draws, one by one, so that uncertainty accumulates in its state.
+        path is a fork that reads its own draws, one by one, so that uncertainty accumulates in its state; each is drawn
+        about the fork's own forecast, as far from it as the present intervals reach, or as the head says there.
         paths, seed: the same seed, the same paths. steps: the horizon if None.
         Raises: ConfigError for a stream without intervals, more steps than the horizon of a model with inputs beside
         the target, or numbers that cannot be.
@@ -111,12 +113,9 @@ class Stream:
         check_whole(paths=(paths, 1), seed=(seed, 0), steps=(self.horizon if steps is None else steps, 1))
         if steps is not None and steps > self.horizon:
             return self._read_own_draws(paths, seed, steps)
-        present = self._track.present
-        if present is None or not self.level:
-            raise ConfigError("sample() needs intervals: stream(level=[80, 95]), of a model that has held-out errors")
+        present, known = self._need_intervals(), self._known_scores()
         walk = np.random.default_rng(seed).normal(size=(paths, self.horizon)).cumsum(axis=1)
         z = walk / np.sqrt(np.arange(1, self.horizon + 1))  # [paths, H], each step standard normal
-        known = [NormalDist().inv_cdf(0.5 + level / 200) for level in self.level]
         ahead = zip(z.T, present.mean, present.lo, present.hi, strict=True)
         drawn = [between_bounds(scores, known, mean, lo, hi) for scores, mean, lo, hi in ahead]
         return np.stack(drawn, axis=1)[:, :steps]
@@ -215,12 +214,42 @@ class Stream:
                 f"steps={steps} is beyond the horizon, {self.horizon}, and the inputs beside '{schema.target}' are not "
                 f"forecast; fork() and push() rows of your own, or fit with horizon={steps}"
             )
+        self._need_intervals()
         forks, drawn = [self.fork() for _ in range(paths)], np.empty((paths, steps))
-        seeds = np.random.default_rng(seed).integers(2**32, size=(steps, paths)).tolist()
-        for step, row in enumerate(seeds):
-            drawn[:, step] = [fork.sample(1, each)[0, 0] for fork, each in zip(forks, row, strict=True)]
+        for step, scores in enumerate(np.random.default_rng(seed).normal(size=(steps, paths))):
+            drawn[:, step] = self._next_of(forks, scores)
             push_many(forks, [{schema.target: value} for value in drawn[:, step].tolist()])
         return drawn
+
+    def _next_of(self, forks: "Sequence[Stream]", scores: Array) -> Array:
+        """The next value of each fork, so far into its distribution as these normal scores [N] say: [N].
+
+        Intervals that are as wide as the window moves keep the width of this stream's: draws would else widen what the
+        next ones are drawn from, without end.
+        """
+        known, presents = self._known_scores(), [fork.present for fork in forks]
+        if self._course.learned:
+            pairs = zip(scores, presents, strict=True)
+            return np.array([between_bounds(z, known, p.mean[0], p.lo[0], p.hi[0]) for z, p in pairs if p])
+        own, middle = self._need_intervals(), np.array([p.mean[0] for p in presents if p])
+        mean, bounds = own.mean[0], np.array([own.lo[0], own.hi[0]])
+        if self._course.logs:
+            lo, hi = np.log(bounds / mean).tolist()
+            return middle * np.exp(between_bounds(scores, known, 0.0, lo, hi))
+        lo, hi = (bounds - mean).tolist()
+        values = middle + between_bounds(scores, known, 0.0, lo, hi)
+        return np.maximum(values, 0.0) if self._course.positive and own.lo[0][-1] >= 0 else values
+
+    def _need_intervals(self) -> Bounds:
+        """The present forecast with its intervals.  Raises: ConfigError where it has none."""
+        present = self._track.present
+        if present is None or not self.level:
+            raise ConfigError("sample() needs intervals: stream(level=[80, 95]), of a model that has held-out errors")
+        return present
+
+    def _known_scores(self) -> list[float]:
+        """The normal scores at which bounds are known, ascending: [L]."""
+        return [NormalDist().inv_cdf(0.5 + level / 200) for level in self.level]
 
     def _as_forecast(self, bounds: Bounds) -> Forecast:
         course = self._course
