@@ -117,6 +117,7 @@ def test_options_reach_the_model_and_the_reading(goog: Path, capsys: pytest.Capt
         ("--season-length none --max-steps 2", {"seasons": ()}),
         ("--recipe classic --memory carried --max-steps 2", {"memory": "carried"}),
         ("--recipe classic --quantiles 0.1,0.5,0.9 --max-steps 2", {"head": "quantile", "quantiles": (0.1, 0.5, 0.9)}),
+        ("--recipe classic --scaler robust --max-steps 2", {"scaler": "robust"}),
         ("--recipe panel --calendar --elapsed --max-steps 2", {"elapsed": True}),
     ],
 )

@@ -39,6 +39,10 @@ def number_or_none(text: str) -> float | str | None:
     return NONE if text == "none" else number(text)  # type: ignore[return-value]
 
 
+def word_or_none(text: str) -> Any:
+    return NONE if text == "none" else text
+
+
 def flag_or_word(text: str) -> bool | str:
     return {"true": True, "false": False}.get(text.lower(), text)
 
@@ -100,7 +104,7 @@ NumLayers = Annotated[int | None, option("--num-layers", "Recurrent layers [by r
 Dropout = Annotated[float | None, option("--dropout", "Between layers, in [0, 1) [by recipe].")]
 Scaler = Annotated[
     Any,
-    option("--scaler", "minmax, standard, robust, window or none [by recipe].", parser=number_or_none, metavar="TEXT"),
+    option("--scaler", "minmax, standard, robust, window or none [by recipe].", parser=word_or_none, metavar="TEXT"),
 ]
 Difference = Annotated[
     Any,
