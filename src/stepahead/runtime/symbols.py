@@ -62,14 +62,14 @@ class Engine:
         cell = {
             name.removeprefix("cell."): np.ascontiguousarray(w) for name, w in weights.items() if name[:5] == "cell."
         }
-        columns = np.eye(shape.inputs, shape.inputs + shape.times, dtype=np.float32)
-        unit = weights["embedding.weight"][:-1] if shape.embedding else columns
+        width = shape.inputs + shape.times
+        unit = weights["embedding.weight"][:-1] if shape.embedding else np.eye(shape.inputs, width, dtype=np.float32)
         # A symbol that was never seen is no one-hot column, and no vector: zeros.
         embedding = np.vstack([unit, np.zeros((1, unit.shape[1]), unit.dtype)])
         times = None
         if shape.times:
-            columns = np.eye(shape.times + 1, shape.inputs + shape.times, shape.inputs - 1, np.float32)
-            times = np.array(weights["times.weight"] if shape.embedding else columns)
+            columns = None if shape.embedding else np.eye(shape.times + 1, width, shape.inputs - 1, np.float32)
+            times = np.array(weights["times.weight"] if columns is None else columns)
             times[0] = 0
         head = weights["head.weight"] if not shape.tied else embedding[: shape.classes] @ weights["projection.weight"]
         return cls(shape, cell, embedding, np.ascontiguousarray(head), weights["head.bias"], times)
