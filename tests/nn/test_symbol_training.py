@@ -1,0 +1,25 @@
+"""How the training of a symbol network ends."""
+
+import numpy as np
+import pytest
+
+import stepahead as sa
+
+NAMES = ["anna", "hannah", "ann"] * 60
+
+
+def test_what_training_never_met_does_not_end_it_with_an_error() -> None:
+    given = sa.SymbolModel(hidden_size=4, epochs=2).fit(NAMES, validation=["anna", "zoe", "ann", "hans"])
+    assert np.isfinite(given.history_[-1][2])
+    assert given.scores_ is not None
+    late = sa.SymbolModel(hidden_size=4, epochs=2).fit([*NAMES, *["zoe"] * 12])
+    assert "z" not in late.vocabulary_.symbols
+
+
+def test_an_interrupt_in_the_first_epoch_leaves_a_model() -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    model = sa.SymbolModel(hidden_size=4, epochs=4, batch_size=2).fit(NAMES, progress=interrupt)
+    assert model.stopped_ == "interrupted"
+    assert sum(p for _, p in model.next("a")) == pytest.approx(1)
