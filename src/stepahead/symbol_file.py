@@ -20,9 +20,11 @@ CALIBRATED_BY = "repairs"  # what the scores of clean sequences in a file are; w
 
 def pack_symbols(model: SymbolModel) -> tuple[dict[str, Array], dict[str, Any]]:
     """What was learned, the parameters, and the scores of clean sequences that set the level of alarms."""
+    # One network alone is written as before ensembles: earlier versions read it.
+    params = {name: value for name, value in model.get_params().items() if (name, value) != ("ensemble", 1)}
     config = {
         "kind": "symbols",
-        "params": model.get_params(),
+        "params": params,
         "vocabulary": asdict(model.vocabulary_),
         "shape": asdict(model.shape_),
         "n_symbols": model.n_symbols_,

@@ -5,6 +5,7 @@ Training is PyTorch (`nn.symbols`); everything after it runs without (`runtime.s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from os import PathLike
 from typing import Any, Self
 
@@ -25,10 +26,11 @@ from stepahead.evaluate.symbols import (
 from stepahead.parameters import Parameters
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, outranked
 from stepahead.runtime.repairs import Repair, best_repairs
-from stepahead.runtime.symbols import Engine, Sampling, Told, check_sampling, generate, pick, tell
-from stepahead.symbol_holdout import both, count_best, last_sequences, split
+from stepahead.runtime.symbol_ensemble import build_reader, join_members
+from stepahead.runtime.symbols import Sampling, Told, check_sampling, tell
+from stepahead.symbol_holdout import split
 from stepahead.symbol_recipe import reads_times, resolve
-from stepahead.symbol_stream import Look, NamedStream, Surprise, top
+from stepahead.symbol_stream import Look, NamedStream, Surprise, go_on, look_inside, top
 
 Array = NDArray[Any]
 Prefix = str | Sequence[Any]
@@ -36,7 +38,6 @@ Times = Sequence[Any]  # a stamp, a number or None for each symbol
 Steps = tuple[Array, Array, Array]  # inputs [N], targets [N], offsets [S+1]
 
 LONGEST = 1_000_000  # symbols that one call completes at most
-CALIBRATED = 2000  # held-back sequences that set the level of alarms at most: it then errs by .2 points at 1 %
 
 
 class SymbolModel(Parameters):
@@ -52,13 +53,15 @@ class SymbolModel(Parameters):
         epochs, learning_rate, batch_size, window: of the training; "auto" fits them to the data.
         times: whether to read the time since the symbol before, too: True, False, or "auto": of events
             that were read with a time column, if there are 500 or more.
+        ensemble: networks that differ by seed; their probabilities are averaged. 5 pays where there is little data.
         holdout: fraction that is held back (of one text, its tail; of sequences, the last ones; at most 400,000
             symbols): one half stops the training, the other is scored beside n-grams. None trains on all.
         seed: the same seed gives the same model, bit for bit, on CPU.
 
     Attributes:
         vocabulary_: the Vocabulary. shape_: the resolved network. weights_: arrays by name. edges_: bounds between the
-            buckets of time that are read, or None.
+            buckets of time that are read, or None. history_: (step, loss, validation) of each epoch, of one network of
+            an ensemble after another.
         scores_: SymbolScores of the held-back part, or None. verdict_: SymbolVerdict, or None.
 
     Example:
@@ -83,6 +86,7 @@ class SymbolModel(Parameters):
         batch_size: int | str = "auto",
         window: int | str = "auto",
         times: bool | str = "auto",
+        ensemble: int = 1,
         holdout: float | None = 0.1,
         seed: int = 0,
     ) -> None:
@@ -99,6 +103,7 @@ class SymbolModel(Parameters):
         self.batch_size = batch_size
         self.window = window
         self.times = times
+        self.ensemble = ensemble
         self.holdout = holdout
         self.seed = seed
 
@@ -126,29 +131,33 @@ class SymbolModel(Parameters):
             TrainingError: the loss is no longer a number.
         """
         require("torch", extra="train", purpose="fit")
-        from stepahead.nn.symbols import learn
+        from stepahead.nn.symbols import learn_members
 
         corpus = read_corpus(sequences, tokens=self.tokens, max_symbols=self.max_symbols)
         if len(corpus.steps()[1]) < 1 or not len(corpus.codes):
             raise DataError(f"text: {len(corpus.codes)} symbols are too few to learn from; give at least two")
-        train, stop, rest = split(corpus, validation, holdout=self.holdout, max_symbols=self.max_symbols)
+        parts = split(corpus, validation, holdout=self.holdout, max_symbols=self.max_symbols, ensemble=self.ensemble)
+        train = parts.train
         edges = fit_edges(train.gaps) if reads_times(self.times, train) and train.gaps is not None else None
         shape, plan = resolve(self.get_params(), train, 0 if edges is None else bucket_count(edges))
-        if stop is None and plan.patience is not None:
+        if parts.stop is None and plan.patience is not None:
             plan = replace(plan, patience=None)
-        timed = [one if one is None or edges is None else one.timed(edges) for one in (train, stop)]
-        learned = learn(shape, timed[0] or train, plan, timed[1], progress)
+        members = [
+            (of if edges is None else of.timed(edges), until if until is None or edges is None else until.timed(edges))
+            for of, until in parts.of_members(self.ensemble)
+        ]
+        learned = learn_members(shape, members, plan, progress)
         self.vocabulary_, self.shape_, self.edges_ = train.vocabulary, shape, edges
-        self.n_symbols_ = len(train.codes)
-        self.history_, self.stopped_ = learned.history, learned.stopped
-        self._settle(learned.weights)
-        self.ngrams_ = count_best(train, stop, unseen=self._unseen)
+        self.n_symbols_ = len(parts.learned.codes)
+        self.history_, self.stopped_ = list(chain(*(one.history for one in learned))), learned[-1].stopped
+        self._settle(join_members([one.weights for one in learned]))
+        self.ngrams_ = parts.count(unseen=self._unseen)
         self.clean_ = np.empty(0)
         self.scores_, self.verdict_ = None, None
-        if stop is not None and rest is not None:
-            self.scores_ = self.evaluate(rest)
+        if parts.rest is not None and parts.clean is not None:
+            self.scores_ = self.evaluate(parts.rest)
             self.verdict_ = self.scores_.verdict
-            self.calibrate(last_sequences(both(stop, rest), CALIBRATED) if rest.vocabulary.end else rest)
+            self.calibrate(parts.clean)
         return self
 
     def evaluate(self, sequences: Source, *, skip: int = 0, end: bool = True) -> SymbolScores:
@@ -226,16 +235,7 @@ class SymbolModel(Parameters):
             raise ConfigError(f"length={length}: must lie between 0 and {LONGEST:,} symbols")
         if seed < 0:
             raise ConfigError(f"seed={seed}: must be a whole number of at least 0")
-        stream = self.stream(prefix, times=times)
-        if stream.log_probabilities is None and length:
-            raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
-        added: Sequence[int] = ()
-        if length and stream.log_probabilities is not None:
-            end = self.vocabulary_.end_code if self.vocabulary_.end else -1
-            uniforms = np.random.default_rng(seed).random(length)
-            first = pick(stream.log_probabilities, float(uniforms[0]), sampling)
-            if first != end:
-                added = [first, *generate(self.engine_, stream.state, first, uniforms[1:], end, sampling).tolist()]
+        added = go_on(self.stream(prefix, times=times), length, sampling, seed)
         glue = "" if self.vocabulary_.tokens == "chars" else " "
         return glue.join([*self.vocabulary_.cut(prefix), *map(self.vocabulary_.names.__getitem__, added)])
 
@@ -292,18 +292,10 @@ class SymbolModel(Parameters):
         """Hidden units through time, the most telling first, and what the network expected at each step.
 
         A unit tells the more, the more its movement moves the predictions: its deviation over time times the length
-        of its column in the head.
+        of its column in the head. Of an ensemble the first network is shown, and what it alone expected.
         """
         self._check_fitted()
-        engine, vocabulary = self.engine_, self.vocabulary_
-        codes = vocabulary.encode(sequence)
-        if not len(codes):
-            raise DataError("sequence: is empty; give at least one symbol to look at")
-        state = engine.run(np.array([[vocabulary.end_code]]))[1] if vocabulary.end else None
-        hidden = engine.run(codes[None], state)[0][0]
-        telling = hidden.std(axis=0) * np.linalg.norm(engine.head, axis=0)
-        expected = tuple(tuple(top(row, vocabulary, k)) for row in engine.log_probabilities(hidden))
-        return Look(tuple(vocabulary.cut(sequence)), hidden, np.argsort(-telling, kind="stable"), expected)
+        return look_inside(self.engine_, self.vocabulary_, sequence, k)
 
     def calibrate(self, clean: Source) -> Self:
         """Learn from clean sequences what repairs save normal ones; `fit` does it with its held-back part."""
@@ -357,7 +349,7 @@ class SymbolModel(Parameters):
 
     def _settle(self, weights: Mapping[str, Array]) -> None:
         self.weights_ = dict(weights)
-        self.engine_ = Engine.build(self.shape_, weights)
+        self.engine_ = build_reader(self.shape_, weights)
 
     @property
     def _unseen(self) -> float:

@@ -88,6 +88,9 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tu
     auto |= {"num_layers": 1, "batch_size": _rows(corpus, small), "window": 64 if not vocabulary.end else 256}
     chosen = {name: value if parameters[name] == "auto" else parameters[name] for name, value in auto.items()}
     _check(chosen)
+    ensemble = parameters["ensemble"]
+    if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
+        raise ConfigError(f"ensemble={ensemble!r}: must be a whole number of at least 1")
     if parameters["seed"] < 0:
         raise ConfigError(f"seed={parameters['seed']!r}: must be a whole number of at least 0")
     shape = Shape(
@@ -115,7 +118,8 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tu
         learning_rate=float(chosen["learning_rate"]),
         weight_decay=0.0 if small else 0.01,
         average=0.0 if small else 0.998,
-        patience=None if small else 3,
+        # Few held-back sequences tell a pause from the end only after a while.
+        patience=None if small else 6 if steps < 30_000 else 3,
         good=0.05 if small else float("inf"),
         restarts=3 if small else 0,
         seed=parameters["seed"],

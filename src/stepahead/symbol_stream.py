@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stepahead.data.gaps import buckets, gap, moment
 from stepahead.data.symbols import Vocabulary
 from stepahead.errors import ConfigError, DataError
-from stepahead.runtime.symbols import Engine, SymbolStream
+from stepahead.runtime.symbols import Reader, Sampling, SymbolStream, generate, pick
 
 Array = NDArray[Any]
 
@@ -45,7 +45,7 @@ class NamedStream(SymbolStream):
     edges: bounds between buckets of time, None for a model that reads no times. moment: when the last symbol came.
     """
 
-    def __init__(self, engine: Engine, vocabulary: Vocabulary, unseen: float, edges: Array | None = None) -> None:
+    def __init__(self, engine: Reader, vocabulary: Vocabulary, unseen: float, edges: Array | None = None) -> None:
         super().__init__(engine)
         self.vocabulary = vocabulary
         self.unseen = unseen
@@ -61,7 +61,7 @@ class NamedStream(SymbolStream):
         if len(codes) != 1:
             raise DataError(f"symbol {symbol!r:.40}: push takes one symbol at a time; found {len(codes)}")
         code, before = int(codes[0]), self.log_probabilities
-        self.push_code(code + self._waited(time) * len(self.engine.embedding))
+        self.push_code(code + self._waited(time) * (self.engine.shape.inputs + 1))
         if before is None:
             return float("nan")
         return float(-before[code] if code < len(before) else self.unseen) / float(np.log(2))
@@ -94,3 +94,30 @@ def top(log_probabilities: Array, vocabulary: Vocabulary, k: int | None) -> list
         raise ConfigError(f"k={k}: must be at least 1")
     order = np.argsort(-log_probabilities, kind="stable")[:k]
     return [(vocabulary.name(int(code)), float(np.exp(log_probabilities[code]))) for code in order]
+
+
+def look_inside(engine: Reader, vocabulary: Vocabulary, sequence: Any, k: int) -> Look:
+    """See `SymbolModel.look`; of an ensemble the first network is shown."""
+    codes = vocabulary.encode(sequence)
+    if not len(codes):
+        raise DataError("sequence: is empty; give at least one symbol to look at")
+    first = engine.members[0]
+    state = first.run(np.array([[vocabulary.end_code]]))[1] if vocabulary.end else None
+    hidden = first.run(codes[None], state)[0][0]
+    telling = hidden.std(axis=0) * np.linalg.norm(first.head, axis=0)
+    expected = tuple(tuple(top(row, vocabulary, k)) for row in first.log_probabilities(hidden))
+    return Look(tuple(vocabulary.cut(sequence)), hidden, np.argsort(-telling, kind="stable"), expected)
+
+
+def go_on(stream: NamedStream, length: int, sampling: Sampling, seed: int) -> list[int]:
+    """The codes that follow what a stream has read; see `SymbolModel.complete`."""
+    if not length:
+        return []
+    if stream.log_probabilities is None:
+        raise DataError("prefix: is empty, and a model of one text knows no beginning; give at least one symbol")
+    end = stream.vocabulary.end_code if stream.vocabulary.end else -1
+    uniforms = np.random.default_rng(seed).random(length)
+    first = pick(stream.log_probabilities, float(uniforms[0]), sampling)
+    if first == end:
+        return []
+    return [first, *generate(stream.engine, stream.state, first, uniforms[1:], end, sampling).tolist()]

@@ -55,6 +55,17 @@ def test_the_word_from_the_shell(run: Run) -> None:
     assert first["probability"] > 0.8
 
 
+def test_an_ensemble_from_the_shell(run: Run) -> None:
+    import stepahead as sa
+
+    words = ("fit", "--text", "hello", "--cell", "rnn", "--hidden-size", 2, "-q", "-o", "word")
+    assert run(*words, "--ensemble", 3) == (0, "", "")
+    assert len(sa.load("word").engine_.members) == 3
+    assert run("complete", "word", "h", "--length", 4) == (0, "hello\n", "")
+    status, _, err = run(*words, "--ensemble", 0)
+    assert (status, "--ensemble 0: must be a whole number of at least 1" in err) == (2, True), err
+
+
 def test_standard_input_is_read_where_a_dash_stands(run: Run, models: Path) -> None:
     assert run("next", models / "word", "-", "-q", stdin="hell")[1] == "o\n"
     assert run("next", models / "word", "-", "-q", stdin="hell\n")[1] == "o\n"

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import stepahead as sa
+from stepahead.data.symbols import read_corpus
+from stepahead.symbol_recipe import resolve
 
 NAMES = ["anna", "hannah", "ann"] * 60
 
@@ -23,3 +25,10 @@ def test_an_interrupt_in_the_first_epoch_leaves_a_model() -> None:
     model = sa.SymbolModel(hidden_size=4, epochs=4, batch_size=2).fit(NAMES, progress=interrupt)
     assert model.stopped_ == "interrupted"
     assert sum(p for _, p in model.next("a")) == pytest.approx(1)
+
+
+def test_small_data_wait_longer_for_a_gain() -> None:
+    parameters = sa.SymbolModel().get_params()
+    patience = [resolve(parameters, read_corpus(NAMES * times))[1].patience for times in (1, 60)]
+    assert patience == [6, 3]
+    assert resolve(parameters, read_corpus("hello"))[1].patience is None

@@ -50,6 +50,7 @@ MODEL = (
     "times",
     "epochs",
     "learning_rate",
+    "ensemble",
     "seed",
 )
 
@@ -82,6 +83,7 @@ def fit(
     dropout: o.Dropout = None,
     epochs: Annotated[int | None, o.option("--epochs", "Passes over the symbols [by size].")] = None,
     learning_rate: o.LearningRate = None,
+    ensemble: Annotated[int | None, o.option("--ensemble", "Networks that differ by seed [1].")] = None,
     seed: o.Seed = None,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -6,8 +6,8 @@ Legend: B rows, T steps, E inputs of the cell, D hidden, K classes.
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ Progress = Callable[["SymbolReport"], None]
 Batch = tuple[Tensor, Tensor, bool]  # codes [B, T], targets [B, T] (-1: none), whether the state is carried over
 
 FULL_SOFTMAX = 8192  # classes up to which every class enters every step's loss
+SEED_STRIDE = 1000  # between the members of an ensemble, so that seeds 1, 2, 3 of a user share no member
 SAMPLED = 2048  # classes drawn in place of all others beyond that
 
 
@@ -145,6 +146,25 @@ class Bias(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes))
 
 
+def learn_members(
+    shape: Shape, parts: Sequence[tuple[Corpus, Corpus | None]], plan: SymbolPlan, progress: Progress | None = None
+) -> list[Learned]:
+    """Train networks that differ by seed, one after another, each on its own corpus and `valid`.
+
+    Returns: of each what `learn` returns. Ctrl-C ends the training and keeps what was learned.
+    """
+    members = list[Learned]()
+    for m, (corpus, valid) in enumerate(parts):
+        own = replace(plan, seed=plan.seed + SEED_STRIDE * m)
+        learned = learn(shape, corpus, own, valid, progress and _in_turn(progress, m, len(parts)))
+        if m == 0 or learned.history:  # a network interrupted in its first epoch knows nothing yet
+            members.append(learned)
+        if learned.stopped == "interrupted":
+            members[-1].stopped = learned.stopped
+            break
+    return members
+
+
 def learn(
     shape: Shape, corpus: Corpus, plan: SymbolPlan, valid: Corpus | None = None, progress: Progress | None = None
 ) -> Learned:
@@ -216,6 +236,15 @@ def learn_once(
     except KeyboardInterrupt:
         learned.stopped = "interrupted"
     return learned
+
+
+def _in_turn(progress: Progress, m: int, ensemble: int) -> Progress:
+    """Reports of member m as a part of the whole work."""
+
+    def report(one: SymbolReport) -> None:
+        progress(replace(one, step=one.step + m * one.max_steps, max_steps=one.max_steps * ensemble))
+
+    return report
 
 
 def batches(corpus: Corpus, plan: SymbolPlan, rng: np.random.Generator) -> Iterator[Batch]:

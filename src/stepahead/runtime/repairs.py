@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.runtime.cell import State
-from stepahead.runtime.symbols import CELLS_AT_ONCE, Engine
+from stepahead.runtime.symbols import CELLS_AT_ONCE, Reader
 
 Array = NDArray[Any]
 
@@ -53,7 +53,7 @@ class Place:
 
 
 def best_repairs(
-    engine: Engine, inputs: Array, targets: Array, offsets: Array, surprise: Array, *, end: int, unseen: float
+    engine: Reader, inputs: Array, targets: Array, offsets: Array, surprise: Array, *, end: int, unseen: float
 ) -> tuple[Array, list[Repair | None]]:
     """Of each sequence the nats that its best repair saves, [S], and that repair.
 
@@ -91,7 +91,7 @@ def best_repairs(
 
 
 def _places(
-    engine: Engine, owners: list[int], inputs: Array, targets: Array, offsets: Array, surprise: Array
+    engine: Reader, owners: list[int], inputs: Array, targets: Array, offsets: Array, surprise: Array
 ) -> Iterator[Place]:
     """Where a repair may be due, with the state of the network there."""
     lengths = np.diff(offsets)[owners]
@@ -103,11 +103,11 @@ def _places(
     state = engine.zero_state(len(owners))
     for step in range(int(lengths.max(initial=0))):
         here = offsets[owners] + np.minimum(step, np.maximum(lengths - 1, 0))
-        engine.stepper.advance(engine.vectors(inputs[here]), state)
+        engine.advance(inputs[here], state)
         rows = [row for row, steps in enumerate(chosen) if step in steps and step < lengths[row]]
         if not rows:
             continue
-        odds = engine.log_probabilities(state[0][-1, rows])
+        odds = engine.log_probabilities(engine.last(state)[rows])
         for row, of_row in zip(rows, odds, strict=True):
             first, last = (
                 offsets[owners[row]] + step,
@@ -137,14 +137,14 @@ def _repaired(place: Place, likely: list[int], end: int) -> Iterator[tuple[Repai
             yield Repair("replace", step, code), [code, *rest], read
 
 
-def _nats(engine: Engine, trials: list[tuple[Place, Repair, list[int], list[int]]], unseen: float) -> Array:
+def _nats(engine: Reader, trials: list[tuple[Place, Repair, list[int], list[int]]], unseen: float) -> Array:
     """Surprise of each trial: [R]."""
     firsts = [(place.odds, targets[0]) for place, _, targets, _ in trials]
     totals = np.array([-odds[code] if code < len(odds) else unseen for odds, code in firsts], np.float64)
     lengths = np.array([len(read) for *_, read in trials], np.int64)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
-    rows = max(1, CELLS_AT_ONCE // (2 * REACH * max(engine.shape.hidden_size, engine.embedding.shape[1])))
+    rows = max(1, CELLS_AT_ONCE // (2 * REACH * engine.width))
     for start in range(0, len(order), rows):
         some = [trials[r] for r in order[start : start + rows]]
         valid = np.arange(max(len(read) for *_, read in some)) < lengths[order[start : start + rows]][:, None]  # [R, T]
@@ -158,7 +158,7 @@ def _nats(engine: Engine, trials: list[tuple[Place, Repair, list[int], list[int]
     return totals
 
 
-def _of(engine: Engine, hidden: Array, targets: Array, unseen: float) -> Array:
+def _of(engine: Reader, hidden: Array, targets: Array, unseen: float) -> Array:
     """Surprise [n] of targets [n] after hidden states [n, D]."""
     found = np.full(len(targets), unseen)
     size = max(1, CELLS_AT_ONCE // engine.shape.classes)

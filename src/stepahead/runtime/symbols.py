@@ -6,7 +6,7 @@ Legend: B rows, T steps, E inputs of the cell, D hidden, K classes, L layers.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,37 @@ class Shape:
     tied: bool = False
     dropout: float = 0.0
     times: int = 0
+
+
+class Reader(Protocol):
+    """What reads codes and says what comes next: one network (Engine), or several as one (`symbol_ensemble.Ensemble`).
+
+    width: the widest row of numbers that reading a symbol takes. members: the networks. generator: the kernel's way to
+    go on symbol by symbol, or None.
+    """
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def members(self) -> "tuple[Engine, ...]": ...
+    @property
+    def generator(self) -> Any: ...
+    def zero_state(self, rows: int = 1) -> State:
+        """Of rows sequences before their first symbol; parts [.., B, D]."""
+
+    def run(self, codes: Array, state: State | None = None) -> tuple[Array, State]:
+        """Read codes [B, T] -> what the heads take, [B, T, H], and the state after them."""
+
+    def advance(self, codes: Array, state: State) -> None:
+        """Read one code of each row, [B]; the state itself moves on."""
+
+    def last(self, state: State) -> Array:
+        """What the heads take after the symbols that led to a state: [B, H]."""
+
+    def log_probabilities(self, hidden: Array) -> Array:
+        """[..., H] -> natural log-probabilities [..., K], in double precision."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +110,14 @@ class Engine:
         """The cell, packed for going step by step."""
         return Stepper(self.shape.cell, self.cell)
 
+    @property
+    def width(self) -> int:
+        return max(self.shape.hidden_size, self.embedding.shape[1])
+
+    @property
+    def members(self) -> "tuple[Engine, ...]":
+        return (self,)
+
     @cached_property
     def generator(self) -> Any:
         """The kernel's way to go on symbol by symbol, or None where there is no kernel."""
@@ -90,6 +129,14 @@ class Engine:
     def run(self, codes: Array, state: State | None = None) -> tuple[Array, State]:
         """Read codes [B, T] -> hidden states of the last layer [B, T, D], and the state after them."""
         return scan(self.shape.cell, self.vectors(codes), self.cell, state=state)
+
+    def advance(self, codes: Array, state: State) -> None:
+        """Read one code of each row, [B]; the state itself moves on."""
+        self.stepper.advance(self.vectors(codes), state)
+
+    def last(self, state: State) -> Array:
+        """The last layer's hidden state: [B, D]."""
+        return state[0][-1]
 
     def vectors(self, codes: Array) -> Array:
         """What the cell reads for codes: [..., E]."""
@@ -115,7 +162,7 @@ class Told:
     best: Array
 
 
-def tell(engine: Engine, inputs: Array, targets: Array, offsets: Array, *, unseen: float, skip: int = -1) -> Told:
+def tell(engine: Reader, inputs: Array, targets: Array, offsets: Array, *, unseen: float, skip: int = -1) -> Told:
     """How each target was foreseen, sequence by sequence.
 
     Args:
@@ -154,12 +201,12 @@ def without(scores: Array, skip: int) -> Array:
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 
 
-def walk(engine: Engine, inputs: Array, offsets: Array) -> Iterator[tuple[Array, Array]]:
+def walk(engine: Reader, inputs: Array, offsets: Array) -> Iterator[tuple[Array, Array]]:
     """Run all sequences -> (places [n], hidden [n, D]) in pieces of bounded size.
 
     Short sequences of like length go side by side; a long one goes alone, its state carried from piece to piece.
     """
-    budget = max(64, CELLS_AT_ONCE // (8 * max(engine.shape.hidden_size, engine.embedding.shape[1])))
+    budget = max(64, CELLS_AT_ONCE // (8 * engine.width))
     lengths = np.diff(offsets)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
@@ -182,15 +229,16 @@ class SymbolStream:
     state: the hidden state, a value. log_probabilities: [K] natural logs, of what comes next.
     """
 
-    def __init__(self, engine: Engine, state: State | None = None, log_probabilities: Array | None = None) -> None:
+    def __init__(self, engine: Reader, state: State | None = None, log_probabilities: Array | None = None) -> None:
         self.engine = engine
         self.state = engine.zero_state() if state is None else state
         self.log_probabilities = log_probabilities
 
     def push_code(self, code: int) -> Array:
         """Read one symbol; log-probabilities [K] of the next."""
-        hidden, self.state = self.engine.stepper.step(self.engine.vectors(np.array([code])), self.state)
-        self.log_probabilities = self.engine.log_probabilities(hidden[0])
+        state = tuple(np.array(part, np.float32, order="C") for part in self.state)
+        self.engine.advance(np.array([code]), state)
+        self.state, self.log_probabilities = state, self.engine.log_probabilities(self.engine.last(state)[0])
         return self.log_probabilities
 
 
@@ -203,7 +251,7 @@ class Sampling:
     top_p: float | None = None
 
 
-def generate(engine: Engine, state: State, code: int, uniforms: Array, end: int, sampling: Sampling) -> Array:
+def generate(engine: Reader, state: State, code: int, uniforms: Array, end: int, sampling: Sampling) -> Array:
     """The codes that follow `code`, which the state has not read yet: [n] int64, at most one for each of uniforms.
 
     Args:
@@ -220,7 +268,7 @@ def generate(engine: Engine, state: State, code: int, uniforms: Array, end: int,
     return codes
 
 
-def _go_on(engine: Engine, state: State, code: int, uniforms: Array, end: int, sampling: Sampling, codes: Array) -> int:
+def _go_on(engine: Reader, state: State, code: int, uniforms: Array, end: int, sampling: Sampling, codes: Array) -> int:
     """Fill codes and move the state; how many came before the end."""
     if engine.generator is not None:
         drawn = np.ascontiguousarray(uniforms) if sampling.temperature else None
@@ -230,8 +278,8 @@ def _go_on(engine: Engine, state: State, code: int, uniforms: Array, end: int, s
             state[0], cell_state, code, end, drawn, sampling.temperature, top_k, top_p, codes
         )
     for place, uniform in enumerate(uniforms):
-        engine.stepper.advance(engine.embedding[[code]], state)
-        code = pick(engine.log_probabilities(state[0][-1, 0]), float(uniform), sampling)
+        engine.advance(np.array([code]), state)
+        code = pick(engine.log_probabilities(engine.last(state)[0]), float(uniform), sampling)
         if code == end:
             return place
         codes[place] = code
