@@ -116,7 +116,8 @@ def describe_forecaster(served: Served) -> Model:
 def describe_symbols(name: str, model: SymbolModel) -> Model:
     shape, vocabulary = model.shape_, model.vocabulary_
     size, tokens = len(vocabulary.symbols), vocabulary.tokens
-    return Model(name, "symbols", shape.cell, shape.hidden_size, symbols=size, tokens=tokens)
+    times = model.edges_ is not None
+    return Model(name, "symbols", shape.cell, shape.hidden_size, symbols=size, tokens=tokens, times=times)
 
 
 UNITS: tuple[tuple[int, str], ...] = (

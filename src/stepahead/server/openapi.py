@@ -53,7 +53,22 @@ def document(routes: Sequence[Any], models: Sequence[Model] = ()) -> dict[str, A
 
 
 def examples_for(models: Sequence[Model]) -> dict[str, Any]:
-    """Bodies that the first forecaster that is served can take, by operation."""
+    """Bodies that the first models that are served can take, by operation."""
+    return forecaster_examples(models) | symbol_examples(models)
+
+
+def symbol_examples(models: Sequence[Model]) -> dict[str, Any]:
+    """Bodies with times, where the first model of symbols reads them."""
+    model = next((m for m in models if m.kind == "symbols"), None)
+    if model is None or not model.times:
+        return {}
+    one: dict[str, Any] = {"prefix": ["first", "second"], "times": ["2026-01-05T09:00:00", "2026-01-05T09:12:30"]}
+    scored = {"sequence": one["prefix"], "times": one["times"]}
+    return {"next_symbols": one | {"k": 3}, "complete": one | {"length": 4}, "score": scored}
+
+
+def forecaster_examples(models: Sequence[Model]) -> dict[str, Any]:
+    """Bodies for the first forecaster."""
     model = next((m for m in models if m.kind == "forecaster" and not (m.future or m.static)), None)
     if model is None or model.columns is None or model.time is None or model.window is None:
         return {}

@@ -27,6 +27,7 @@ Vector = Annotated[list[float | None], Meta(min_length=1, max_length=MOST_COLUMN
 Prior = Annotated[list[float | Vector | None], Meta(min_length=1, max_length=MOST_STEPS)]  # numbers, or vectors
 Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Tokens = Annotated[list[Name], Meta(max_length=LONGEST_TEXT)]
+Times = Annotated[list[Cell], Meta(max_length=LONGEST_TEXT)]  # of symbols: ISO 8601 text, numbers, null for unknown
 Level = Annotated[list[Annotated[float, Meta(gt=0, lt=100)]], Meta(min_length=1, max_length=8)]
 Record = dict[str, float | int | str | None]
 
@@ -213,7 +214,8 @@ class Judged(Struct):
 class Model(Struct):
     """A model that is served. kind: "forecaster" | "symbols"; columns: the inputs of a row, the target last.
 
-    verdict: of the rows held out while it learned. tokens: how symbols are cut, "chars" | "words" | "items".
+    verdict: of the rows held out while it learned. tokens: how symbols are cut, "chars" | "words" | "items". times:
+    whether a model of symbols reads when they came.
     """
 
     name: str
@@ -233,18 +235,20 @@ class Model(Struct):
     frequency: str | None = None
     symbols: int | None = None
     tokens: str | None = None
+    times: bool | None = None
     verdict: Judged | None = None
 
 
 class Prefix(Strict):
-    """Symbols to go on from; k: how many of the likeliest to tell."""
+    """Symbols to go on from; k: how many of the likeliest to tell. times: when each came, for a model that reads it."""
 
     prefix: Text | Tokens
     k: Annotated[float, Meta(ge=1, le=1_000, multiple_of=1)] = 5
+    times: Times | None = None
 
 
 class Completion(Strict):
-    """How to go on after a prefix, as `SymbolModel.complete`."""
+    """How to go on after a prefix, as `SymbolModel.complete`. times: of the prefix."""
 
     prefix: Text | Tokens
     length: Annotated[float, Meta(ge=0, le=LONGEST_TEXT, multiple_of=1)] = 100
@@ -252,12 +256,14 @@ class Completion(Strict):
     top_k: Annotated[float, Meta(ge=1, le=1_000_000, multiple_of=1)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
     seed: Annotated[float, Meta(ge=0, le=2**53, multiple_of=1)] = 0
+    times: Times | None = None
 
 
 class Sequence(Strict):
-    """Symbols to be scored."""
+    """Symbols to be scored. times: when each came, for a model that reads it."""
 
     sequence: Text | Tokens
+    times: Times | None = None
 
 
 class Next(Struct):

@@ -16,7 +16,7 @@ async def next_symbols(service: Service, call: Call) -> Response:
     model, body = service.models.symbol_model(call.path["model"]), call.body
 
     def work() -> tuple[list[tuple[str, float]], list[list[float]]]:
-        likely = model.next(body.prefix, int(body.k))
+        likely = model.next(body.prefix, int(body.k), times=body.times)
         if not len(body.prefix):
             return likely, []
         hidden = model.hidden_states(body.prefix)[-HIDDEN_SHOWN:]
@@ -35,6 +35,7 @@ async def complete(service: Service, call: Call) -> Response:
         "top_k": None if body.top_k is None else int(body.top_k),
         "top_p": body.top_p,
         "seed": int(body.seed),
+        "times": body.times,
     }
     text = await service.turnstile.run(lambda: model.complete(body.prefix, int(body.length), **options))
     return Response(encode({"text": text}), media_type=JSON)
@@ -42,7 +43,7 @@ async def complete(service: Service, call: Call) -> Response:
 
 async def score(service: Service, call: Call) -> Response:
     """The surprise of each symbol in bits."""
-    model = service.models.symbol_model(call.path["model"])
-    found = await service.turnstile.run(lambda: model.score(call.body.sequence))
+    model, body = service.models.symbol_model(call.path["model"]), call.body
+    found = await service.turnstile.run(lambda: model.score(body.sequence, times=body.times))
     bits = [None if math.isnan(value) else float(value) for value in found.bits]
     return Response(encode({"symbols": found.symbols, "bits": bits, "total": found.total}), media_type=JSON)
