@@ -73,6 +73,14 @@ def test_the_best_order_is_the_one_that_foresees_held_back_symbols_best() -> Non
     assert found.order == 1 + int(np.argmin(losses))
 
 
+def test_surprises_of_all_orders_are_those_told_one_by_one() -> None:
+    train = read_corpus(TRAIN)
+    test = read_corpus(TEST, vocabulary=train.vocabulary)
+    for order, found in enumerate(count_ngrams(train).surprises(test, unseen=9.0), start=1):
+        wanted = count_ngrams(train, order).tell(test, unseen=9.0).surprise
+        np.testing.assert_allclose(found, wanted, rtol=1e-12, err_msg=str(order))
+
+
 def told_of(surprise: list[float], rank: list[int] | None = None, best: list[int] | None = None) -> Told:
     zeros = [0] * len(surprise)
     return Told(np.array(surprise), np.array(rank or zeros), np.array(best or zeros))

@@ -37,6 +37,10 @@ class Level:
     weight: Array
     total: Array
 
+    def pairs(self, classes: int) -> Array:
+        """Context and follower as one number each, ascending."""
+        return np.repeat(np.arange(len(self.weight)), np.diff(self.first)) * classes + self.symbols
+
 
 @dataclass(frozen=True)
 class NGrams:
@@ -60,6 +64,23 @@ class NGrams:
                 scores = without(scores, skip)
             judge(scores, targets[where], told, where, unseen)
         return told
+
+    def surprises(self, corpus: Corpus, *, unseen: float) -> Iterator[Array]:
+        """How unforeseen each symbol was, in nats, by n-grams of each order up to this one: [N] an order.
+
+        The same as `tell` at that order says, without the probabilities of all the other symbols.
+        """
+        inputs, targets, offsets = corpus.steps()
+        known, classes = targets < self.vocabulary.classes, self.vocabulary.classes
+        odds = np.full(len(inputs), 1 / classes)
+        for level, context in zip(self.levels, _contexts(inputs, offsets, self.vocabulary, self.levels), strict=True):
+            if len(level.weight):  # else no sequence was so long
+                rows = np.flatnonzero((context >= 0) & (level.weight[context] > 0) & known)
+                ids, came = context[rows], targets[rows].astype(np.int64)
+                place = np.minimum(np.searchsorted(level.pairs(classes), ids * classes + came), len(level.symbols) - 1)
+                met = (level.symbols[place] == came) & (place >= level.first[ids]) & (place < level.first[ids + 1])
+                odds[rows] = odds[rows] * level.weight[ids] + np.where(met, level.counts[place], 0) / level.total[ids]
+            yield np.where(known, -np.log(odds), unseen)
 
     def probabilities(self, corpus: Corpus) -> Iterator[tuple[Array, Array]]:
         """Of what comes next at each step: (places [n], probabilities [n, K]), piece by piece."""
@@ -97,8 +118,8 @@ def count_ngrams(corpus: Corpus, order: int = ORDERS[-1]) -> NGrams:
 
 def best_order(ngrams: NGrams, corpus: Corpus, *, unseen: float) -> NGrams:
     """The order that foresees a held-back corpus best."""
-    orders: Sequence[NGrams] = [ngrams.at(order) for order in range(1, ngrams.order + 1)]
-    return min(orders, key=lambda one: float(one.tell(corpus, unseen=unseen).surprise.mean()))
+    means = [float(surprise.mean()) for surprise in ngrams.surprises(corpus, unseen=unseen)]
+    return ngrams.at(1 + means.index(min(means)))
 
 
 def _longer(context: Array, inputs: Array, position: Array, k: int, vocabulary: Vocabulary) -> tuple[Array, Array]:
