@@ -402,19 +402,3 @@ def test_prediction_imports_no_torch(word: sa.SymbolModel, tmp_path: Path) -> No
     code += "; sys.exit('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "m")], env=os.environ, check=False)
     assert run.returncode == 0
-
-
-def test_any_script_and_any_length_walks_the_whole_way(tmp_path: Path) -> None:
-    path = tmp_path / "mixed.txt"
-    path.write_text("𝔘𝔫𝔦𝔠𝔬𝔡𝔢 שלום عليكم 👩‍🚀\r\n" * 40, newline="", encoding="utf-8")
-    model = sa.SymbolModel(hidden_size=24, epochs=40).fit(path)
-    model.save(tmp_path / "m")
-    loaded = sa.load(tmp_path / "m")
-    assert loaded.next("𝔘", 1)[0][0] == "𝔫"
-    assert loaded.complete("שלו", 1) == "שלום"
-    one = sa.SymbolModel(epochs=2).fit("a" * 600)
-    assert one.complete("a", 3) == "aaaa"
-    assert one.evaluate("aaa").nats < 1e-6
-    (tmp_path / "empty.txt").touch()
-    with pytest.raises(DataError, match="is empty"):
-        sa.SymbolModel().fit(tmp_path / "empty.txt")

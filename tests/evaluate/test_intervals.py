@@ -88,7 +88,10 @@ def test_scores_by_series_step_and_cutoff_tell_of_intervals_too() -> None:
         own = frame.filter(frame["model"] == "FAKE")
         assert len(own) == groups
         np.testing.assert_allclose(own["coverage-90"], result.coverage_by(by)[90])
-        assert {"pinball", "crps", "width-50"} <= set(frame.columns)
+        assert {"pinball", "crps", "width-50", "coverage-95"} <= set(frame.columns)
+        if by == "step":  # as many truths each: the overall score is their mean
+            for name in ("pinball", "crps", "coverage-80"):
+                assert own[name].mean() == pytest.approx(result.scores["FAKE"][name])
         assert np.isnan(frame.filter(frame["model"] == "naive")["crps"].to_numpy()).all()
 
 

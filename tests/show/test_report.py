@@ -134,7 +134,9 @@ def test_the_worst_moment_is_the_largest_error() -> None:
 def test_the_coverage_and_its_noise_are_those_of_the_result() -> None:
     tested = result()
     found = report_data.calibration(tested)
-    np.testing.assert_allclose(np.array(found["reached"]) / 100, list(tested.coverage_by().values()), rtol=1e-6)
+    np.testing.assert_allclose(
+        np.array(found["reached"]) / 100, [tested.coverage_by()[level] for level in tested.level], rtol=1e-6
+    )
     n = len(tested.origins)
     assert found["noise"][0] == pytest.approx(200 * np.sqrt(0.8 * 0.2 / n), rel=1e-6)
 

@@ -18,7 +18,7 @@ from stepahead.evaluate.classical import check_classical, classical_means
 from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
-from stepahead.evaluate.result import Backtest
+from stepahead.evaluate.result import Backtest, Told
 from stepahead.evaluate.verdict import judge
 from stepahead.evaluate.walk import Answers, Model, answer, walk
 from stepahead.fitted import checked_levels
@@ -209,6 +209,7 @@ def assess(
         level=tuple(level),
         lo=answers.lo[..., kept],
         hi=answers.hi[..., kept],
+        told=Told(answers.level, answers.lo, answers.hi),
         baseline_means=means,
         scores={answers.name: own},
         baselines={key: numbers(score(actual, values)) for key, values in means.items()},

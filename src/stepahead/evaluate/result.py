@@ -44,14 +44,25 @@ class Curves:
 
 
 @dataclass(frozen=True)
+class Told:
+    """All intervals that a model told. level: [L] in percent; lo, hi: [N, H, L], NaN where one could not be given."""
+
+    level: tuple[float, ...]
+    lo: np.ndarray
+    hi: np.ndarray
+
+
+@dataclass(frozen=True)
 class Backtest:
     """Forecasts of rows that the model never saw, held against the truth and against baselines.
 
     name: the model's column, "LSTM". panel: the table that was tested. origins: [N] row positions, the last row that
-    each forecast knew. actual: the truth [N, H] with its groups. mean: [N, H]. level: [L]; lo, hi: [N, H, L].
+    each forecast knew. actual: the truth [N, H] with its groups. mean: [N, H]. level, lo, hi:
+    [L], [N, H, L], [N, H, L], as asked for.
     baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}, with intervals also "coverage-90",
     "width-90", ..., "pinball" and "crps". baselines: the same for each baseline, without intervals.
-    coverage: {90.0: share of truths inside} of 50, 80, 90, 95 % and what was asked for; empty without intervals.
+    told: the intervals that are scored, of 50, 80, 90, 95 % and what was asked for. coverage: {90.0: share of truths
+    inside} of these; empty without intervals.
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
     enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a
@@ -66,6 +77,7 @@ class Backtest:
     level: tuple[float, ...]
     lo: np.ndarray
     hi: np.ndarray
+    told: Told
     baseline_means: Mapping[str, np.ndarray]
     scores: dict[str, dict[str, float]]
     baselines: dict[str, dict[str, float]]
@@ -126,7 +138,7 @@ class Backtest:
         models = {self.name: self.mean, **self.baseline_means}
         tables = [score(self.actual, values, by=by, metrics=metrics) for values in models.values()]
         if metrics is None:
-            losses = interval_losses(self.actual, self.mean, self.level, self.lo, self.hi)
+            losses = interval_losses(self.actual, self.mean, self.told.level, self.told.lo, self.told.hi)
             own = interval_scores(self.actual, losses, by)
             tables = [table | (own if i == 0 else unknown(own)) for i, table in enumerate(tables)]
         columns: dict[str, Any] = {
@@ -138,9 +150,11 @@ class Backtest:
 
     def coverage_by(self, by: str | None = None) -> dict[float, np.ndarray]:
         """The fraction of truths inside the interval of each level, overall or by "series", "step", "cutoff"."""
+        told = self.told
         return {
-            level: average(covered(self.actual.y, self.lo[..., i], self.hi[..., i]), self.actual, by)
-            for i, level in enumerate(self.level)
+            level: average(covered(self.actual.y, told.lo[..., i], told.hi[..., i]), self.actual, by)
+            for i, level in enumerate(told.level)
+            if level in self.coverage
         }
 
     def comparisons(self, by: str | None = None, *, seed: int = 0) -> list[Comparison]:

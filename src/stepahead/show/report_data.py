@@ -167,7 +167,7 @@ def calibration(result: "Backtest") -> dict[str, Any]:
     if not result.level:
         return {}
     n, share = int((~np.isnan(result.actual.y)).sum()), np.asarray(result.level) / 100
-    reached = [100 * float(value) for value in result.coverage_by().values()]
+    reached = [100 * float(result.coverage.get(level, np.nan)) for level in result.level]
     own = result.scores[result.name]
     return {
         "x": list(result.level),
