@@ -13,13 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stepahead.kernel import native as _native
 from stepahead.nn import reference
-
-_native: Any
-try:
-    from stepahead import _native
-except ImportError:  # neither a wheel nor a compiler
-    _native = None
 
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3}  # the kernel's numbers
 LSTM = CODES["lstm"]

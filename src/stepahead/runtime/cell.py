@@ -14,11 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
-
-try:
-    from stepahead import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
+from stepahead.kernel import native as _native
 
 Array = NDArray[Any]
 State = tuple[Array, ...]  # (h,) or, for the LSTM, (h, c); each [L, B, H]
