@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stepahead.nn.lent import lend
 from stepahead.nn.recurrent import GRU, LSTM, RNN, kernel_is_faster
 from stepahead.nn.stack import CODES, _native, _row_step, _sizes
 
@@ -61,7 +62,7 @@ class Coded(torch.autograd.Function):
         outputs, h_n = torch.empty(rows, steps, hidden, dtype=dtype), torch.empty(1, rows, hidden, dtype=dtype)
         c_n = torch.empty_like(h_n) if cell == "lstm" else None
         size, threads = _sizes(cell, steps, rows, 0, hidden, double)
-        saved = torch.empty(size, dtype=dtype)
+        saved = lend(size, dtype)
         _native.scan_codes_forward_at(
             code, double, steps, rows, hidden, threads or torch.get_num_threads(), table.data_ptr(), len(table),
             codes.data_ptr(), codes.stride(1), codes.stride(0), weight_hh.data_ptr(), bias_hh.data_ptr(),

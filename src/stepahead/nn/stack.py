@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stepahead.kernel import native as _native
 from stepahead.nn import reference
+from stepahead.nn.lent import lend, release
 
 CODES = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3}  # the kernel's numbers
 LSTM = CODES["lstm"]
@@ -104,7 +105,7 @@ class Single(torch.autograd.Function):
         double, h_n = dtype is torch.float64, torch.empty(1, rows, hidden, dtype=dtype)
         c_n = torch.empty_like(h_n) if code == LSTM else None
         size, threads = _sizes(plan.cell, steps, rows, inputs, hidden, double)
-        saved = torch.empty(size, dtype=dtype)
+        saved = lend(size, dtype)
         _native.scan_forward_at(
             code, double, 1, steps, rows, inputs, hidden, False, threads or torch.get_num_threads(),
             x.data_ptr(), 0, stride_t, stride_b, stride_d, weight_ih.data_ptr(), weight_hh.data_ptr(),
@@ -166,6 +167,8 @@ def forward(
     masks: list[Tensor] | None = None,
 ) -> tuple[Tensor, ...]:
     """Run the stack; with `saved` and `masks`, append to them what backward needs."""
+    if saved is None:
+        release()  # nobody trains just now
     code, hidden, directions, per_pass = plan.code, plan.hidden, plan.directions, plan.per_pass
     rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
     double, size, threads = x.dtype is torch.float64, x.element_size(), torch.get_num_threads()
@@ -184,7 +187,7 @@ def forward(
             k = layer * directions + direction
             kept_at = 0
             if saved is not None:
-                saved.append(x.new_empty(_sizes(plan.cell, steps, rows, x.shape[2], hidden, double)[0]))
+                saved.append(lend(_sizes(plan.cell, steps, rows, x.shape[2], hidden, double)[0], x.dtype))
                 kept_at = saved[-1].data_ptr()
             addresses = [weight.data_ptr() for weight in weights[k * per_pass : (k + 1) * per_pass]]
             if per_pass == 2:

@@ -1,0 +1,130 @@
+"""Memory that is lent: whoever holds it has it alone, and nobody sees the difference."""
+
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+import torch
+
+import stepahead.nn
+from stepahead.nn import lent, stack
+
+pytestmark = pytest.mark.skipif(stack._native is None, reason="the native kernel is not built")
+
+
+@pytest.fixture(autouse=True)
+def all_is_large(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(lent, "LARGE", 0)
+    lent.release()
+    yield
+    lent.release()
+
+
+def idle() -> int:
+    return sum(map(len, lent._idle.values()))
+
+
+def gradients(layer: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
+    return list(torch.autograd.grad(layer(x)[0].square().sum(), list(layer.parameters())))
+
+
+def test_a_block_is_used_again_once_its_tensor_is_gone() -> None:
+    first = lent.lend(100, torch.float32)
+    address = first.data_ptr()
+    second = lent.lend(100, torch.float32)
+    assert second.data_ptr() != address
+    part = first[10:20]
+    del first
+    assert idle() == 0  # a view still holds it
+    del part
+    assert idle() == 400
+    third = lent.lend(30, torch.float64)  # other numbers, less of them
+    assert third.data_ptr() == address
+    assert (third.shape, third.dtype, idle()) == ((30,), torch.float64, 0)
+    assert lent.lend(101, torch.float32).data_ptr() not in (address, second.data_ptr())
+
+
+def test_a_block_of_more_than_twice_the_size_is_not_taken() -> None:
+    lent.lend(100, torch.float32)
+    assert lent.lend(49, torch.float32).data_ptr() not in lent._idle
+    assert 400 in map(len, lent._idle.values())
+
+
+def test_small_memory_is_torch_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lent, "LARGE", 401)
+    lent.lend(100, torch.float32)
+    assert idle() == 0
+
+
+def test_no_more_waits_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lent, "IDLE", 1000)
+    held = [lent.lend(size, torch.float32) for size in (100, 110, 120, 300)]
+    while held:
+        held.pop(0)
+    assert sorted(map(len, lent._idle.values())) == [440, 480]  # the oldest went, the largest never came
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_graphs_that_live_side_by_side_do_not_share(layers: int) -> None:
+    torch.manual_seed(0)
+    layer = stepahead.nn.LSTM(3, 8, num_layers=layers)
+    theirs = torch.nn.LSTM(3, 8, num_layers=layers)
+    theirs.load_state_dict(layer.state_dict())
+    xs = [torch.randn(6, 5, 3) for _ in range(3)]
+    expected = [gradients(theirs, x) for x in xs]
+    losses = [layer(x)[0].square().sum() for x in xs]
+    for order in ((2, 0, 1), (1, 2, 0)):  # each graph twice
+        for number in order:
+            found = torch.autograd.grad(losses[number], list(layer.parameters()), retain_graph=True)
+            torch.testing.assert_close(list(found), expected[number])
+    assert idle() == 0
+    del losses
+    assert idle() > 0
+
+
+def test_a_loop_of_steps_keeps_to_one_block() -> None:
+    layer, x = stepahead.nn.GRU(3, 8), torch.randn(6, 5, 3)
+    for _ in range(5):
+        loss = layer(x)[0].sum()
+        loss.backward()  # the graph is done with, though `loss` lives on
+        assert len(lent._idle) == 1
+
+
+def test_inference_gives_idle_memory_back() -> None:
+    layer, x = stepahead.nn.LSTM(3, 8), torch.randn(6, 5, 3)
+    layer(x)[0].sum().backward()
+    assert idle() > 0
+    with torch.no_grad():
+        layer(x)
+    assert idle() == 0
+
+
+def test_threads_do_not_take_one_another_s_memory() -> None:
+    layer = stepahead.nn.LSTM(3, 8)
+    xs = [torch.randn(6, 5, 3) for _ in range(4)]
+    expected = [gradients(layer, x) for x in xs]
+    wrong = []
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            if not all(map(torch.equal, gradients(layer, xs[number]), expected[number])):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_graph_that_lives_until_the_end_leaves_in_silence() -> None:
+    code = (
+        "import torch, stepahead.nn as nn; from stepahead.nn import lent; lent.LARGE = 0\n"
+        "loss = nn.LSTM(3, 8)(torch.randn(6, 5, 3))[0].sum(); other = nn.GRU(3, 8)(torch.randn(6, 5, 3))[0].sum()\n"
+        "other.backward()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
