@@ -114,11 +114,11 @@ struct Step<Cell::rnn_tanh, NV, T> : PlainStep<Cell::rnn_tanh, NV, T> {};
 template <int NV, class T>
 struct Step<Cell::rnn_relu, NV, T> : PlainStep<Cell::rnn_relu, NV, T> {};
 
-// LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o. Keeps i, f, g, o
-// and tanh(c).
+// LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o. Keeps i, f, g and o:
+// tanh(c) is h / o, which costs backward less than fetching it.
 template <int NV, class T>
 struct Step<Cell::lstm, NV, T> {
-    static constexpr int keeps = 5, rows = 4, gates = 4;
+    static constexpr int keeps = 4, rows = 4, gates = 4;
     using V = Vec<T>;
     static constexpr int W = V::width, L = NV * W;
 
@@ -145,17 +145,17 @@ struct Step<Cell::lstm, NV, T> {
         u.f.store(kept + L);
         u.g.store(kept + 2 * L);
         u.o.store(kept + 3 * L);
-        u.squashed.store(kept + 4 * L);
     }
 
     static void backward(const StepBackward<T>& s) {
-        const V one = V::splat(T(1));
+        // Where o is 0, h is: what passes through tanh(c) is nothing, not 0 / 0.
+        const V one = V::splat(T(1)), tiny = V::splat(T(1e-30));
         for (Index j = 0; j < s.hidden; ++j)
             for (int v = 0; v < NV; ++v) {
                 const Index at = j * L + v * W;
                 const T* kept = s.kept + j * keeps * L + v * W;
                 const V i = V::load(kept), f = V::load(kept + L), g = V::load(kept + 2 * L);
-                const V o = V::load(kept + 3 * L), squashed = V::load(kept + 4 * L);
+                const V o = V::load(kept + 3 * L), squashed = V::load(s.h + at) / max(tiny, o);
                 const V grad_h = V::load(s.grad_h + at);
                 const V grad_c = fma(grad_h * o, one - squashed * squashed, V::load(s.grad_c + at));
                 T* out = s.by_x + j * gates * L + v * W;

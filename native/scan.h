@@ -183,6 +183,7 @@ void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gra
     tile.grad_h = work;
     tile.grad_c = work + state;
     tile.workspace = work + 2 * state;
+    tile.wants_start = f.grad_h0 != nullptr;
     load_state<NV>(at(f.grad_h_n, row * H), H, lanes, tile.grad_h);
     if (M::has_c) load_state<NV>(at(f.grad_c_n, row * H), H, lanes, tile.grad_c);
     backward_tile<cell, NV, T>(tile);

@@ -175,6 +175,7 @@ struct TileBackward {
     Index grad_x_stride_t, grad_x_stride_b;
     T* gradient;         // [gradient_size], added to; null where not wanted
     T *grad_h, *grad_c;  // [H, L]: after the last step in, before the first step out
+    bool wants_start;    // whether grad_h is wanted out
     T* workspace;        // backward_workspace
     T* grad_table;       // [V, gradient_rows], added to, or null
     const Index* codes[max_lanes];
@@ -249,7 +250,7 @@ struct BackwardTile {
             if (M::has_c) active.keep(a.grad_c, c_copy, H);
         }
         const T* start = cell == Cell::gru || !active.all ? carry : nullptr;
-        multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H);
+        if (s > 0 || a.wants_start) multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H);
         if (a.grad_x != nullptr) {
             multiply<NV, T>(a.back_x, x, nullptr, rows_copy, D, S::gates * H);
             lanes_to_rows<NV>(rows_copy, D, a.scan.lanes, a.grad_x + time * a.grad_x_stride_t, a.grad_x_stride_b);

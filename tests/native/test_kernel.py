@@ -196,3 +196,32 @@ def test_a_forked_process_works_on():
         os._exit(0 if same else 1)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+def test_a_closed_output_gate_gives_finite_gradients_that_are_torchs(ragged):
+    # tanh(c) is had again as h / o: o is 0 here, or next to it, and a row that is over has the h of its last step.
+    T, B, D, H = 6, 40, 3, 5
+    arrays = make_inputs("lstm", T, B, D, H)
+    arrays["bias_ih"][0, 3 * H : 3 * H + 2] = -1e4, -30
+    rng = np.random.default_rng(3)
+    lengths = rng.integers(1, T + 1, (1, B)) if ragged else None
+    grads = [rng.normal(size=(1, T, B, H)), rng.normal(size=(1, B, H)), rng.normal(size=(1, B, H))]
+    _, _, gradients = torch_results("lstm", arrays, grads, None if lengths is None else lengths[0])
+    mine = backward("lstm", arrays, forward("lstm", arrays, lengths)[3], grads, lengths)
+    for name, theirs in gradients.items():
+        np.testing.assert_allclose(mine[name][0], theirs.numpy(), atol=1e-11, rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", GATES)
+def test_gradients_of_a_few_outputs_alone_equal_torchs(cell):
+    # Times at which no output has a gradient are passed over: here all but the last, and one of them but for a number.
+    T, B, D, H = 5, 50, 3, 7
+    arrays = make_inputs(cell, T, B, D, H)
+    grads = [np.zeros((1, T, B, H)), *[np.zeros((1, B, H))] * (2 if cell == "lstm" else 1)]
+    grads[0][0, -1] = np.random.default_rng(4).normal(size=(B, H))
+    grads[0][0, 2, B - 1, H - 1] = 3.0
+    _, _, gradients = torch_results(cell, arrays, grads, None)
+    mine = backward(cell, arrays, forward(cell, arrays)[3], [grads[0], None, None])
+    for name, theirs in gradients.items():
+        np.testing.assert_allclose(mine[name][0], theirs.numpy(), atol=1e-11, rtol=1e-12, err_msg=name)

@@ -14,7 +14,7 @@ from torch import Tensor
 from stepahead.nn import reference
 from stepahead.nn.stack import CODES, _native
 
-KEPT = {"rnn_tanh": 0, "rnn_relu": 0, "lstm": 5, "gru": 4}  # numbers of a unit that the kernel keeps of each step
+KEPT = {"rnn_tanh": 0, "rnn_relu": 0, "lstm": 4, "gru": 4}  # numbers of a unit that the kernel keeps of each step
 TILE = 48  # the most rows that it takes at once; the last tile is kept whole
 
 Maybe = Tensor | None
