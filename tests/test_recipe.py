@@ -168,7 +168,7 @@ def test_zero_is_allowed_where_it_means_none(name, value):
         ("difference", "False, True, 'log'"),
         ("head", "'mse', 'mae', 'huber', 'quantile', 'student_t', 'relative', 'negative_binomial'"),
         ("schedule", "'constant', 'one_cycle'"),
-        ("combine", "'mean', 'median'"),
+        ("combine", "'mean', 'median', 'by_series'"),
         ("missing", "'error', 'ffill', 'interpolate', 'mask'"),
         ("zero_head", "False, True"),
         ("shrink", "False, True"),

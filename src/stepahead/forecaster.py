@@ -49,7 +49,8 @@ class Forecaster(Parameters):
         max_steps, batch_size: optimizer steps; windows of a batch, None for all of them.
         patience, check_every, validation_size: stop after so many checks without a gain on the last share of each
             series' windows, a check every so many steps; patience None validates nothing.
-        ensemble, combine: networks that differ by seed, and how they become one: "mean" | "median".
+        ensemble, combine: networks that differ by seed, and how they become one: "mean" | "median" | "by_series", the
+            mean by their errors on each series' last rows, the panel recipe's.
         zero_head, shrink: start at "no change"; scale the forecast change by what the validation part supports.
         missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
         season_length: rows of a season, or several, [24, 168]; None for none; "auto" looks for one.

@@ -158,6 +158,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "batch_size": 256,
         "gradient_clip": 1.0,
         "ensemble": 4,
+        "combine": "by_series",
         "zero_head": True,
         "backbone": "panel",
     },
@@ -171,6 +172,7 @@ PLAIN_PANEL: dict[str, Any] = {
     "batch_size": 128,
     "patience": 100,
     "ensemble": 1,
+    "combine": "median",
     "backbone": "plain",
 }
 
@@ -208,6 +210,7 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
     if recipe == "panel":
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
+        defaults |= {} if values.get("head", "relative") == "relative" else {"combine": "median"}
         defaults |= sizes_of(values, seasons, horizon, panel)
     if values.get("memory") == "carried":
         defaults |= CARRIED | ({"scaler": "standard"} if defaults["scaler"] == "window" else {})
@@ -239,13 +242,15 @@ def wants_plain(values: Mapping[str, Any]) -> bool:
 
 
 def sizes_of(values: Mapping[str, Any], seasons: tuple[int, ...], horizon: int, panel: Panel) -> dict[str, Any]:
-    """The panel recipe's window, patch and number of steps, which follow from the panel."""
+    """The panel recipe's window, patch, number of steps and dropout, which follow from the panel."""
     if "window" in values:
         window, patch = values["window"], patch_of(values["window"])
     else:
         window, patch = window_and_patch(seasons, horizon)
     steps = int(np.clip(2 * panel.n_rows // 256, *STEPS))
-    return {"window": window, "patch": patch} | ({} if wants_plain(values) else {"max_steps": steps})
+    if wants_plain(values):
+        return {"window": window, "patch": patch}
+    return {"window": window, "patch": patch, "max_steps": steps} | ({"dropout": 0.1} if panel.n_rows >= MANY else {})
 
 
 def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -259,6 +264,7 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
 
 
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
+MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 
 
 def is_auto(value: Any) -> bool:
@@ -293,7 +299,7 @@ CHOICES: dict[str, tuple] = {
     "difference": DIFFERENCES,
     "head": HEADS,
     "schedule": ("constant", "one_cycle"),
-    "combine": ("mean", "median"),
+    "combine": ("mean", "median", "by_series"),
     "missing": ("error", "ffill", "interpolate", "mask"),
     "zero_head": (False, True),
     "shrink": (False, True),
@@ -347,6 +353,10 @@ def check_together(config: Config) -> None:
         raise ConfigError("head='relative' is the panel recipe's own; pass head='mae', or leave other parameters to it")
     if config.head == "negative_binomial" and config.backbone != "panel":
         raise ConfigError("head='negative_binomial' is the panel recipe's own; leave its other parameters to it")
+    if config.combine == "by_series" and config.head != "relative":
+        raise ConfigError(
+            f"combine='by_series' is for head='relative', not head={config.head!r}; pass 'mean' or 'median'"
+        )
     if config.difference and config.window < 2:
         raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
     if config.memory == "carried":

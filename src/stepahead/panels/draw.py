@@ -3,7 +3,7 @@
 Legend: S series, N origins, H horizon.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,6 +71,17 @@ def measure(rows: Rows, origins: np.ndarray) -> Yardsticks:
     size = seasonal_changes(rows)
     percent, scaled = baseline_errors(rows, origins, size)
     return Yardsticks(size, max(percent, 1e-3), max(scaled, 1e-3))
+
+
+def relative_losses(yardsticks: Yardsticks, read: Mapping[str, np.ndarray], said: np.ndarray) -> np.ndarray:
+    """The loss of nn/panel.py over each window: [N], 0 where no truth is there.
+
+    read: y, there [N, H], importance [N]; y and said [N, H] in units of each window's scale.
+    """
+    error, size = np.abs(said - read["y"]), np.maximum(np.abs(said) + np.abs(read["y"]), SLACK)
+    cost = error * (read["importance"][:, None] + 1 / yardsticks.percent / size) * read["there"]
+    found: np.ndarray = cost.sum(axis=1) / np.maximum(read["there"].sum(axis=1), 1)
+    return found
 
 
 def choose_baseline(rows: Rows, origins: np.ndarray, seasons: Sequence[int]) -> int:

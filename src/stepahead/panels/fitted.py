@@ -21,7 +21,8 @@ from stepahead.errors import ConfigError, DataError
 from stepahead.fitted import check_inputs, checked_levels
 from stepahead.forecast import Forecast
 from stepahead.panels.held_out import NOTHING_HELD, HeldOut, Split, of_distribution, of_point
-from stepahead.panels.reading import look_ahead, reading
+from stepahead.panels.reading import Arrays, look_ahead, reading
+from stepahead.panels.shares import EQUAL, Shares
 from stepahead.panels.statics import statics_of
 from stepahead.panels.windows import Rows, Windows, prepare_rows
 from stepahead.recipe import Config
@@ -42,7 +43,7 @@ class PanelFitted:
 
     members: weights of each network by the names of nn/panel.py; kinds: how each reads its windows, "linear" | "log".
     back: rows that the baseline repeats. reading: how the head's distribution is read, None for a point. held: what
-    held-out rows say.
+    held-out rows say. shares: how far each member is believed on each series, where config.combine is "by_series".
     """
 
     config: Config
@@ -54,6 +55,7 @@ class PanelFitted:
     back: int
     reading: PanelReading | None = None
     held: HeldOut = NOTHING_HELD
+    shares: Shares = EQUAL
 
     @property
     def calibration(self) -> Calibration:
@@ -158,17 +160,26 @@ class PanelFitted:
             kind: reading(getattr(windows, kind)(), windows, ahead, config.patch, spread=head is not None)
             for kind in set(self.kinds)
         }
-        members = zip(self.members, self.kinds, strict=True)
         still: np.ndarray = np.logical_not(windows.x.any(axis=1))
         if head is not None:
+            members = zip(self.members, self.kinds, strict=True)
             said = [head.said(config.cell, weights, read[kind], logs=kind == "log") for weights, kind in members]
             return head.marginals(said, config.combine, windows.scale, still)
-        points = [
-            in_scale(member_output(config.cell, weights, read[kind]), read[kind], logs=kind == "log")
-            for weights, kind in members
-        ]
+        points = self.points(read)
+        if config.combine == "by_series":
+            parts = self.shares.of([source.panel.ids[s] for s in source.series(origins)], len(points))  # [N, M]
+            point = sum(part[:, None] * not_below(windows, said) for part, said in zip(parts.T, points, strict=True))
+        else:
+            point = combine_members(points, config.combine)
         size = np.where(still, 0.0, windows.scale)  # where all is zero, zero goes on
-        return Split(combine_members(points, config.combine) * size[:, None], movement(windows), self.calibration)
+        return Split(point * size[:, None], movement(windows), self.calibration)
+
+    def points(self, read: Mapping[str, Arrays]) -> list[np.ndarray]:
+        """Each member's forecasts in units of the windows' scales: [N, H]. read: what each kind of member reads."""
+        return [
+            in_scale(member_output(self.config.cell, weights, read[kind]), read[kind], logs=kind == "log")
+            for weights, kind in zip(self.members, self.kinds, strict=True)
+        ]
 
     def interval(self, given: Marginals, levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of these coverages: lo, hi [N, H, L].
@@ -300,6 +311,7 @@ def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, An
     tensors |= {"covariates.center": fitted.covariates.center, "covariates.spread": fitted.covariates.spread}
     tensors |= {"calibration.scores": fitted.calibration.scores, "held.links": fitted.held.links}
     tensors |= {"held.recalibration": fitted.held.recalibration.to_array()}
+    tensors |= {"shares.keys": fitted.shares.keys, "shares.parts": fitted.shares.parts}
     if fitted.reading is not None:
         tensors["reading.t_table"] = fitted.reading.t_table
     config = {
@@ -334,4 +346,5 @@ def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) ->
             Recalibration.from_array(tensors["held.recalibration"]),
             tensors["held.links"],
         ),
+        shares=Shares(**under("shares.")) if "shares.keys" in tensors else EQUAL,
     )

@@ -1,14 +1,15 @@
 """From a panel and a Config to a PanelFitted.  Everything here sees the training part alone.
 
-seasons, window (recipe) -> baseline -> yardsticks -> linear starts -> members, trained together -> PanelFitted.
+seasons, window (recipe) -> baseline -> yardsticks -> linear starts -> members, trained together -> their shares in each
+series -> PanelFitted.
 """
 
 import hashlib
 import json
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ from stepahead.data.covariates import fit_covariates
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError, require
 from stepahead.learn import t_table
-from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of
+from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of, relative_losses
 from stepahead.panels.feed import Source, batch_of_step
-from stepahead.panels.fitted import PanelFitted, reading_of, rows_of, with_clock
-from stepahead.panels.reading import context_width
+from stepahead.panels.fitted import CHUNK, PanelFitted, not_below, reading_of, rows_of, with_clock
+from stepahead.panels.reading import Arrays, context_width
+from stepahead.panels.shares import BOLD, CAUTIOUS, EQUAL, Shares, parts_by_losses, shares_by_losses
 from stepahead.panels.start import Lines, fit_lines
 from stepahead.recipe import Config
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
-CLEARLY = 0.95  # logarithms are clearly better where their loss is below so much of the other
-SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by
+CLEARLY = 0.98  # members are believed boldly where that leaves so much of the loss
+SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by, and that choice
 WHOLE = 4096  # windows of a batch where all were asked for
 
 
@@ -48,7 +50,7 @@ class Plan:
     def fitted(self, members: list[dict[str, np.ndarray]]) -> PanelFitted:
         """Trained weights and what was learned around them, as one value."""
         panel = self.source.rows.panel
-        return PanelFitted(
+        found = PanelFitted(
             config=self.config,
             schema=panel.schema,
             frequency=panel.frequency,
@@ -58,6 +60,7 @@ class Plan:
             back=self.source.rows.back,
             reading=reading_of(self.config, t_table(self.config, members) if self.source.spread else None),
         )
+        return replace(found, shares=learn_shares(found, self.source)) if self.config.combine == "by_series" else found
 
 
 def learn_panel(panel: Panel, config: Config, training: Any) -> tuple[PanelFitted, list[Trained]]:
@@ -98,7 +101,7 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     pools = require("threadpoolctl", extra="train", purpose="fit")
     with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
         lines = fit_lines(source, origins, able_kinds(panel), rng)
-    kinds = kinds_of({kind: found.loss for kind, found in lines.items()}, config.ensemble)
+    kinds = kinds_of(tuple(lines), config.ensemble)
     return Plan(config, source, origins, kinds, tuple(lines[kind] for kind in kinds))
 
 
@@ -119,17 +122,48 @@ def able_kinds(panel: Panel) -> tuple[str, ...]:
     return ("linear",) if bool((panel.y < 0).any()) else ("linear", "log")
 
 
-def kinds_of(losses: Mapping[str, float], members: int) -> tuple[str, ...]:
-    """How each member reads its windows: half of them as they are, half in logarithms; all of them in logarithms where
-    these clearly foresee held-back windows better.
-
-    losses: of the linear start of each kind that is able. Not the other way round: where the linear starts of values
-    did better, trained members did not.
-    """
-    if "log" in losses and losses["log"] < CLEARLY * losses["linear"]:
-        return ("log",) * members
-    n_log = members // 2 if "log" in losses else 0
+def kinds_of(able: tuple[str, ...], members: int) -> tuple[str, ...]:
+    """How each member reads its windows: half of them as they are, half in logarithms, where these are able."""
+    n_log = members // 2 if "log" in able else 0
     return ("linear",) * (members - n_log) + ("log",) * n_log
+
+
+def learn_shares(fitted: PanelFitted, source: Source) -> Shares:
+    """How far each member is believed on each series that is longer than a horizon: by its losses on the last one."""
+    panel, horizon = source.rows.panel, fitted.config.horizon
+    series = np.flatnonzero(panel.lengths > horizon)
+    if len(fitted.members) == 1 or len(series) == 0:
+        return EQUAL
+    origins = panel.offsets[series + 1] - 1 - horizon
+    losses = [tried(fitted, source, origins[i : i + CHUNK])[0] for i in range(0, len(origins), CHUNK)]
+    power = BOLD if boldness_pays(fitted, source) else CAUTIOUS
+    return shares_by_losses([panel.ids[s] for s in series], np.concatenate(losses), power)
+
+
+def boldness_pays(fitted: PanelFitted, source: Source) -> bool:
+    """Whether bold parts by the last horizon but one foresee the last one clearly better than cautious ones."""
+    panel, horizon = source.rows.panel, fitted.config.horizon
+    series = np.flatnonzero(panel.lengths > 2 * horizon)
+    if len(series) == 0:
+        return False
+    ends = panel.offsets[series[:: -(-len(series) // SAMPLE)] + 1] - 1
+    losses = tried(fitted, source, ends - 2 * horizon)[0]
+    _, said, truth = tried(fitted, source, ends - horizon)
+    mixed = [np.einsum("nm,mnh->nh", parts_by_losses(losses, power), said) for power in (BOLD, CAUTIOUS)]
+    bold, cautious = (relative_losses(source.yardsticks, truth, point).sum() for point in mixed)
+    return bool(bold < CLEARLY * cautious)
+
+
+def tried(fitted: PanelFitted, source: Source, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray, Arrays]:
+    """What the members would have said at these origins: losses, above zero, 1 where nothing is seen [N, M]; forecasts
+    in units of each window's scale [M, N, H]; the truth.
+    """
+    kinds = tuple(dict.fromkeys(fitted.kinds))
+    read = dict(zip(kinds, source.readings(origins, kinds), strict=True))
+    truth, windows = read[kinds[0]], source.rows.windows(origins)
+    said = np.stack([not_below(windows, point) for point in fitted.points(read)])
+    losses = np.stack([relative_losses(source.yardsticks, truth, point) for point in said], axis=1)
+    return np.where(windows.share[:, None] > 0, losses + 1e-9, 1.0), said, truth
 
 
 def make_team(plan: Plan, device: str) -> Any:

@@ -7,7 +7,6 @@ Legend: N windows, L rows of a window, H horizon.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,18 +14,8 @@ PENALTIES = tuple(10.0**k for k in np.arange(-4.5, 1.1, 0.5))  # times the mean 
 ROUNDS = 3  # of reweighting with a search for the penalty, before the last one
 
 
-@dataclass(frozen=True)
-class Skip:
-    """weights: [L, H] float32. foreseen: [N, H] float32, what the fit without its fold says of each window; 0 for
-    windows of no fold.
-    """
-
-    weights: np.ndarray
-    foreseen: np.ndarray
-
-
-def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.ndarray) -> Skip:
-    """Weights that take a window to what the baseline leaves.
+def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Weights that take a window to what the baseline leaves: [L, H] float32.
 
     z: [N, L] float32. target: [N, H], the truth less the baseline. weight: [N, H], what an absolute error costs, 0
     where the truth is missing. fold: [N], the windows of a fold are held back together; a negative one's never.
@@ -49,13 +38,10 @@ def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.nda
         ]
         penalty = PENALTIES[int(np.argmin(costs))]
         start = solve(decompose(*total(sums)), penalty)
-    foreseen = np.zeros(target.shape, dtype=np.float32)
     if min(costs) >= sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], np.zeros_like(start)) for k in held):
-        return Skip(np.zeros_like(start, dtype=np.float32), foreseen)
-    for k in held:
-        foreseen[order[parts[k]]] = z[parts[k]] @ solve(systems[k], penalty).astype(np.float32)
+        return np.zeros_like(start, dtype=np.float32)
     weights = solve(decompose(*normal_equations(z, target, weight, start)), penalty)
-    return Skip(weights.astype(np.float32), foreseen)
+    return weights.astype(np.float32)
 
 
 def cost(z: np.ndarray, target: np.ndarray, weight: np.ndarray, found: np.ndarray) -> float:

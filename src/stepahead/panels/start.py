@@ -22,13 +22,10 @@ EFFECT_ROUNDS = 5  # of reweighting
 
 @dataclass(frozen=True)
 class Lines:
-    """Linear starts of one kind of member: skip [L, H], effect [K, 1]; float32. loss: of their forecasts of held-back
-    windows, as nn/panel.py measures it.
-    """
+    """Linear starts of one kind of member: skip [L, H], effect [K, 1]; float32."""
 
     skip: np.ndarray
     effect: np.ndarray
-    loss: float
 
 
 def fit_lines(source: Source, origins: Origins, kinds: tuple[str, ...], rng: np.random.Generator) -> dict[str, Lines]:
@@ -49,9 +46,7 @@ def fit_kind(source: Source, sample: np.ndarray, kind: str, fold: np.ndarray) ->
     effect = fit_effects(read["shift"], target, weight)
     shift = read["shift"] @ effect[:, 0]
     skip = fit_skip(read["z"], (target - shift).astype(np.float32), weight, fold)
-    held = fold >= 0
-    loss = relative_loss(source, read, spoken(read["base"] + shift + skip.foreseen, read, logs), held)
-    return Lines(skip.weights, effect, loss)
+    return Lines(skip, effect)
 
 
 def spoken(out: np.ndarray, read: dict[str, np.ndarray], logs: bool) -> np.ndarray:
@@ -67,14 +62,6 @@ def cost_of_errors(source: Source, read: dict[str, np.ndarray], base: np.ndarray
     if logs:  # a logarithm's error is one of the value itself, times the value
         cost = cost * np.maximum(np.abs(read["y"]) + read["offset"][:, None], LOG_FLOOR)
     return (cost * read["there"]).astype(np.float32)
-
-
-def relative_loss(source: Source, read: dict[str, np.ndarray], said: np.ndarray, held: np.ndarray) -> float:
-    """The loss of nn/panel.py over some of the windows: said [N, H] in units of the scale, held [N] bool."""
-    size = np.maximum(np.abs(said) + np.abs(read["y"]), SLACK)
-    cost = np.abs(said - read["y"]) * (read["importance"][:, None] + 1 / source.yardsticks.percent / size)
-    there = read["there"] & held[:, None]
-    return float(cost[there].sum() / max(there.sum(), 1))
 
 
 def folds_of(source: Source, sample: np.ndarray, rng: np.random.Generator) -> np.ndarray:
