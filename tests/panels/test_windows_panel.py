@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from panel_series import seasonal
 
+from stepahead.data.covariates import Covariates
 from stepahead.data.panel import Panel
-from stepahead.panels.windows import prepare_rows
+from stepahead.panels.draw import measure, origins_of
+from stepahead.panels.feed import Source
+from stepahead.panels.start import fit_lines
+from stepahead.panels.windows import Rows, prepare_rows
 
 
 @pytest.fixture
@@ -33,6 +37,30 @@ def test_windows_equal_a_naive_loop(panel: Panel) -> None:
             if not np.isnan(known).all():
                 assert windows.scale[r] == pytest.approx(np.nanmean(np.abs(known)), rel=1e-12)
                 assert windows.last[r] == known[~np.isnan(known)][-1]
+
+
+def test_other_inputs_equal_a_naive_loop(panel: Panel) -> None:
+    known = np.random.default_rng(2).normal(size=(panel.n_rows, 3))
+    rows = prepare_rows(panel, window=12, horizon=6, season=4, known=known, opening=-0.5)
+    found = rows.windows(np.arange(panel.n_rows)).extra
+    assert found is not None
+    for s in range(panel.n_series):
+        for r in range(panel.offsets[s], panel.offsets[s + 1]):
+            seen = known[max(panel.offsets[s], r - 11) : r + 1].astype(np.float32)
+            expected = np.concatenate([np.zeros((12 - len(seen), 3), dtype=np.float32), seen])
+            if len(seen) == 12:
+                expected[0, -1] = -0.5
+            np.testing.assert_array_equal(found[r], expected)
+
+
+def test_other_inputs_are_copied_for_a_batch_alone(panel: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The 30,000 windows of the linear start do without them: of a long window with a calendar they were 2 GB.
+    rows = prepare_rows(panel, window=12, horizon=3, season=4, known=np.zeros((panel.n_rows, 15)))
+    covariates = Covariates(np.zeros(15), np.ones(15), ())
+    origins = origins_of(rows)
+    source = Source(rows, covariates, measure(rows, origins.draw(np.random.default_rng(0), 100)), patch=4)
+    monkeypatch.setattr(Rows, "extra", lambda *_: pytest.fail("copied"))
+    assert fit_lines(source, origins, ("linear", "log"), np.random.default_rng(0)).keys() == {"linear", "log"}
 
 
 def test_baseline_repeats_the_season_and_steps_back_over_holes() -> None:

@@ -27,10 +27,12 @@ class Source:
     patch: int
     spread: bool = False
 
-    def readings(self, origins: np.ndarray, kinds: tuple[str, ...], keep: np.ndarray | None = None) -> list[Arrays]:
+    def readings(
+        self, origins: np.ndarray, kinds: tuple[str, ...], keep: np.ndarray | None = None, *, patches: bool = True
+    ) -> list[Arrays]:
         """The windows that end at these rows, as each kind of member reads them, with the truth: [N, ...] each.
 
-        keep: [N] rows that are seen of each window, None for all.
+        keep: [N] rows that are seen of each window, None for all. patches: whether they are wanted.
         """
         windows = self.rows.windows(origins, keep)
         ahead = look_ahead(self.rows, self.covariates, origins, keep=keep)
@@ -42,9 +44,8 @@ class Source:
         }
         if self.spread:
             truth["size"] = windows.scale
-        return [
-            reading(getattr(windows, kind)(), windows, ahead, self.patch, spread=self.spread) | truth for kind in kinds
-        ]
+        patch = self.patch if patches else None
+        return [reading(getattr(windows, kind)(), windows, ahead, patch, spread=self.spread) | truth for kind in kinds]
 
 
 def batch_of_step(source: Source, origins: Origins, kinds: tuple[str, ...], size: int, seed: int, step: int) -> Arrays:

@@ -65,18 +65,19 @@ def context_width(covariates: Covariates, horizon: int) -> int:
     return 3 + len(covariates.center) * horizon
 
 
-def reading(seen: Seen, windows: Windows, ahead: Ahead, patch: int, *, spread: bool = False) -> Arrays:
+def reading(seen: Seen, windows: Windows, ahead: Ahead, patch: int | None, *, spread: bool = False) -> Arrays:
     """What one kind of member reads: patches [N, T, (2+E)p], z, base, context [N, C], shift, level, offset; static and
     codes where there are static inputs.
 
-    spread: for a head that gives a distribution, also the unit of its spread.
+    patch: None for no patches, which a linear start does not read. spread: for a head that gives a distribution, also
+    the unit of its spread.
     """
     more = {"unit": spread_unit(seen, windows)} if spread else {}
+    more |= {} if patch is None else {"patches": patched(seen, windows, patch)}
     return (
         more
         | ahead.statics
         | {
-            "patches": patched(seen, windows, patch),
             "z": seen.z,
             "base": seen.base,
             "context": np.concatenate([seen.context, ahead.context], axis=1),

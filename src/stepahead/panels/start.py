@@ -38,7 +38,7 @@ def fit_lines(source: Source, origins: Origins, kinds: tuple[str, ...], rng: np.
 
 def fit_kind(source: Source, sample: np.ndarray, kind: str, fold: np.ndarray) -> Lines:
     """The effects first, then what the window says about the rest."""
-    read, logs = source.readings(sample, (kind,))[0], kind == "log"
+    read, logs = source.readings(sample, (kind,), patches=False)[0], kind == "log"
     base, y = spoken(read["base"], read, logs), read["y"]
     said = np.log(np.maximum(y + read["offset"][:, None], LOG_FLOOR)) if logs else y
     target = (said - read["level"][:, None] - read["base"]).astype(np.float32)
