@@ -196,13 +196,13 @@ class Forecaster(Parameters):
         *,
         level: Sequence[float] | None = None,
         future: Any = None,
-        ids: Sequence[str] | None = None,
+        ids: str | int | Sequence[str | int] | None = None,
     ) -> Any:
         """Forecast what follows the last row of each series.
 
         panel: a Panel, or a table as `stepahead.read` takes it, with the inputs of the training; None goes on from the
         rows that the model learned from. level: coverages in percent, [80, 95]. future: a table of the known-ahead
-        inputs for the next `horizon` rows of each series. ids: only these series.
+        inputs for the next `horizon` rows of each series. ids: only these series, or the name of one.
         Returns: a frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-95, ..., one row a step.
         Raises: NotFittedError, DataError, ConfigError.
         """
@@ -217,7 +217,7 @@ class Forecaster(Parameters):
         *,
         seed: int = 0,
         future: Any = None,
-        ids: Sequence[str] | None = None,
+        ids: str | int | Sequence[str | int] | None = None,
     ) -> Any:
         """Draw what may follow the last row of each series: whole paths, whose steps belong together.
 
@@ -310,7 +310,7 @@ class Forecaster(Parameters):
             raise NotFittedError("this Forecaster has not learned anything yet: call fit(panel) first")
         return self.fitted_
 
-    def _asked_for(self, panel: Any, future: Any, ids: Sequence[str] | None) -> tuple[Any, Panel, np.ndarray | None]:
+    def _asked_for(self, panel: Any, future: Any, ids: Any) -> tuple[Any, Panel, np.ndarray | None]:
         """What was learned, the rows to go on from, and the inputs known ahead of them: [S, H, K] or None."""
         fitted = self._need_fit()
         given = self._as_panel(panel)

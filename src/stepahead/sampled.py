@@ -32,8 +32,10 @@ def sample_paths(
     links = fitted.held.path_links(horizon) if isinstance(fitted, PanelFitted) else random_walk_links(horizon)
     panel = source.panel
     series = np.searchsorted(panel.offsets, origins, side="right") - 1
-    streams = (np.random.default_rng([seed, zlib.crc32(panel.ids[s].encode())]) for s in series)
-    scores = np.stack([draw_scores(links, paths, rng).T for rng in streams])  # [N, H, K]
+    scores = np.empty((len(series), horizon, paths))
+    for n, s in enumerate(series):
+        rng = np.random.default_rng([seed, zlib.crc32(panel.ids[s].encode())])
+        scores[n] = draw_scores(links, paths, rng).T
     if isinstance(fitted, PanelFitted):
         return fitted.draw(source, origins, scores, future=future).swapaxes(1, 2)
     return from_bounds(fitted, source, origins, scores, future).swapaxes(1, 2)

@@ -34,6 +34,12 @@ def same(frame: object, backend: str) -> pl.DataFrame:
     return frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_series_at_all_still_have_names_of_text(backend: str) -> None:
+    columns = {"unique_id": np.array([], dtype=object), "y": np.zeros(0)}
+    assert same(to_frame(columns, Schema(backend=backend)), backend).schema["unique_id"] == pl.String
+
+
 def turn(frame: pl.DataFrame, backend: str) -> object:
     return {"polars": frame, "pandas": frame.to_pandas(), "pyarrow": frame.to_arrow()}[backend]
 

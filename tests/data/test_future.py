@@ -51,6 +51,19 @@ def test_a_panel_of_other_inputs_is_refused():
         read_future(given, panel, panel.frequency, 2)
 
 
+def test_a_column_that_is_not_there_is_named_with_the_remedy():
+    panel = made_panel()
+    missing = (
+        r"no column 'price', which the model needs in future= for the next 2 rows of each series; add it \(there are"
+    )
+    with pytest.raises(DataError, match=missing):
+        read_future(made_table().drop(columns="price"), panel, panel.frequency, 2)
+    with pytest.raises(DataError, match=r"no column 'price'.*rename 'Price'"):
+        read_future(made_table().rename(columns={"price": "Price"}), panel, panel.frequency, 2)
+    with pytest.raises(DataError, match="no column 'shop', which the model needs"):
+        read_future(made_table().drop(columns="shop"), panel, panel.frequency, 2)
+
+
 def test_a_missing_row_is_named_with_series_time_and_remedy():
     panel = made_panel()
     with pytest.raises(DataError, match=r"'promo' is missing for series 'b' at day 2021-01-08.*next 2 steps"):

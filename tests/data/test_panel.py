@@ -101,6 +101,12 @@ def test_select_takes_whole_numbers_where_the_table_has_them():
     assert read(table).select([2]).y.tolist() == [3.0, 4.0]
 
 
+def test_select_takes_a_single_name():
+    assert made_panel().select("007").ids == ("007",)  # and not the series '0', '0' and '7'
+    table = pl.DataFrame({"unique_id": [1, 1, 2, 2], "ds": [1, 2] * 2, "y": [1.0, 2, 3, 4]})
+    assert read(table).select(2).ids == read(table).select(np.int64(2)).ids == ("2",)
+
+
 def test_select_names_the_first_series_that_is_absent():
     with pytest.raises(DataError, match="no series '7'; there are 'b', 'a', '007'"):
         made_panel().select(["b", "7", "8"])

@@ -127,7 +127,8 @@ def test_paths_are_deterministic_and_those_of_a_series_alone() -> None:
     assert whole.columns == ["unique_id", "ds", "path", "GRU"]
     assert whole.equals(model.sample(5, seed=3))
     assert not whole.equals(model.sample(5, seed=4))
-    assert whole.filter(pl.col("unique_id") == "s7").equals(model.sample(5, seed=3, ids=["s7"]))
+    assert whole.filter(pl.col("unique_id") == "s7").equals(model.sample(5, seed=3, ids="s7"))
+    assert model.sample(5, ids=[]).schema == whole.schema
 
 
 def test_sums_over_a_path_spread_as_those_of_the_truth() -> None:

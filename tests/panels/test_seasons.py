@@ -32,7 +32,9 @@ def test_patch_of_a_given_window_divides_it(window: int) -> None:
 def test_hourly_stamps_suggest_the_day_and_the_week() -> None:
     times = np.datetime64("2024-01-01T00", "us") + np.arange(1200) * np.timedelta64(1, "h")
     y = np.sin(2 * np.pi * np.arange(1200) / 24) + 0.1 * np.random.default_rng(0).normal(size=1200)
-    assert seasons_of("auto", Panel.from_arrays(y, times=times)) == (24, 168)
+    seasons = seasons_of("auto", Panel.from_arrays(y, times=times))
+    assert seasons == (24, 168)
+    assert [type(n) for n in (*seasons, *window_and_patch(seasons, 24))] == [int] * 4  # no number of NumPy's
 
 
 @pytest.mark.parametrize("asked", [1, [24, 1], "24", [2.5], True])

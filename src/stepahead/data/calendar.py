@@ -6,7 +6,7 @@ import numpy as np
 
 from stepahead.data.zones import local_times, utc_times
 
-DAY = np.timedelta64(1, "D").astype("timedelta64[us]").astype(int)
+DAY = 86_400_000_000  # microseconds
 HOUR = DAY // 24
 
 

@@ -31,7 +31,7 @@ def to_frame(columns: Mapping[str, np.ndarray | Sequence[Any]], schema: Schema) 
         >>> to_frame({"ds": np.array([1, 2]), "LSTM": np.array([0.5, 0.6])}, Schema()).columns
         ['ds', 'LSTM']
     """
-    answers = dict(columns)
+    answers = {n: v if len(v) or not is_text(v) else np.asarray(v, dtype=str) for n, v in columns.items()}
     if schema.series_kind == "integer" and schema.series in answers:
         answers[schema.series] = np.asarray(answers[schema.series]).astype(np.int64)
     return FRAMES[schema.backend](answers, schema)
@@ -39,6 +39,11 @@ def to_frame(columns: Mapping[str, np.ndarray | Sequence[Any]], schema: Schema) 
 
 def is_time(values: Any) -> bool:
     return isinstance(values, np.ndarray) and np.issubdtype(values.dtype, np.datetime64)
+
+
+def is_text(values: Any) -> bool:
+    """Whether a column holds names, which an empty one does not show."""
+    return isinstance(values, np.ndarray) and values.dtype == object
 
 
 def polars_frame(columns: Mapping[str, Any], schema: Schema) -> pl.DataFrame:

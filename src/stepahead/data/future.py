@@ -4,13 +4,15 @@ Legend: S series, H horizon, K inputs known ahead.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stepahead.data.calendar import Frequency
-from stepahead.data.panel import Panel, preview
-from stepahead.data.read import read
+from stepahead.data.panel import Panel, Schema, preview
+from stepahead.data.read import Roles, assemble, refuse_other_columns
+from stepahead.data.table import Table, open_table
 from stepahead.errors import DataError
 
 
@@ -23,12 +25,8 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
     names, schema = panel.schema.future, panel.schema
     if table is None:
         raise DataError(f"the model needs {preview(names)} for the next {horizon} rows of each series; pass future=")
-    series = schema.series if schema.has_series else None
-    given = (
-        table
-        if isinstance(table, Panel)
-        else read(table, series=series, time=schema.time, target=names[-1], past=names[:-1])
-    )
+    need = f"which the model needs in future= for the next {horizon} rows of each series"
+    given = table if isinstance(table, Panel) else read_inputs(open_table(table), schema, need)
     inputs = named_inputs(given, names)
     position = {name: s for s, name in enumerate(given.ids)}
     wanted = frequency.after(panel.times[panel.offsets[1:] - 1], horizon)
@@ -47,12 +45,24 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
     return ahead
 
 
+def read_inputs(table: Table, schema: Schema, need: str) -> Panel:
+    """A table of inputs known ahead as a Panel, the last of them in the target's place.  need: what for, for a message.
+
+    Raises: DataError naming a column that is not there, and as `read` does.
+    """
+    names = schema.future
+    refuse_other_columns(table, replace(schema, past=(), static=()), need)
+    series = schema.series if schema.has_series else None
+    roles = Roles(series, schema.time, target=names[-1], past=names[:-1], future=(), static=())
+    return assemble(table, roles, None, "; the model knows one series: give the rows of one alone")
+
+
 def named_inputs(given: Panel, names: Sequence[str]) -> np.ndarray:
     """The columns of these names: [R, K]. Raises: DataError naming the first one that is not there."""
     known = (*given.schema.past, *given.schema.future)
     for name in names:
         if name not in known:
-            raise DataError(f"{given.schema.source}: future= has no column '{name}'; there are {preview(known)}")
+            raise DataError(f"{given.schema.source}: future= has no column '{name}'; add it to {preview(known)}")
     return np.concatenate([given.past, given.future], axis=1)[:, [known.index(name) for name in names]]
 
 

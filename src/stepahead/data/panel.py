@@ -131,14 +131,15 @@ class Panel:
         """The target of each series in turn: [rows of that series]."""
         return (self.y[self.rows(s)] for s in range(self.n_series))
 
-    def select(self, ids: Sequence[str]) -> "Panel":
-        """Only these series, in this order.  ids: as the table has them, 7 or "7" where they are whole numbers.
+    def select(self, ids: str | int | Sequence[str | int]) -> "Panel":
+        """Only these series, in this order.  ids: one or several, as the table has them, 7 or "7" where they are whole
+        numbers.
 
         Raises: DataError naming the first id that is not there, or that is asked for twice.
         """
         position = {name: s for s, name in enumerate(self.ids)}
         chosen: dict[str, int] = {}
-        for name in map(str, ids):
+        for name in map(str, [ids] if isinstance(ids, str | int | np.integer) else ids):
             if name not in position:
                 raise DataError(f"{self.schema.source}: no series '{name}'; there are {preview(self.ids)}")
             if name in chosen:

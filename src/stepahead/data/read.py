@@ -194,8 +194,11 @@ def assemble(table: Table, roles: Roles, time_format: str | None, several: str) 
     return panel
 
 
-def refuse_other_columns(table: Table, schema: Schema) -> None:
-    """Refuse a table without a column that a model learned from: no option names another one."""
+def refuse_other_columns(table: Table, schema: Schema, need: str = "which the model learned") -> None:
+    """Refuse a table without a column that a model learned from: no option names another one.
+
+    need: what for, for the message.
+    """
     columns = table.frame.columns
     by_lower = {column.lower(): column for column in reversed(columns)}
     lead = (schema.series,) if schema.has_series else ()
@@ -206,8 +209,7 @@ def refuse_other_columns(table: Table, schema: Schema) -> None:
         remedy = f"rename '{by_lower[close[0]]}'" if close else "add it"
         index = "; call reset_index() if it is the index" if table.backend == "pandas" and name == schema.time else ""
         raise DataError(
-            f"{table.source}: no column '{name}', which the model learned; {remedy} (there are {preview(columns, 12)})"
-            f"{index}"
+            f"{table.source}: no column '{name}', {need}; {remedy} (there are {preview(columns, 12)}){index}"
         )
 
 
