@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,15 @@ def test_notes_go_to_stderr_and_speak_of_options(goog: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         app(["fit", str(goog), "--target", "close", *QUICK, "-o", "m.safetensors"])
     assert capsys.readouterr().err == "note: left out 'mood': no column of numbers (choose inputs with --past)\n"
+
+
+def test_steps_that_are_left_out_are_noted(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    days = pl.date_range(date(2021, 1, 1), date(2021, 4, 10), eager=True)
+    pl.DataFrame({"ds": days, "y": range(100)}).filter(pl.col("y") != 50).write_csv("days.csv")
+    with pytest.raises(SystemExit):
+        app(["backtest", "days.csv", *QUICK])
+    assert "note: 'ds' leaves out 1 step, the first after 2021-02-19" in (err := capsys.readouterr().err)
+    assert "--frequency 'D' and fit with --missing 'mask', or fit the panel recipe with --elapsed\n" in err
 
 
 def test_options_reach_the_model_and_the_reading(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:

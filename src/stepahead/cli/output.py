@@ -29,8 +29,9 @@ def print_json(value: Any) -> None:
 
 def print_notes(notes: Sequence[str], *, quiet: bool) -> None:
     """What reading decided by itself, on stderr."""
+    options = {name: f"--{name}" for name in ("past", "frequency", "missing", "elapsed")}
     for note in () if quiet else notes:
-        typer.echo(f"note: {as_options(note, {'past': '--past'})}", err=True)
+        typer.echo(f"note: {as_options(note, options)}", err=True)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -52,6 +52,15 @@ def parse_frequency(asked: Any, panel: Panel) -> Frequency:
     return replace(unit, count=unit.count * int(found[1] or 1), zone=zone)
 
 
+def word_of(frequency: Frequency) -> str:
+    """What `parse_frequency` reads as this frequency, "15min" say; "auto" for one that has no word."""
+    for word, unit in reversed(UNITS.items()):
+        count, rest = divmod(frequency.count, unit.count)
+        if rest == 0 and replace(unit, count=frequency.count, zone=frequency.zone) == frequency:
+            return word if count == 1 else f"{count}{word}"
+    return "auto"
+
+
 def on_grid(panel: Panel, frequency: Frequency) -> Panel:
     """The panel with a row at each step from the first to the last of each series.
 

@@ -15,6 +15,7 @@ from stepahead.data.cells import read_ids, read_numbers, read_static, try_number
 from stepahead.data.grid import on_grid, parse_frequency
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.data.parquet import ParquetColumns
+from stepahead.data.skipped import skipped_steps
 from stepahead.data.stamps import read_stamps
 from stepahead.data.table import Table, open_table
 from stepahead.errors import ConfigError, DataError
@@ -91,7 +92,10 @@ def read(
     )
     several = ", or name the column of series with series= if there are several"
     panel = assemble(table, roles, time_format, several)
-    return panel if frequency is None else on_grid(panel, parse_frequency(frequency, panel))
+    if frequency is not None:
+        return on_grid(panel, parse_frequency(frequency, panel))
+    notes = skipped_steps(panel)
+    return replace(panel, schema=replace(panel.schema, notes=panel.schema.notes + notes)) if notes else panel
 
 
 def names(given: Sequence[str]) -> tuple[str, ...]:

@@ -1,0 +1,69 @@
+"""Steps that a table leaves out, without a word.  Panel -> a note, or nothing.
+
+Rows count as neighbours, however far apart they are: so that a week left out reads as no time at all.
+"""
+
+import numpy as np
+
+from stepahead.data.calendar import Frequency
+from stepahead.data.grid import word_of
+from stepahead.data.panel import Panel
+from stepahead.data.zones import local_times
+
+HOLIDAYS = 10  # business days in a row that may be free, the longest of new years, without a note
+USUAL = 0.5  # of the steps must be the commonest one, else times keep to none
+
+
+def skipped_steps(panel: Panel) -> tuple[str, ...]:
+    """A note where stamps skip steps of the panel's frequency; none for integer times, or for holidays.
+
+    Example: `skipped_steps(sa.read("sales.csv"))`
+    """
+    inside = np.ones(max(panel.n_rows - 1, 0), dtype=bool)
+    inside[panel.offsets[1:-1] - 1] = False  # from one series to the next is no step
+    if panel.schema.time_kind == "integer" or not inside.any():
+        return ()
+    lengths = np.diff(panel.times).view(np.int64)
+    if lengths.max(where=inside, initial=0) < 1.5 * lengths.min(where=inside, initial=np.iinfo(np.int64).max):
+        return ()  # known without the frequency, which takes long of many rows
+    frequency = panel.frequency
+    steps = steps_between(panel.times, frequency)
+    left_out = np.where(inside, np.rint(steps) - 1, 0).astype(np.int64)
+    left_out[left_out <= (HOLIDAYS if frequency.unit == "business" else 0)] = 0
+    if not left_out.any():
+        return ()
+    return (say(panel, left_out, steps, inside),)
+
+
+def say(panel: Panel, left_out: np.ndarray, steps: np.ndarray, inside: np.ndarray) -> str:
+    """The note: how many, where first, what to do.  left_out, steps, inside: [R-1], between a row and the next."""
+    time, whole = panel.schema.time, np.rint(steps)
+    usual = float((whole == 1)[inside].mean())
+    if usual < USUAL:
+        return (
+            f"'{time}' keeps to no step (the commonest is {usual:.0%} of them), and rows are taken for neighbours "
+            f"however far apart; the panel recipe with elapsed=True reads how far"
+        )
+    places = np.flatnonzero(left_out)
+    series = np.unique(np.searchsorted(panel.offsets, places, side="right") - 1)
+    of = f" of series '{panel.ids[series[0]]}'" if panel.schema.has_series else ""
+    others = f" and {len(series) - 1:,} more" if len(series) > 1 else ""
+    remedy = "fit the panel recipe with elapsed=True"
+    if (steps == whole)[inside].all():
+        remedy = f"read with frequency='{word_of(panel.frequency)}' and fit with missing='mask', or {remedy}"
+    count = f"{left_out.sum():,} {'step' if left_out.sum() == 1 else 'steps'}"
+    first = np.datetime_as_string(panel.times[places[0]], unit="auto")
+    return (
+        f"'{time}' leaves out {count}, the first after {first}{of}{others}, and rows are taken for neighbours; {remedy}"
+    )
+
+
+def steps_between(times: np.ndarray, frequency: Frequency) -> np.ndarray:
+    """How many steps of the frequency lie between each row and the next: [R-1] float64."""
+    local = local_times(times, frequency.zone)
+    if frequency.unit == "month":
+        return np.diff(local.astype("datetime64[M]").astype(np.int64)) / frequency.count
+    if frequency.unit == "business":
+        days = local.astype("datetime64[D]")
+        return np.busday_count(days[:-1], days[1:]) / frequency.count
+    return np.diff(local).astype(np.int64) / frequency.count
