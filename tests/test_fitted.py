@@ -144,7 +144,9 @@ def test_an_origin_that_is_no_row_is_refused(origin):
 
 @pytest.mark.parametrize(("origin", "series", "rows"), [(3, "a", 4), (ROWS, "b", 1)])
 def test_a_window_that_would_begin_before_its_series_is_refused(origin, series, rows):
-    with pytest.raises(DataError, match=f"series '{series}' has {rows} rows, the window is 5; give more history"):
+    with pytest.raises(
+        DataError, match=f"series '{series}' has {rows} rows, the window is 5.*more history.*recipe='panel'"
+    ):
         forecast(made_model(*PLAIN), made_panel(), [10, origin])
 
 

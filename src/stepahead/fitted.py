@@ -186,7 +186,8 @@ def check_origins(source: WindowSource, origins: np.ndarray) -> None:
         first = int(np.flatnonzero(short)[0])
         raise DataError(
             f"{panel.schema.source}: series '{panel.ids[series[first]]}' has {known[first]} rows, the window is "
-            f"{source.window}; give more history, or leave the series out"
+            f"{source.window}; give more history, fit with recipe='panel', which forecasts short series too, or leave "
+            f"the series out"
         )
     if not source.filled.ready[origins].all():
         first = int(np.flatnonzero(~source.filled.ready[origins])[0])
