@@ -1,7 +1,5 @@
 """The verdict over many series, on answers made by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,14 +9,17 @@ from stepahead.evaluate.over_series import SeriesVerdict, over_series
 from stepahead.evaluate.walk import Answers
 
 
-def verdict(own_error: list[float]) -> SeriesVerdict:
-    """Series that step up by 1, so that naive errs by 1; the forecast errs by so much on each, with a little jitter."""
+def verdict(own_error: list[float], constant: int = 0) -> SeriesVerdict:
+    """Series that step up by 1, so that naive errs by 1; the forecast errs by so much on each, with a little jitter.
+
+    constant: so many of them, the first, stay at 5, but for rounding.
+    """
     n, rng = 60, np.random.default_rng(0)
     s = len(own_error)
     steps = 1 + 0.1 * rng.normal(size=(s, n))
-    panel = Panel.from_arrays(
-        np.cumsum(steps, axis=1).ravel(), ids=[f"s{i}" for i in range(s)], offsets=np.arange(s + 1) * n
-    )
+    values = np.cumsum(steps, axis=1)
+    values[:constant] = 5 + 1e-15 * rng.normal(size=(constant, n))
+    panel = Panel.from_arrays(values.ravel(), ids=[f"s{i}" for i in range(s)], offsets=np.arange(s + 1) * n)
     origins = np.concatenate([np.arange(30, n - 1) + i * n for i in range(s)])
     series = origins // n
     mean = panel.y[origins + 1, None] + np.asarray(own_error)[series, None] * (
@@ -47,7 +48,24 @@ def test_luck_is_corrected_for_many_series() -> None:
     assert (found.p_value < 0.05).mean() < 0.05
 
 
-def test_a_perfect_baseline_cannot_be_beaten() -> None:
-    found = verdict([0.5])
-    worst = replace(found, skill=np.array([-10.0]))
-    assert worst.mean_skill == pytest.approx(-10)
+def test_a_series_that_the_baseline_foresees_without_error_is_left_out() -> None:
+    found = verdict([0.0002, 0.5, 2.0, 0.5], constant=1)  # 4.9998 where naive says 5
+    np.testing.assert_array_equal(found.judged, [False, True, True, True])
+    assert found.won == pytest.approx(2 / 3)
+    assert found.mean_skill == pytest.approx(0.0, abs=0.05)
+    assert found.quartiles[1] == pytest.approx(0.5, abs=0.05)
+    assert found.loses == ("s2",)
+    assert str(found).startswith("Better than naive by MAE on 67% of 3 series (67% beyond luck); skill ")
+    assert "; 1 more left out, which naive foresees without error; loses on 's2'." in str(found)
+
+
+def test_a_forecast_that_errs_where_the_baseline_does_not_loses() -> None:
+    found = verdict([0.5, 2.0, 0.5], constant=1)
+    assert found.loses == ("s0", "s1")
+    assert found.mean_skill == pytest.approx(-0.25, abs=0.05)  # and is no part of the skill
+
+
+def test_nothing_can_be_better_than_no_error() -> None:
+    found = verdict([0.0002, 0.0001], constant=2)
+    assert str(found) == "Naive foresees all 2 series without error, so that nothing can be better."
+    assert np.isnan([found.mean_skill, found.won, found.proven, *found.quartiles]).all()

@@ -15,14 +15,18 @@ from stepahead.evaluate.significance import diebold_mariano, holm
 
 SIGNIFICANT = 0.05
 QUARTILES = (0.25, 0.5, 0.75)
+EXACT = 1e-9  # of a series' level: a baseline's error below this is rounding, and no forecast can be better
+EQUAL = 1e-3  # of the level: beside such a baseline an error below this is as good
+WORST = -10.0  # the least skill, so that no series outweighs all others
 
 
 @dataclass(frozen=True)
 class SeriesVerdict:
     """How a forecast fares on each series against a baseline.
 
-    ids: [S] the series that were tested. baseline: its name. skill: [S], 1 - MAE / MAE of the baseline.
-    p_value: [S], two-sided, Holm-corrected over the series.
+    ids: [S] the series that were tested. baseline: its name. skill: [S], 1 - MAE / MAE of the baseline, at least -10;
+    where the baseline makes no error at all, as on a constant series, NaN for a forecast that is as good to .1 % of the
+    level, else -inf. p_value: [S], two-sided, Holm-corrected over the series.
     """
 
     ids: tuple[str, ...]
@@ -31,23 +35,32 @@ class SeriesVerdict:
     p_value: np.ndarray
 
     @property
+    def judged(self) -> np.ndarray:
+        """Where the baseline errs, so that a forecast can be better: [S] bool; shares and means are of these."""
+        return np.isfinite(self.skill)
+
+    @property
     def mean_skill(self) -> float:
-        return float(self.skill.mean())
+        return self._mean(self.skill)
 
     @property
     def quartiles(self) -> tuple[float, ...]:
         """The skill of a lower, a middle and an upper series."""
-        return tuple(float(q) for q in np.quantile(self.skill, QUARTILES))
+        known = self.skill[self.judged]
+        return tuple(float(q) for q in np.quantile(known, QUARTILES)) if len(known) else (float("nan"),) * 3
 
     @property
     def won(self) -> float:
         """Share of series with a skill above 0."""
-        return float((self.skill > 0).mean())
+        return self._mean(self.skill > 0)
 
     @property
     def proven(self) -> float:
         """Share of series that are won and not by luck, after correction."""
-        return float(((self.skill > 0) & (self.p_value < SIGNIFICANT)).mean())
+        return self._mean((self.skill > 0) & (self.p_value < SIGNIFICANT))
+
+    def _mean(self, values: np.ndarray) -> float:
+        return float(values[self.judged].mean()) if self.judged.any() else float("nan")
 
     @property
     def loses(self) -> tuple[str, ...]:
@@ -58,11 +71,25 @@ class SeriesVerdict:
     def __str__(self) -> str:
         name = self.baseline.replace("_", " ")
         low, middle, high = self.quartiles
-        text = (
-            f"Better than {name} on {self.won:.0%} of {len(self.ids)} series ({self.proven:.0%} beyond luck); skill "
-            f"{self.mean_skill:.1%} in the mean, {middle:.1%} in the middle, half between {low:.1%} and {high:.1%}"
-        )
-        return f"{text}; loses on {preview(self.loses)}." if self.loses else f"{text}."
+        judged = int(self.judged.sum())
+        exact = len(self.ids) - judged
+        parts = []
+        if judged:
+            parts += [
+                f"better than {name} by MAE on {self.won:.0%} of {judged} series ({self.proven:.0%} beyond luck)",
+                f"skill {self.mean_skill:.1%} in the mean, {middle:.1%} in the middle, half between {low:.1%} and "
+                f"{high:.1%}",
+            ]
+        if exact:
+            parts.append(
+                f"{exact} more left out, which {name} foresees without error"
+                if judged
+                else f"{name} foresees all {exact} series without error, so that nothing can be better"
+            )
+        if self.loses:
+            parts.append(f"loses on {preview(self.loses)}")
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}."
 
 
 def over_series(result: Backtest) -> SeriesVerdict:
@@ -80,16 +107,18 @@ def over_series(result: Backtest) -> SeriesVerdict:
     overlap = -(-result.horizon // result.step_size)
     ids, skill, p_values = [], [], []
     for rows in groups:
-        ids.append(result.panel.ids[series[rows[0]]])
-        skill.append(skill_of(float(np.nanmean(own[rows])), float(np.nanmean(other[rows]))))
+        s = int(series[rows[0]])
+        ids.append(result.panel.ids[s])
+        level = float(np.nanmean(np.abs(result.panel.y[result.panel.rows(s)])))
+        skill.append(skill_of(float(np.nanmean(own[rows])), float(np.nanmean(other[rows])), level))
         p_values.append(
             diebold_mariano(mean_of_known(own[rows].T), mean_of_known(other[rows].T), overlap=overlap).p_value
         )
     return SeriesVerdict(tuple(ids), baseline, np.asarray(skill), holm(p_values))
 
 
-def skill_of(error: float, reference: float) -> float:
-    """1 - error / reference, at least -10; against a baseline without any error 0 or that."""
-    if reference == 0:
-        return 0.0 if error == 0 else -10.0
-    return max(1 - error / reference, -10.0)
+def skill_of(error: float, reference: float, level: float) -> float:
+    """1 - error / reference, at least -10; see SeriesVerdict for a baseline without any error."""
+    if reference <= EXACT * level:
+        return float("nan") if error <= EQUAL * level else -float("inf")
+    return max(1 - error / reference, WORST)
