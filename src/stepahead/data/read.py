@@ -65,8 +65,9 @@ def read(
         future: input columns known ahead, such as a holiday.
         static: columns that do not change within a series: numbers, or text as categories.
         time_format: how times are written where not in ISO, such as "%d/%m/%Y"; "integer" for steps like 20210131.
-        frequency: None takes the rows as they are; a step ("D", "15min", "MS" ..., or a number for integer times), or
-            "auto" for the commonest, puts a row at each step, missing where there was none (see `missing=`).
+        frequency: None takes the rows as they are, with a note where dates leave steps out; a step ("D", "15min",
+            "MS" ..., or a number for integer times), or "auto" for the commonest, puts a row at each step, missing
+            where there was none (see `missing=`).
 
     Returns:
         The Panel: series in order of first appearance, rows sorted by time, missing values as NaN.
