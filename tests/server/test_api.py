@@ -115,6 +115,26 @@ def test_an_idempotency_key_makes_a_retry_safe(client: TestClient) -> None:
     assert bad.status_code == 422
 
 
+def test_an_idempotency_key_makes_a_bulk_retry_safe(client: TestClient) -> None:
+    for name in ("a", "b"):
+        begin(client, name)
+    rows = [{"series": name, "load": 0.1, "y": 20.0} for name in ("a", "b")]  # no time: each is the next step
+    body, key = {"rows": rows, "forecast": True}, {"idempotency-key": "k-1"}
+    first = client.post("/v1/series:push", json=body, headers=key)
+    again = client.post("/v1/series:push", json=body, headers=key)
+    assert first.json()["rows"] == 2
+    assert first.content == again.content
+    assert [client.get(f"/v1/series/{name}/forecast").json()["rows"] for name in "ab"] == [7, 7]
+    assert first.json()["forecasts"]["a"] == client.get("/v1/series/a/forecast").json()
+    other = client.post("/v1/series:push", json=body | {"forecast": False}, headers=key)
+    assert other.status_code == 422
+    assert "another bulk push" in other.json()["detail"]
+    single = client.post("/v1/series/a/observations", json={"rows": [{"load": 0.1, "y": 20.0}]}, headers=key)
+    assert single.json()["rows"] == 8  # keys of the routes are apart
+    bad = client.post("/v1/series:push", json=body, headers={"idempotency-key": "a b"})
+    assert bad.status_code == 422
+
+
 def test_the_list_of_series_comes_in_pages(client: TestClient) -> None:
     for name in ("b", "a", "é", "c"):
         begin(client, name)

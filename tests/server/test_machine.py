@@ -179,7 +179,7 @@ class Machine(RuleBasedStateMachine):
         for name, plain in self.plain.items():
             for row in rows[name]:
                 plain.push(row)
-        assert answer[:2] == (2 * len(rows), 0)
+        assert (answer.taken, answer.repeated) == (2 * len(rows), 0)
 
     @rule(name=NAMES)
     def delete(self, name: str) -> None:

@@ -179,9 +179,30 @@ def test_bulk_is_all_or_none_over_series(sessions: Sessions) -> None:
     with pytest.raises(Problem, match="missing"):
         ask(sessions, PushMany({"a": daily_rows(3, 6), "b": [daily_rows(1, 6)[0] | {"y": None}]}))
     assert [ask(sessions, Look(name)).rows for name in "ab"] == [6, 6]
-    taken, repeated, views = ask(sessions, PushMany({"a": daily_rows(3, 6), "b": daily_rows(2, 5)}, forecast=True))
-    assert (taken, repeated, [view.rows for view in views]) == (4, 1, [9, 7])
-    assert means(views[0]) == pytest.approx(by_hand("a", 9).forecast().mean[0].tolist(), rel=1e-6)
+    done = ask(sessions, PushMany({"a": daily_rows(3, 6), "b": daily_rows(2, 5)}, forecast=True))
+    assert (done.taken, done.repeated, [view.rows for view in done.views]) == (4, 1, [9, 7])
+    assert means(done.views[0]) == pytest.approx(by_hand("a", 9).forecast().mean[0].tolist(), rel=1e-6)
+
+
+def test_a_key_makes_a_bulk_retry_safe_over_a_restart_and_a_failed_one_leaves_no_key(url: str) -> None:
+    row = {"load": 0.5, "y": 20.0}
+    sessions = Sessions(models(), open_store(url))
+    for name in "ab":
+        begin(sessions, name)
+    with pytest.raises(Problem, match="no series"):
+        ask(sessions, PushMany({"a": [row], "c": [row]}, False, "k1", b"x"))
+    first = ask(sessions, PushMany({"a": [row], "b": [row, row]}, True, "k1", b"x"))
+    ask(sessions, Push("a", [row], "k1", b"x"))  # the same key to one series is another key
+    sessions.close()
+    sessions = Sessions(models(), open_store(url))
+    again = ask(sessions, PushMany({"a": [row], "b": [row, row]}, True, "k1", b"x"))
+    assert again.body == first.body
+    assert json.loads(again.body)["rows"] == 3
+    assert [ask(sessions, Look(name)).rows for name in "ab"] == [8, 8]
+    with pytest.raises(Problem, match="another bulk push") as caught:
+        ask(sessions, PushMany({"a": [row]}, False, "k1", b"y"))
+    assert caught.value.status == 422
+    sessions.close()
 
 
 def test_a_series_begins_once(sessions: Sessions) -> None:

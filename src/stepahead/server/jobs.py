@@ -47,10 +47,15 @@ class Push(Job):
 
 @dataclass(eq=False)
 class PushMany(Job):
-    """New rows of many series, all or none. forecast: whether the answer is to hold where each stands then."""
+    """New rows of many series, all or none.
+
+    forecast: whether the answer is to hold where each stands then. key, digest: as of a Push.
+    """
 
     rows: dict[str, list[Row]]
     forecast: bool = False
+    key: str | None = None
+    digest: bytes = b""
 
     @property
     def weight(self) -> int:

@@ -73,7 +73,7 @@ ROUTES: tuple[Endpoint, ...] = (
              queries=(("after", {"type": "string"}, "Names that come after this one."),
                       ("limit", WHOLE | {"maximum": 1000}, "So many at most [100]."))),
     Endpoint("POST", "/v1/series:push", series_routes.push_bulk, TOKEN, schema.Pushed, schema.Bulk, LARGE_BODY,
-             errors=(404, 409), tag="series",
+             errors=(404, 409), tag="series", headers=(KEY,),
              example={"rows": [{"series": "goog-1", **ROW}, {"series": "goog-2", **ROW}]}),
     Endpoint("PUT", SERIES, series_routes.put_series, TOKEN, schema.Forecasted, schema.WarmUp, LARGE_BODY,
              status=(200, 201), errors=(404, 409), tag="series", example={"model": "goog", "rows": ROWS}),

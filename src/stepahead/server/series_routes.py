@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 from starlette.responses import Response, StreamingResponse
 
 from stepahead.server.events import stream_of
@@ -18,7 +18,7 @@ from stepahead.server.schema import NAME
 from stepahead.server.service import Call, Service
 from stepahead.server.store import Line
 from stepahead.server.times import as_text, shown
-from stepahead.server.views import View
+from stepahead.server.views import View, bulk_json
 
 JSON = "application/json"
 NAMED = re.compile(NAME)
@@ -63,29 +63,35 @@ def learned_panel(served: Served, body: Any) -> Any:
 
 async def push(service: Service, call: Call) -> Response:
     """Take rows in; the answer comes when they are on disk."""
-    name, key, body = named(call.path["id"]), call.header(b"idempotency-key"), call.body
-    digest = b""
-    if key is not None:
-        if not KEY.match(key):
-            raise Problem(422, "Idempotency-Key: must be 1 to 128 visible ASCII characters")
-        digest = hashlib.sha256(call.raw).digest()
+    name, body = named(call.path["id"]), call.body
+    key, digest = key_of(call)
     answer = await service.ask(Push(name, body.rows, key, digest, None if body.future is UNSET else body.future))
     return Response(answer.body or answer.view.json(answer.repeated), media_type=JSON)
+
+
+def key_of(call: Call) -> tuple[str | None, bytes]:
+    """A request's idempotency key and the digest that tells it from others. Raises: Problem 422."""
+    key = call.header(b"idempotency-key")
+    if key is None:
+        return None, b""
+    if not KEY.match(key):
+        raise Problem(422, "Idempotency-Key: must be 1 to 128 visible ASCII characters")
+    return key, hashlib.sha256(call.raw).digest()
 
 
 async def push_bulk(service: Service, call: Call) -> Response:
     """Rows of many series in one transaction: all or none."""
     body = call.body
+    key, digest = key_of(call)
     if (body.rows is UNSET) == (body.columns is UNSET):
         raise Problem(422, "give rows or columns: one of the two")
     rows = body.rows if body.columns is UNSET else rows_of_columns(body.columns)
     # Reading JSON holds Python's lock and gains nothing from a thread; this does.
     grouped = by_series(rows) if len(rows) < MANY else await asyncio.to_thread(by_series, rows)
-    job = PushMany(grouped, body.forecast)
-    taken, repeated, views = await service.ask(job)
-    forecasts = {view.series: Raw(view.json()) for view in views} if body.forecast else None
-    answer = {"series": len(job.rows), "rows": taken, "repeated": repeated, "forecasts": forecasts}
-    return Response(encode(answer), media_type=JSON)
+    answer = await service.ask(PushMany(grouped, body.forecast, key, digest))
+    views = answer.views if body.forecast else None
+    content = answer.body or bulk_json(len(grouped), answer.taken, answer.repeated, views)
+    return Response(content, media_type=JSON)
 
 
 def by_series(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -19,11 +19,12 @@ from stepahead.server.models import Models
 from stepahead.server.plans import Live, Plan, check_repeated, conflict, known_ahead, push_several, push_together
 from stepahead.server.problems import Problem
 from stepahead.server.store import Changes, Kept, Store, StoreFailed
-from stepahead.server.views import View, coverage_of, hidden_of, records_of
-from stepahead.server.work import Answer, Outcome, Work, answered, stands_alone, waves
+from stepahead.server.views import View, bulk_json, coverage_of, hidden_of, records_of
+from stepahead.server.work import Answer, BulkAnswer, Outcome, Work, answered, stands_alone, waves
 
 LOG = logging.getLogger("stepahead.server")
 STATE_EVERY = 32  # rows between two states of a series; a restart takes the rows behind the last one in again
+BULK = 0  # stands for a series' number with the keys of bulk pushes
 MOST_LIVE = 10_000  # series in memory
 MOST_VIEWS = 2_000  # of them, those whose last answer is in memory, too
 
@@ -177,6 +178,11 @@ class Sessions:
         self._answer_push(job, plan, work)
 
     def _push_many(self, job: PushMany, work: Work) -> None:
+        """Rows of many series: all of them or none."""
+        found = self._kept(BULK, job, work)
+        if found is not None:
+            work.waiting.append((job, lambda: BulkAnswer(body=found)))
+            return
         plans = []
         for series, rows in job.rows.items():
             try:
@@ -186,8 +192,14 @@ class Sessions:
         self._advance_all(plans, work)
         repeated = sum(plan.repeated for plan in plans)
         taken = sum(len(plan.new) for plan in plans)
-        shown = plans if job.forecast else []
-        work.waiting.append((job, lambda: (taken, repeated, [self._show(plan.live) for plan in shown])))
+        shown = [plan.live for plan in plans] if job.forecast else []
+        if job.key is None:
+            work.waiting.append((job, lambda: BulkAnswer(taken, repeated, [self._show(live) for live in shown])))
+            return
+        views = [self._see(live) for live in shown] if job.forecast else None
+        body = bulk_json(len(plans), taken, repeated, views)
+        self._keep(BULK, job, body, work)
+        work.waiting.append((job, lambda: BulkAnswer(taken, repeated, body=body)))
 
     def _advance_all(self, plans: list[Plan], work: Work) -> None:
         """Take all rows in: a series with several at once, the others together.
@@ -263,26 +275,41 @@ class Sessions:
         body = None
         if job.key is not None:
             body = self._see(live).json(repeated)
-            work.keys[live.number, job.key] = (job.digest, body)
-            work.changes.keys.append((live.number, job.key, job.digest, body, int(now())))
+            self._keep(live.number, job, body, work)
         work.waiting.append((job, lambda: Answer(self._show(live), repeated, body)))
 
     def _known(self, job: Push, work: Work) -> bool:
-        """Whether this request was answered before: then it gets the same answer.
+        """Whether this request was answered before: then it gets the same answer."""
+        if job.key is None:
+            return False
+        live = self._find(job.series)
+        found = self._kept(live.number, job, work)
+        if found is None:
+            return False
+        work.waiting.append((job, lambda: Answer(self._show(live), 0, found)))
+        work.touched[live.name] = live
+        return True
+
+    def _kept(self, number: int, job: Push | PushMany, work: Work) -> bytes | None:
+        """The answer that this request had before, None for a new one.
 
         Raises: Problem 422 where its key was used for another request.
         """
         if job.key is None:
-            return False
-        live = self._find(job.series)
-        found = work.keys.get((live.number, job.key)) or self.store.key(live.number, job.key)
+            return None
+        found = work.keys.get((number, job.key)) or self.store.key(number, job.key)
         if found is None:
-            return False
+            return None
         if found[0] != job.digest:
-            raise Problem(422, "Idempotency-Key: was used for another request to this series; choose a new one")
-        work.waiting.append((job, lambda: Answer(self._show(live), 0, found[1])))
-        work.touched[live.name] = live
-        return True
+            where = "bulk push" if number == BULK else "request to this series"
+            raise Problem(422, f"Idempotency-Key: was used for another {where}; choose a new one")
+        return found[1]
+
+    def _keep(self, number: int, job: Push | PushMany, body: bytes, work: Work) -> None:
+        """Keep an answer with its request's key, in the transaction of the rows."""
+        assert job.key is not None
+        work.keys[number, job.key] = (job.digest, body)
+        work.changes.keys.append((number, job.key, job.digest, body, int(now())))
 
     # One series
 

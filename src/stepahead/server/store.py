@@ -46,7 +46,8 @@ class Changes:
 
     deleted: numbers. created: new series with their first state. heads: number -> (rows, cutoff).
     rows: (number, time, packed values). states: number -> (snapshot, time of its last row).
-    keys: (number, idempotency key, digest of the request, answer, seconds since 1970).
+    keys: (number, idempotency key, digest of the request, answer, seconds since 1970); number 0, which no series has,
+    for those of bulk pushes.
     """
 
     deleted: list[int] = field(default_factory=list)

@@ -1,9 +1,12 @@
 """Where a series stands after its last commit, for everyone who reads.  Live series -> View -> JSON."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+
+from msgspec import Raw
 
 from stepahead.runtime.stream import Stream
 from stepahead.server.problems import encode
@@ -59,6 +62,12 @@ class View:
         standing = self.standing()
         del standing["repeated"]
         return encode({"row": self.reader.record(time, packed), **standing, "hidden": self.hidden})
+
+
+def bulk_json(series: int, taken: int, repeated: int, views: Sequence[View] | None) -> bytes:
+    """The answer to a bulk push. views: where each series stands, None where that was not asked for."""
+    forecasts = None if views is None else {view.series: Raw(view.json()) for view in views}
+    return encode({"series": series, "rows": taken, "repeated": repeated, "forecasts": forecasts})
 
 
 def records_of(stream: Stream) -> list[dict[str, Any]]:

@@ -20,6 +20,16 @@ class Answer:
     created: bool = False
 
 
+@dataclass(frozen=True)
+class BulkAnswer:
+    """To a bulk push: rows taken in, rows that were there, and where each series stands, if asked. body: as above."""
+
+    taken: int = 0
+    repeated: int = 0
+    views: list[View] = field(default_factory=list)
+    body: bytes | None = None
+
+
 @dataclass
 class Work:
     """A transaction in the making.
