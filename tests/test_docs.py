@@ -99,6 +99,14 @@ def test_every_command_and_option_stands_in_the_paper_on_the_shell(path: tuple[s
     assert not missing
 
 
+def test_every_command_but_serve_has_json_as_the_papers_say() -> None:
+    flags = {
+        path: {flag for parameter in command.params for flag in parameter.opts}
+        for path, command in ALL_COMMANDS.items()
+    }
+    assert [path for path in flags if "--json" not in flags[path]] == [("serve",)]
+
+
 @pytest.mark.parametrize("path", ALL_COMMANDS, ids=" ".join)
 def test_the_help_of_every_command_teaches_by_example(path: tuple[str, ...]) -> None:
     run = CliRunner().invoke(app, [*path, "--help"])

@@ -93,6 +93,87 @@ def test_the_state_survives_and_a_row_sent_again_is_answered_again(model: Path, 
     assert "error:" in run(model, "--state", state, rows=lines(141, 142)).stderr
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("130,1,2", "line 3: series '1': ds 130: column 'open' is 1.0, but the row that was taken in has 0.4"),
+        ("126,1,2", "line 3: series '1': ds 126: column 'open' is 1.0, but the row that was taken in has"),
+        ("130,x,2", "line 3: column 'open': 'x' is not a number"),
+    ],
+)
+def test_another_row_at_a_time_that_was_taken_in_ends_the_stream_and_changes_nothing(
+    model: Path, tmp_path: Path, row: str, message: str
+) -> None:
+    state = tmp_path / "walk.state"
+    run(model, "--state", state, rows=lines(121, 130))
+    before = state.read_bytes()
+    done = run(model, "--state", state, rows=[lines(125, 125)[0], row, *lines(131, 132)])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert state.read_bytes() == before
+
+
+def test_a_row_that_was_left_out_before_comes_too_late(model: Path, tmp_path: Path) -> None:
+    state = tmp_path / "walk.state"
+    run(model, "--state", state, rows=[*lines(121, 127), *lines(129, 130)])
+    done = run(model, "--state", state, rows=lines(128, 131))
+    assert done.returncode == 2
+    assert "line 2: series '1': ds 128 comes after the row at 130, and is none of those taken in" in done.stderr
+
+
+def test_rows_older_than_the_state_keeps_are_passed_over_and_the_note_says_so(model: Path, tmp_path: Path) -> None:
+    state = tmp_path / "walk.state"
+    window = sa.load(model).config_.window  # type: ignore[union-attr]
+    last = 121 + window + 4
+    run(model, "--state", state, rows=lines(121, last))
+    done = run(model, "--state", state, rows=["121,1,2", *lines(122, last + 1)])
+    assert done.returncode == 0, done.stderr
+    assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == [str(last), str(last + 1)]
+    assert f"{window + 5} rows were taken in before" in done.stderr
+    assert f"5 of them are older than the {window} rows that it keeps, and were not compared" in done.stderr
+
+
+def test_rows_that_the_model_learned_from_are_known_to_the_state(model: Path, tmp_path: Path) -> None:
+    state = tmp_path / "walk.state"
+    run(model, "--state", state, rows=lines(121, 121))
+    learned = sa.load(model).panel_.tail(1)  # type: ignore[union-attr]
+    row = ",".join(map(repr, [int(learned.times[0]), *learned.past[0].tolist()]))
+    done = run(model, "--state", state, "-q", rows=[row, *lines(121, 122)])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_levels_belong_to_the_state(model: Path, tmp_path: Path) -> None:
+    state = tmp_path / "walk.state"
+    run(model, "--state", state, "--level", "80", rows=lines(121, 122))
+    before = state.read_bytes()
+    done = run(model, "--state", state, "--level", "50", rows=lines(123, 124))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--level 50" in done.stderr
+    assert "keeps a stream whose levels are 80" in done.stderr
+    assert "leave --level out" in done.stderr
+    assert state.read_bytes() == before
+    same = run(model, "--state", state, "--level", "80", rows=lines(123, 124))
+    none = run(model, "--state", state, rows=lines(125, 126))
+    assert [each.stdout.splitlines()[0] for each in (same, none)] == ["ds,cutoff,LSTM,LSTM-lo-80,LSTM-hi-80"] * 2
+
+
+def test_a_series_that_joins_a_state_gets_its_levels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    panel = sa.Panel.from_arrays(rng.normal(size=240).cumsum(), ids=("a", "b"), offsets=(0, 120, 240))
+    path, state = tmp_path / "two.safetensors", tmp_path / "two.state"
+    sa.Forecaster("classic", max_steps=3).fit(panel).save(path)
+    run(path, "--state", state, "--level", "80", "--series", "a", rows=["121,1"], header="ds,y")
+    done = run(path, "--state", state, "--series", "b", rows=["121,1"], header="ds,y")
+    header, row = done.stdout.splitlines()
+    assert header.endswith("cutoff,LSTM,LSTM-lo-80,LSTM-hi-80")
+    assert len(row.split(",")) == len(header.split(","))
+
+
+def test_json_is_told_when_it_is_asked_for(model: Path) -> None:
+    done = run(model, "--json", rows=lines(121, 122))
+    assert [json.loads(line)["cutoff"] for line in done.stdout.splitlines()] == [121, 122]
+
+
 def test_an_answer_comes_while_the_pipe_stays_open(model: Path) -> None:
     command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", str(model)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as process:

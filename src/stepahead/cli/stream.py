@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from itertools import groupby
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from stepahead.errors import ConfigError, DataError, StepaheadError
 if TYPE_CHECKING:
     from stepahead.cli.pipe import Cells, Lines
     from stepahead.forecaster import Forecaster
+    from stepahead.runtime.rows import Row
     from stepahead.runtime.stream import Stream
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that stepahead fit wrote.")]
@@ -25,10 +27,18 @@ Level = Annotated[
 ]
 
 
+Json = Annotated[bool, o.option("--json", "Write JSON lines, whatever the rows come in.")]
+
+
 def stream(
-    model: Model, state: State = None, series: Series = None, level: Level = None, quiet: o.Quiet = False
+    model: Model,
+    state: State = None,
+    series: Series = None,
+    level: Level = None,
+    json: Json = False,
+    quiet: o.Quiet = False,
 ) -> None:
-    """Read rows from standard input, CSV with a header or JSON lines; write the forecast that follows each.
+    """Read rows from standard input, CSV with a header or JSON lines; write the forecast that follows each, likewise.
 
     \b
     tail -f prices.csv | stepahead stream goog.safetensors
@@ -48,7 +58,7 @@ def stream(
     rows = Rows(0, schema, schema.past)
     try:
         for chunk in rows:
-            live.take(chunk, rows.form)
+            live.take(chunk, "json" if json else rows.form)
             if rows.ignored and not quiet:
                 typer.echo(f"note: left out {', '.join(rows.ignored[:12])}: no column of the model", err=True)
                 quiet = True
@@ -56,7 +66,7 @@ def stream(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit from None
     if live.passed and not quiet:
-        typer.echo(f"note: {live.passed} rows were taken in before, by the state file", err=True)
+        typer.echo(f"note: {live.passed} rows were taken in before, by the state file{live.unknown()}", err=True)
     if rows.problem:
         raise rows.problem
 
@@ -66,9 +76,10 @@ class Pipe:
 
     def __init__(self, forecaster: "Forecaster", series: str | None, level: Any, state: Path | None) -> None:
         self.forecaster, self.series, self.level, self.state = forecaster, series, level, state
-        self.passed = 0
+        self.passed = self.not_compared = self.kept = 0
         self.streams: dict[str, Stream] = {}
-        self.restored: set[str] = set()
+        self.restored: dict[str, dict[int, Sequence[float]]] = {}  # series -> time -> values of the rows it keeps
+        self._moved = False
         self._lines: Lines | None = None
         if state is not None and state.exists():
             self._restore(state)
@@ -88,8 +99,9 @@ class Pipe:
                 problem = error
             if problem:
                 break
-        if self.state is not None and self.streams:
+        if self.state is not None and self._moved:
             self._save(self.state)
+            self._moved = False
         sys.stdout.write("".join(out))
         sys.stdout.flush()
         if problem:
@@ -107,28 +119,64 @@ class Pipe:
             except StepaheadError as error:
                 problem = DataError(f"standard input, line {cells.line}: {error}")
                 break
+        if not rows:
+            return problem
+        self._moved = True
         lines = self._writer(stream, form, out)
-        for row, bounds in zip(rows, stream.push_rows(rows) if rows else [], strict=True):
+        for row, bounds in zip(rows, stream.push_rows(rows), strict=True):
             out.append(
                 lines.csv(stream.series, row.time, bounds) if form == "csv" else lines.json(stream, row.time, bounds)
             )
         return problem
 
     def _is_old(self, stream: "Stream", cells: "Cells", form: str, out: list[str]) -> bool:
-        """Whether a row was taken in before a restart; the last one is answered again, so that no forecast is lost."""
-        if cells.time is None:
+        """Whether a row was taken in before a restart; the last one is answered again, so that no forecast is lost.
+
+        Raises: DataError where it differs from the one that was taken in.
+        """
+        if cells.time is None:  # the next step, whatever it holds; what comes after it is new, too
+            del self.restored[stream.series]
             return False
         door, last = stream.door, stream.last_time
         time = door.time_of(cells.time, stream.series)
         if time > last:
-            self.restored.discard(stream.series)
+            del self.restored[stream.series]
             return False
+        self._compare(stream, door.row_at(time, cells.values, stream.series, time - 1))
         self.passed += 1
         if time == last and stream.present is not None:
             lines = self._writer(stream, form, out)
             present = stream.present
             out.append(lines.csv(stream.series, last, present) if form == "csv" else lines.json(stream, last, present))
         return True
+
+    def _compare(self, stream: "Stream", row: "Row") -> None:
+        """Raise DataError where the state knows another row at this time, or that there was none."""
+        known, door = self.restored[stream.series], stream.door
+        if not known:
+            tail = stream.kept()
+            known.update(zip(tail.times.tolist(), tail.past.tolist(), strict=True))
+        where = f"series '{stream.series}': {door.schema.time} {door.text_of(row.time)}"
+        if row.time < next(iter(known)):  # the oldest
+            self.not_compared, self.kept = self.not_compared + 1, len(known)
+        elif row.time not in known:
+            raise DataError(
+                f"{where} comes after the row at {door.text_of(stream.last_time)}, and is none of those taken in; "
+                "send rows in the order of time"
+            )
+        else:
+            for name, new, old in zip(door.schema.past, row.past, known[row.time], strict=True):
+                if new != old and not (isnan(new) and isnan(old)):
+                    raise DataError(
+                        f"{where}: column '{name}' is {new!r}, but the row that was taken in has {old!r}; "
+                        "a row that was answered is not changed"
+                    )
+
+    def unknown(self) -> str:
+        """The end of the note on rows that were taken in before: how many of them nobody could hold against any."""
+        if not self.not_compared:
+            return ""
+        return f"; {self.not_compared} of them are older than the {self.kept} rows that it keeps, and were not compared"
 
     def _writer(self, stream: "Stream", form: str, out: list[str]) -> "Lines":
         from stepahead.cli.pipe import Lines
@@ -160,7 +208,15 @@ class Pipe:
         for snapshot in tensors.values():
             stream = self.forecaster.restore(snapshot.tobytes())
             self.streams[stream.series] = stream
-        self.restored = set(self.streams)
+            self.restored[stream.series] = {}
+            there = stream.level
+            if self.level is None:
+                self.level = there  # of series that join, too
+            elif tuple(sorted(set(self.level))) != there:
+                raise ConfigError(
+                    f"--level {o.typed(self.level)}: {path} keeps a stream whose levels are "
+                    f"{o.typed(list(there))}; leave --level out, or name a new state file"
+                )
 
     def _save(self, path: Path) -> None:
         """All streams, in one step, on disk when it returns."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stepahead.errors import ConfigError
 from stepahead.forecast import Forecast
 from stepahead.runtime.adaptive import Adaptive, Bounds, Yardstick
+from stepahead.runtime.history import Tail
 from stepahead.runtime.rows import Door, Row
 from stepahead.runtime.snapshot import pack_snapshot
 from stepahead.runtime.track import Track
@@ -184,6 +185,10 @@ class Stream:
     def hidden(self) -> Array | None:
         """The hidden units of the (first) network after the last row: [D], or None where it shows none."""
         return self._track.hidden
+
+    def kept(self) -> Tail:
+        """The newest rows, as many as a snapshot holds; for pipes."""
+        return self._track.rows()
 
     def read(self, values: Sequence[Any], time: Any, after: int | None) -> Row:
         """A row from its values in the order of the model's columns, checked but not taken in; for pipes.
