@@ -74,7 +74,7 @@ def test_standard_input_is_read_where_a_dash_stands(run: Run, models: Path) -> N
     assert json.loads(out)["symbols"] == 2
     status, out, _ = run("score", models / "lines", "-", "--json", stdin="anna\nxyz\n")
     scored = json.loads(out)["sequences"]
-    assert [one["sequence"] for one in scored] == ["anna", "<unseen><unseen><unseen>"]
+    assert [one["sequence"] for one in scored] == ["anna", "xyz"]
     assert len(scored[0]["bits"]) == 5
     assert scored[0]["total"] < scored[1]["total"]
 
@@ -98,7 +98,47 @@ def test_an_event_table_is_learned_and_asked(run: Run, models: Path, tmp_path: P
     _, out, _ = run("anomalies", models / "desk", "events.csv", *events, "--top-g", 3, "--json")
     found = json.loads(out)["sequences"]
     assert [one["sequence"] for one in found if one["alarm"]] == ["z"]
-    assert (found[-1]["step"], found[-1]["symbol"]) == (1, "<unseen>")
+    assert (found[-1]["step"], found[-1]["symbol"], found[-1]["repair"]) == (1, "burn", "")
+    assert run("score", models / "desk", "events.csv", *events)[1].splitlines()[-1].split()[::3] == ["z", "burn"]
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "anomalies", "evaluate"])
+def test_an_event_table_comes_on_standard_input_too(run: Run, models: Path, tmp_path: Path, command: str) -> None:
+    rows = [f"{case},{step},{what}" for case in range(30) for step, what in enumerate(["take in", "solve"])]
+    table = "\n".join(["case,at,what", *rows])
+    (tmp_path / "events.csv").write_text(table)
+    events = ("--case", "case", "--time", "at", "--activity", "what", "--json")
+    words = {"fit": ("--epochs", 2, "-o", "m"), "anomalies": ("--top-g", 3)}.get(command, ())
+    model = () if command == "fit" else (models / "desk",)
+    from_file = run(command, *model, "events.csv", *events, *words)
+    assert from_file[0] == 0, from_file
+    assert run(command, *model, "-", *events, *words, stdin=table) == from_file
+    for bad, message in (("", "standard input: cannot be read as CSV"), ("x,y\n1,2\n", "no column 'case'")):
+        status, out, err = run(command, *model, "-", *events, *words, stdin=bad)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert message in err
+
+
+def test_a_sequence_is_known_by_its_line_and_its_own_text(run: Run, models: Path, tmp_path: Path) -> None:
+    text = "anna\r\n\nzzz\nanna\u2028x\n"
+    (tmp_path / "names.txt").write_text(text, encoding="utf-8", newline="")
+    for source, stdin in (("-", text), ("names.txt", "")):
+        asked = (models / "lines", source)
+        found = json.loads(run("anomalies", *asked, "--top-g", 3, "--json", stdin=stdin)[1])["sequences"]
+        assert [(one["line"], one["sequence"]) for one in found] == [(1, "anna"), (3, "zzz"), (4, "anna\u2028x")]
+        assert (found[1]["alarm"], found[1]["symbol"]) == (True, "z")
+        out = run("anomalies", *asked, "--top-g", 3, stdin=stdin)[1].splitlines()
+        assert out[0].split() == ["line", "sequence", "score", "step", "symbol", "repair"]
+        assert out[1].split()[:2] == ["3", "zzz"]
+        scored = json.loads(run("score", *asked, "--json", stdin=stdin)[1])["sequences"]
+        assert [(one["line"], one["sequence"]) for one in scored][1] == (3, "zzz")
+        assert scored[1]["worst"] == "z"
+        assert run("score", *asked, stdin=stdin)[1].splitlines()[2].split()[:2] == ["3", "zzz"]
+
+
+def test_a_text_is_told_as_it_came(run: Run, models: Path) -> None:
+    (one,) = json.loads(run("score", models / "word", "-", "--json", stdin="hezlo")[1])["sequences"]
+    assert (one["sequence"], "line" in one) == ("hezlo", False)
 
 
 def test_anomalies_are_found_at_the_rate_asked_for(run: Run, models: Path, tmp_path: Path) -> None:
@@ -144,7 +184,7 @@ def test_every_command_teaches_by_example(run: Run) -> None:
         (("fit", "--text", "hello", "-o", "no/m"), "create it first"),
         (("fit", "--text", "hello", "--tokens", "bytes", "-o", "m"), "must be one of chars, words, items"),
         (("fit", "t.csv", "--case", "c", "-o", "m"), "needs both"),
-        (("fit", "-", "--case", "c", "--activity", "a", "-o", "m"), "read from a file"),
+        (("fit", "--text", "x", "--case", "c", "--activity", "a", "-o", "m"), "--text: is no event table"),
         (("fit", "t.csv", "--case", "c", "--activity", "a", "-o", "m"), "no column 'c'"),
         (("next", "absent", "h"), "absent: cannot be read"),
         (("next", "t.csv", "h"), "not a safetensors file"),

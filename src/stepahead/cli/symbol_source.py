@@ -1,6 +1,8 @@
 """Where the symbols of a command come from: a file, an event table, standard input, or the arguments themselves."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,38 +41,79 @@ def read_source(
     if (case is None) != (activity is None):
         raise ConfigError("--case and --activity: an event table needs both")
     if case is not None and activity is not None:
-        if source in (None, "-"):
-            raise ConfigError("--case: an event table is read from a file; give its name")
-        return read_events(source, case=case, activity=activity, time=time, vocabulary=vocabulary)
+        if text is not None:
+            raise ConfigError("--text: is no event table; give its file, or - for standard input")
+        table = events_of(source)
+        return read_events(table, case=case, activity=activity, time=time, vocabulary=vocabulary)
     if source is not None and source != "-":
         return read_corpus(Path(source), tokens=tokens, lines=lines, vocabulary=vocabulary)
-    content = text if text is not None else standard_input()
+    content: Any = text if text is not None else standard_input()
     if lines:
-        content = [line for line in content.splitlines() if line.strip()]  # type: ignore[assignment]
+        content = list(numbered(content).values())
     if not content:
         raise DataError(f"{'--text' if text is not None else 'standard input'}: is empty; give at least two symbols")
     return read_corpus(content, tokens=tokens, vocabulary=vocabulary)
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a model was given to read, and by what the sequences in it are known.
+
+    sequences: as they came, a text or a case's activities. lines: the numbers of their lines, if they are lines.
+    """
+
+    corpus: Any
+    sequences: Sequence[str | list[str]]
+    lines: tuple[int, ...] = ()
+
+    def known(self, s: int) -> dict[str, Any]:
+        """A sequence's line and text, or its case."""
+        sequence = self.corpus.names[s] if self.corpus.names else self.sequences[s]
+        return ({"line": self.lines[s]} if self.lines else {}) | {"sequence": sequence}
+
+    def symbol(self, s: int, step: int) -> str:
+        """What stands at a step of a sequence, as it came: the model may never have seen it."""
+        vocabulary = self.corpus.vocabulary
+        symbols = vocabulary.cut(self.sequences[s])
+        step += 0 if vocabulary.end else 1
+        return symbols[step] if step < len(symbols) else "<end>"
+
+
 def source_for(
     model: "SymbolModel", source: str | None, case: str | None, time: str | None, activity: str | None
-) -> Any:
+) -> Given:
     """What the model can read: lines if it learned sequences, events if it learned events."""
-    from stepahead.errors import ConfigError
+    from stepahead.data.events import event_sequences
+    from stepahead.data.symbols import read_corpus, read_text
+    from stepahead.errors import ConfigError, DataError
 
     vocabulary = model.vocabulary_
     if vocabulary.tokens == "items" and case is None:
         raise ConfigError("the model learned events: pass --case and --activity (and --time) of the table")
-    return read_source(
-        source or "-",
-        None,
-        lines=vocabulary.end,
-        tokens=vocabulary.tokens,
-        case=case,
-        time=time,
-        activity=activity,
-        vocabulary=vocabulary,
-    )
+    if (case is None) != (activity is None):
+        raise ConfigError("--case and --activity: an event table needs both")
+    if case is not None and activity is not None:
+        cases, gaps = event_sequences(events_of(source), case=case, activity=activity, time=time)
+        corpus = read_corpus(list(cases.values()), vocabulary=vocabulary)
+        return Given(replace(corpus, names=tuple(cases), gaps=gaps), list(cases.values()))
+    text = standard_input() if source in (None, "-") else read_text(Path(source))
+    lines = numbered(text) if vocabulary.end else {}
+    sequences = list(lines.values()) if vocabulary.end else [text]
+    if not any(sequences):
+        where = "standard input" if source in (None, "-") else source
+        raise DataError(f"{where}: is empty; give at least two symbols")
+    corpus = read_corpus(sequences if vocabulary.end else text, vocabulary=vocabulary)
+    return Given(corpus, sequences, tuple(lines))
+
+
+def numbered(text: str) -> dict[int, str]:
+    """The lines of a text that hold something, by their numbers."""
+    return {i: line.removesuffix("\r") for i, line in enumerate(text.split("\n"), 1) if line.strip()}
+
+
+def events_of(source: str | None) -> str | bytes:
+    """An event table: the name of its file, or the bytes that standard input gives."""
+    return sys.stdin.buffer.read() if source in (None, "-") else source
 
 
 def standard_input() -> str:

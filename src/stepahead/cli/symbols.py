@@ -1,17 +1,14 @@
 """stepahead symbols: learn characters, words or events, then ask what comes next.  One function a command."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from stepahead.cli import options as o
 from stepahead.cli import output
 from stepahead.cli.shell import Shell
-from stepahead.cli.symbol_source import load_model, prefix_for, read_source, source_for
-
-if TYPE_CHECKING:
-    from stepahead.symbol_model import SymbolModel
+from stepahead.cli.symbol_source import Given, load_model, prefix_for, read_source, source_for
 
 app = typer.Typer(cls=Shell, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -147,7 +144,7 @@ def evaluate(
     stepahead symbols evaluate desk.safetensors new.csv --case case --time at --activity event --skip 2 --no-end
     """
     learned = load_model(model)
-    scores = learned.evaluate(source_for(learned, source, case, time, activity), skip=skip, end=end)
+    scores = learned.evaluate(source_for(learned, source, case, time, activity).corpus, skip=skip, end=end)
     if json:
         output.print_json(scores.to_json())
     else:
@@ -218,13 +215,13 @@ def score(
     echo Anna | stepahead symbols score names.safetensors -
     """
     learned = load_model(model)
-    corpus = source_for(learned, source, case, time, activity)
-    rows = [_scored(learned, corpus, s, bits) for s, bits in enumerate(learned.surprise(corpus))]
+    given = source_for(learned, source, case, time, activity)
+    rows = [_scored(given, s, bits) for s, bits in enumerate(learned.surprise(given.corpus))]
     if json:
         output.print_json({"sequences": rows})
     else:
-        body = [[_short(row["sequence"]), row["total"], row["mean"], _shown(row["worst"])] for row in rows]
-        output.print_table(["sequence", "bits", "bits a symbol", "most surprising"], body)
+        body = [[*_named(row), row["total"], row["mean"], _shown(row["worst"])] for row in rows]
+        output.print_table([*_names(given), "bits", "bits a symbol", "most surprising"], body)
 
 
 @app.command()
@@ -253,30 +250,28 @@ def anomalies(
     """
     learned = load_model(model)
     if calibrate:
-        learned.calibrate(source_for(learned, str(calibrate), case, time, activity))
-    corpus = source_for(learned, source, case, time, activity)
-    found = learned.anomalies(corpus, false_alarms=false_alarms, top_g=top_g, level=level)
+        learned.calibrate(source_for(learned, str(calibrate), case, time, activity).corpus)
+    given = source_for(learned, source, case, time, activity)
+    found = learned.anomalies(given.corpus, false_alarms=false_alarms, top_g=top_g, level=level)
     rows: list[dict[str, Any]] = [
         {
-            "sequence": _name(corpus, s),
+            **given.known(s),
             "alarm": bool(found.alarm[s]),
             "score": float(found.score[s]),
             "step": int(found.where[s]) + 1,
-            "symbol": _symbol_at(learned, corpus, s, int(found.where[s])),
+            "symbol": given.symbol(s, int(found.where[s])),
             "repair": _repair(found.repairs[s]),
         }
-        for s in range(corpus.n_sequences)
+        for s in range(given.corpus.n_sequences)
     ]
     if json:
         output.print_json({"level": found.level, "alarms": int(found.alarm.sum()), "sequences": rows})
         return
     alarms = [
-        [_short(row["sequence"]), row["score"], row["step"], _shown(row["symbol"]), row["repair"]]
-        for row in rows
-        if row["alarm"]
+        [*_named(row), row["score"], row["step"], _shown(row["symbol"]), row["repair"]] for row in rows if row["alarm"]
     ]
     if alarms:
-        output.print_table(["sequence", "score", "step", "symbol", "repair"], alarms)
+        output.print_table([*_names(given), "score", "step", "symbol", "repair"], alarms)
     if not quiet:
         typer.echo(f"{len(alarms)} of {len(rows)} sequences above {found.level:.4g}")
 
@@ -324,22 +319,20 @@ def look(
     output.print_table(header, rows)
 
 
-def _scored(model: "SymbolModel", corpus: Any, s: int, bits: Any) -> dict[str, Any]:
-    worst = _symbol_at(model, corpus, s, int(bits.argmax())) if len(bits) else ""
+def _scored(given: Given, s: int, bits: Any) -> dict[str, Any]:
+    worst = given.symbol(s, int(bits.argmax())) if len(bits) else ""
     total, mean = float(bits.sum()), float(bits.mean()) if len(bits) else 0.0
-    return {"sequence": _name(corpus, s), "total": total, "mean": mean, "worst": worst, "bits": bits.tolist()}
+    return given.known(s) | {"total": total, "mean": mean, "worst": worst, "bits": bits.tolist()}
 
 
-def _name(corpus: Any, s: int) -> str:
-    if corpus.names:
-        return str(corpus.names[s])
-    return str(corpus.vocabulary.join(corpus.codes[corpus.offsets[s] : corpus.offsets[s + 1]]))
+def _names(given: Given) -> list[str]:
+    """The columns that say which sequence it is."""
+    return ["line", "sequence"] if given.lines else ["sequence"]
 
 
-def _symbol_at(model: "SymbolModel", corpus: Any, s: int, step: int) -> str:
-    codes = corpus.codes[corpus.offsets[s] : corpus.offsets[s + 1]]
-    step += 0 if model.vocabulary_.end else 1
-    return model.vocabulary_.name(int(codes[step])) if step < len(codes) else "<end>"
+def _named(row: dict[str, Any]) -> list[Any]:
+    """A row's cells in these columns."""
+    return [row[name] for name in ("line",) if name in row] + [_short(row["sequence"])]
 
 
 def _repair(repair: Any) -> str:

@@ -49,6 +49,11 @@ def event_sequences(
 
 
 def _table(source: Any) -> tuple[str, pl.DataFrame]:
+    if isinstance(source, bytes):
+        try:
+            return "standard input", pl.read_csv(source, infer_schema=False)
+        except pl.exceptions.PolarsError as error:
+            raise DataError(f"standard input: cannot be read as CSV ({str(error).splitlines()[0]})") from error
     if not isinstance(source, str | Path):
         return "table", nw.from_native(source, eager_only=True).to_polars()
     path = Path(source)

@@ -215,7 +215,8 @@ def read_events(
     """Turn an event table into one sequence of activities a case.
 
     Args:
-        source: a CSV (plain or gzip) or Parquet file, or a pandas, polars or pyarrow frame.
+        source: a CSV (plain or gzip) or Parquet file, a pandas, polars or pyarrow frame, or the bytes of CSV from
+            standard input.
         case, activity: names of columns; both are read as text, so that 007 stays 007.
         time: the column to sort by within a case, numbers or ISO stamps; ties keep the file's order. None: that order.
 
@@ -231,6 +232,11 @@ def read_events(
     sequences, gaps = event_sequences(source, case=case, activity=activity, time=time)
     corpus = _from_symbols(list(sequences.values()), "items", True, vocabulary, max_symbols)
     return replace(corpus, names=tuple(sequences), gaps=gaps)
+
+
+def read_text(path: Path) -> str:
+    """The whole of a text file. Raises: DataError where it cannot be read, is empty, or is not UTF-8."""
+    return "".join(_read(path))
 
 
 def _kind(value: Any) -> str:
