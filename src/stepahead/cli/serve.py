@@ -23,6 +23,8 @@ AllowHost = Annotated[
 AllowOrigin = Annotated[
     list[str] | None, o.option("--allow-origin", "Another site whose pages may ask, https://...; may come again.")
 ]
+LogLevel = Annotated[str, o.option("--log-level", "debug, info, warning, error or critical [info].")]
+AccessLog = Annotated[bool, o.option("--access-log", "Log every request, not only failed, refused and slow ones.")]
 
 
 def serve(
@@ -33,6 +35,8 @@ def serve(
     port: Port = 8080,
     allow_host: AllowHost = None,
     allow_origin: AllowOrigin = None,
+    log_level: LogLevel = "info",
+    access_log: AccessLog = False,
 ) -> None:
     """Serve forecasts over HTTP: series live in a store, an answered row is on disk. Ctrl-C drains and stops.
 
@@ -56,5 +60,7 @@ def serve(
         token_file=token_file,
         allow_host=tuple(allow_host or ()),
         allow_origin=tuple(allow_origin or ()),
+        log_level=log_level,
+        access_log=access_log,
     )
     serve(models, options)

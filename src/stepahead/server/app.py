@@ -20,6 +20,7 @@ from starlette.routing import compile_path
 from stepahead import __version__
 from stepahead.errors import StepaheadError
 from stepahead.server.guards import Access, Guard, Scope
+from stepahead.server.logs import SLOW, Requests
 from stepahead.server.models import Models
 from stepahead.server.openapi import document
 from stepahead.server.problems import Problem
@@ -30,7 +31,6 @@ from stepahead.server.twice import refuse_twice
 LOG = logging.getLogger("stepahead.server")
 MISTAKE = "a mistake of the server's own; its log says more"
 SERIES = "/v1/series/"
-SLOW = 1.0  # seconds from which a request is logged
 
 
 class Door(APIRoute):
@@ -106,10 +106,11 @@ def read_json(decoder: Any, raw: bytes | bytearray) -> Any:
         raise Problem(422, "the body is nested too deeply") from error
 
 
-def create_app(service: Service, access: Access | None = None) -> Guard:
+def create_app(service: Service, access: Access | None = None, *, access_log: bool = False) -> Guard:
     """The whole application, for uvicorn or a test.
 
-    service: its parts. access: who may ask; on loopback without a token if absent.
+    service: its parts. access: who may ask; on loopback without a token if absent. access_log: whether every request
+    is logged.
     """
 
     @asynccontextmanager
@@ -129,7 +130,20 @@ def create_app(service: Service, access: Access | None = None) -> Guard:
     often = {(d.endpoint.method, d.endpoint.path.removeprefix(SERIES + "{id}/")): d for d in desks if d.endpoint.often}
     app.add_exception_handler(HTTPException, on_http_error)
     access = access or Access(open_paths=is_open)
-    return Guard(Shortcut(app, often), access, lambda scope, status, seconds: tell(service, scope, status, seconds))
+    requests = Requests(every=access_log)
+
+    def told(scope: Scope, status: int, seconds: float) -> None:
+        """Count a request, and log it where it went wrong or took long."""
+        route = scope.get("stepahead.route", "other")
+        if not route.endswith("/events"):  # they last as long as someone watches
+            service.metrics.request(route, status, seconds)
+            if status < 400 and seconds <= SLOW and not access_log:
+                return
+        elif not access_log:
+            return
+        requests.told(scope, status, seconds)
+
+    return Guard(Shortcut(app, often), access, told)
 
 
 def stub(desk: Desk) -> Any:
@@ -164,14 +178,3 @@ def allowed(path: str) -> str:
     """The methods that a path is asked with: all of them, where the router names only its first route's."""
     methods = {e.method for e in ROUTES if compile_path(e.path)[0].match(path)}
     return ", ".join(sorted(methods | ({"GET"} if path == "/openapi.json" else set())))
-
-
-def tell(service: Service, scope: Scope, status: int, seconds: float) -> None:
-    """Count a request, and log the ones that went wrong or took long."""
-    route = scope.get("stepahead.route", "other")
-    if route.endswith("/events"):
-        return  # it lasts as long as someone watches
-    service.metrics.request(route, status, seconds)
-    if status >= 500 or seconds > SLOW:
-        extra = {"route": route, "status": status, "seconds": round(seconds, 4)}
-        LOG.log(logging.ERROR if status >= 500 else logging.INFO, "request", extra=extra)

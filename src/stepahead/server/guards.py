@@ -234,6 +234,7 @@ class Guard:
             self.access.check(scope)
             await self.app(scope, receive, sending)
         except Problem as problem:
+            scope["stepahead.refusal"] = problem.detail
             await problem.response()(scope, receive, sending)
         finally:
             self.told(scope, status, time.perf_counter() - started)

@@ -19,7 +19,7 @@ from stepahead.errors import ConfigError
 from stepahead.runtime.cell import has_kernel
 from stepahead.server.app import create_app
 from stepahead.server.guards import LOOPBACK, Access, host_name, is_loopback
-from stepahead.server.logs import log_to_stderr
+from stepahead.server.logs import LEVELS, log_to_stderr
 from stepahead.server.models import open_models
 from stepahead.server.routes import is_open
 from stepahead.server.service import Service
@@ -37,7 +37,7 @@ BACKLOG = 2048
 
 @dataclass(frozen=True)
 class Options:
-    """Where to listen, what to keep where, who may ask."""
+    """Where to listen, what to keep where, who may ask, what to log."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -45,6 +45,8 @@ class Options:
     token_file: Path | None = None
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
+    log_level: str = "info"
+    access_log: bool = False
 
 
 def serve(paths: Sequence[Path], options: Options) -> None:
@@ -52,7 +54,8 @@ def serve(paths: Sequence[Path], options: Options) -> None:
 
     Raises: ConfigError for options that cannot be, a port that is taken, a store that is in use.
     """
-    log_to_stderr()
+    check_logging(options)
+    log_to_stderr(options.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
     allow_connections()
     access = read_access(options, os.environ)
@@ -62,7 +65,7 @@ def serve(paths: Sequence[Path], options: Options) -> None:
     service = Service.build(models, store)
     port = listening.getsockname()[1]
     config = uvicorn.Config(
-        create_app(service, access),
+        create_app(service, access, access_log=options.access_log),
         http=PatientProtocol,
         ws="none",
         lifespan="on",
@@ -120,6 +123,15 @@ class Server(uvicorn.Server):
         if self.sweeping is not None:
             self.sweeping.cancel()
         await super().shutdown(sockets)
+
+
+def check_logging(options: Options) -> None:
+    """Raises: ConfigError for a level that there is not, or that leaves out what is to be logged."""
+    level = options.log_level
+    if level not in LEVELS:
+        raise ConfigError(f"--log-level {level!r}: must be one of {', '.join(LEVELS)}")
+    if options.access_log and level not in ("debug", "info"):
+        raise ConfigError(f"--access-log: its lines are of level info, which --log-level {level} leaves out; drop one")
 
 
 def read_access(options: Options, environment: Any) -> Access:
