@@ -265,5 +265,5 @@ def test_an_interrupt_keeps_the_networks_that_have_learned(reports: int, members
 
 @pytest.mark.parametrize("ensemble", [0, -1, 2.5, True, "5"])
 def test_what_is_no_number_of_networks_is_refused(ensemble: object) -> None:
-    with pytest.raises(ConfigError, match=r"ensemble=.*: must be a whole number of at least 1"):
+    with pytest.raises(ConfigError, match=r"ensemble=.* must be a whole number of at least 1"):
         sa.SymbolModel(ensemble=ensemble).fit("hello")

@@ -36,3 +36,10 @@ class Parameters:
         given = self.get_params().items()
         changed = [f"{n}={v!r}" for n, v in given if type(v) is not type(defaults[n]) or v != defaults[n]]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+
+def check_whole(**numbers: tuple[Any, int]) -> None:
+    """Raise ConfigError for a number that is no whole one of at least its least.  numbers: name -> (value, least)."""
+    for name, (value, least) in numbers.items():
+        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+            raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")

@@ -13,8 +13,9 @@ import numpy as np
 
 from stepahead.errors import ConfigError
 from stepahead.panels.fitted import PanelFitted
+from stepahead.parameters import check_whole
 from stepahead.runtime.scores import draw_scores, normal_score, random_walk_links
-from stepahead.runtime.stream import between_bounds, check_whole
+from stepahead.runtime.stream import between_bounds
 
 LEVELS = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0)
 

@@ -23,7 +23,7 @@ from stepahead.evaluate.symbols import (
     of_metrics,
     score_symbols,
 )
-from stepahead.parameters import Parameters
+from stepahead.parameters import Parameters, check_whole
 from stepahead.runtime.anomalies import Anomalies, find_anomalies, outranked
 from stepahead.runtime.repairs import Repair, best_repairs
 from stepahead.runtime.symbol_ensemble import build_reader, join_members
@@ -172,8 +172,7 @@ class SymbolModel(Parameters):
         Returns:
             SymbolScores. A symbol never seen in N training symbols counts as one of probability 1 / (N + 1).
         """
-        if skip < 0:
-            raise ConfigError(f"skip={skip}: must be at least 0")
+        check_whole(skip=(skip, 0))
         corpus = self._read(sequences)
         inputs, targets, offsets = self._steps(corpus)
         asked = np.arange(len(inputs)) - np.repeat(offsets[:-1], np.diff(offsets)) >= skip
@@ -231,10 +230,9 @@ class SymbolModel(Parameters):
         """
         sampling = Sampling(temperature, top_k, top_p)
         check_sampling(sampling)
-        if not 0 <= length <= LONGEST:
-            raise ConfigError(f"length={length}: must lie between 0 and {LONGEST:,} symbols")
-        if seed < 0:
-            raise ConfigError(f"seed={seed}: must be a whole number of at least 0")
+        check_whole(length=(length, 0), seed=(seed, 0))
+        if length > LONGEST:
+            raise ConfigError(f"length={length}: must be at most {LONGEST:,} symbols")
         added = go_on(self.stream(prefix, times=times), length, sampling, seed)
         glue = "" if self.vocabulary_.tokens == "chars" else " "
         return glue.join([*self.vocabulary_.cut(prefix), *map(self.vocabulary_.names.__getitem__, added)])

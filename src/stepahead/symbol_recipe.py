@@ -10,6 +10,7 @@ from typing import Any
 
 from stepahead.data.symbols import Corpus
 from stepahead.errors import ConfigError
+from stepahead.parameters import check_whole
 from stepahead.runtime.cell import GATES
 from stepahead.runtime.symbols import Shape
 
@@ -88,11 +89,7 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tu
     auto |= {"num_layers": 1, "batch_size": _rows(corpus, small), "window": 64 if not vocabulary.end else 256}
     chosen = {name: value if parameters[name] == "auto" else parameters[name] for name, value in auto.items()}
     _check(chosen)
-    ensemble = parameters["ensemble"]
-    if isinstance(ensemble, bool) or not isinstance(ensemble, int) or ensemble < 1:
-        raise ConfigError(f"ensemble={ensemble!r}: must be a whole number of at least 1")
-    if parameters["seed"] < 0:
-        raise ConfigError(f"seed={parameters['seed']!r}: must be a whole number of at least 0")
+    check_whole(ensemble=(parameters["ensemble"], 1), seed=(parameters["seed"], 0))
     shape = Shape(
         cell=chosen["cell"],
         inputs=vocabulary.unseen,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stepahead.data.gaps import buckets, gap, moment
 from stepahead.data.symbols import Vocabulary
 from stepahead.errors import ConfigError, DataError
+from stepahead.parameters import check_whole
 from stepahead.runtime.symbols import Reader, Sampling, SymbolStream, generate, pick
 
 Array = NDArray[Any]
@@ -90,8 +91,8 @@ class NamedStream(SymbolStream):
 
 def top(log_probabilities: Array, vocabulary: Vocabulary, k: int | None) -> list[tuple[str, float]]:
     """The k likeliest symbols (None: all) with their probabilities, from log-probabilities [K]."""
-    if k is not None and k < 1:
-        raise ConfigError(f"k={k}: must be at least 1")
+    if k is not None:
+        check_whole(k=(k, 1))
     order = np.argsort(-log_probabilities, kind="stable")[:k]
     return [(vocabulary.name(int(code)), float(np.exp(log_probabilities[code]))) for code in order]
 

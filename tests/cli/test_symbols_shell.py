@@ -63,7 +63,7 @@ def test_an_ensemble_from_the_shell(run: Run) -> None:
     assert len(sa.load("word").engine_.members) == 3
     assert run("complete", "word", "h", "--length", 4) == (0, "hello\n", "")
     status, _, err = run(*words, "--ensemble", 0)
-    assert (status, "--ensemble 0: must be a whole number of at least 1" in err) == (2, True), err
+    assert (status, "--ensemble 0 must be a whole number of at least 1" in err) == (2, True), err
 
 
 def test_standard_input_is_read_where_a_dash_stands(run: Run, models: Path) -> None:
@@ -189,9 +189,9 @@ def test_every_command_teaches_by_example(run: Run) -> None:
         (("next", "absent", "h"), "absent: cannot be read"),
         (("next", "t.csv", "h"), "not a safetensors file"),
         (("next", "{word}"), "give at least one symbol"),
-        (("next", "{word}", "h", "-k", "0"), "must be at least 1"),
+        (("next", "{word}", "h", "-k", "0"), "must be a whole number of at least 1"),
         (("complete", "{word}", "h", "--top-p", "2"), "must lie in (0, 1]"),
-        (("complete", "{word}", "h", "--length", "-1"), "must lie between 0"),
+        (("complete", "{word}", "h", "--length", "-1"), "--length -1 must be a whole number of at least 0"),
         (("anomalies", "{lines}", "t.csv", "--top-g", "1", "--level", "2"), "two rules"),
         (("anomalies", "{lines}", "t.csv", "--false-alarms", "1e-9"), "clean sequences to calibrate"),
         (("evaluate", "{desk}", "t.csv"), "pass --case and --activity"),
@@ -221,7 +221,7 @@ def test_text_that_is_not_utf8_is_refused(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("evaluate lines names.txt --skip -1", "--skip -1: must be at least 0"),
+        ("evaluate lines names.txt --skip -1", "--skip -1 must be a whole number of at least 0"),
         ("look word hell --units 0", "--units 0: must be at least 1"),
         ("look word hell --units 0 -o look.html", "--units 0: must be at least 1"),
         ("look word hell --units 0 -o look.png", "--units 0: must be at least 1"),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from stepahead.data.gaps import buckets
 from stepahead.errors import ConfigError, DataError
+from stepahead.parameters import check_whole
 
 Codes = NDArray[Any]  # unsigned, as narrow as the vocabulary allows: 100 MB of text stay 100 MB
 Source = Any  # str | Path | Sequence[str] | Sequence[Sequence[str]] | Corpus
@@ -170,13 +171,14 @@ def read_corpus(
 
     Raises:
         DataError: nothing in it, not text, or not UTF-8 (with the place of the first bad byte).
-        ConfigError: unknown tokens.
+        ConfigError: unknown tokens, or max_symbols that is no whole number of at least 1.
 
     Example:
         >>> corpus = read_corpus("hello")
         >>> corpus.vocabulary.symbols, corpus.codes.tolist()
         (('h', 'e', 'l', 'o'), [0, 1, 2, 2, 3])
     """
+    check_whole(max_symbols=(max_symbols, 1))
     if vocabulary is not None:
         tokens = vocabulary.tokens
     if tokens not in TOKENS:
@@ -229,6 +231,7 @@ def read_events(
     """
     from stepahead.data.events import event_sequences
 
+    check_whole(max_symbols=(max_symbols, 1))
     sequences, gaps = event_sequences(source, case=case, activity=activity, time=time)
     corpus = _from_symbols(list(sequences.values()), "items", True, vocabulary, max_symbols)
     return replace(corpus, names=tuple(sequences), gaps=gaps)

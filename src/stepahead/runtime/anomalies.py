@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
+from stepahead.parameters import check_whole
 from stepahead.runtime.repairs import Repair
 from stepahead.runtime.symbols import Told
 
@@ -51,8 +52,7 @@ def find_anomalies(
 
 def outranked(told: Told, offsets: Array, top_g: int) -> Anomalies:
     """Alarm where a symbol is not among the g likeliest."""
-    if top_g < 1:
-        raise ConfigError(f"top_g={top_g}: must be at least 1")
+    check_whole(top_g=(top_g, 1))
     score = np.maximum.reduceat(told.rank + 1.0, offsets[:-1])
     none = (None,) * len(score)
     return Anomalies(score > top_g, score, _place(told.rank, offsets), float(top_g), none)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
 from stepahead.forecast import Forecast
+from stepahead.parameters import check_whole
 from stepahead.runtime.adaptive import Adaptive, Bounds, Yardstick
 from stepahead.runtime.history import Tail
 from stepahead.runtime.rows import Door, Row
@@ -275,13 +276,6 @@ class Stream:
             schema=course.schema,
         )
         return forecast
-
-
-def check_whole(**numbers: tuple[Any, int]) -> None:
-    """Raise ConfigError for a number that is no whole one of at least its least.  numbers: name -> (value, least)."""
-    for name, (value, least) in numbers.items():
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
 
 
 def between_bounds(z: Array, known: list[float], mean: float, lo: list[float], hi: list[float]) -> Array:

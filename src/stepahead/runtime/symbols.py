@@ -4,7 +4,7 @@ Legend: B rows, T steps, E inputs of the cell, D hidden, K classes, L layers.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
+from stepahead.parameters import check_whole
 from stepahead.runtime.cell import State, Stepper, scan
 
 Array = NDArray[Any]
@@ -104,6 +105,10 @@ class Engine:
             times[0] = 0
         head = weights["head.weight"] if not shape.tied else embedding[: shape.classes] @ weights["projection.weight"]
         return cls(shape, cell, embedding, np.ascontiguousarray(head), weights["head.bias"], times)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The arrays; a copy packs its own stepper, which holds addresses."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def stepper(self) -> Stepper:
@@ -310,13 +315,13 @@ def check_sampling(sampling: Sampling) -> None:
     """Refuse what cannot be.
 
     Raises:
-        ConfigError: temperature below 0, top_k below 1, or top_p outside (0, 1].
+        ConfigError: temperature below 0, a top_k that is no whole number of at least 1, or top_p outside (0, 1].
     """
     if not sampling.temperature >= 0 or not np.isfinite(sampling.temperature):
         raise ConfigError(
             f"temperature={sampling.temperature}: must be 0 (always the likeliest) or more; 1 samples as learned"
         )
-    if sampling.top_k is not None and sampling.top_k < 1:
-        raise ConfigError(f"top_k={sampling.top_k}: must be at least 1")
+    if sampling.top_k is not None:
+        check_whole(top_k=(sampling.top_k, 1))
     if sampling.top_p is not None and not 0 < sampling.top_p <= 1:
         raise ConfigError(f"top_p={sampling.top_p}: must lie in (0, 1]")

@@ -1,0 +1,76 @@
+"""What a SymbolModel is asked for: numbers that cannot be are one clear error, and copies say what the model says."""
+
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import stepahead as sa
+from stepahead.errors import ConfigError
+
+NAMES = ["anna", "hannah", "ann", "nan", "hanna"] * 4
+
+
+@pytest.fixture(scope="module")
+def model() -> sa.SymbolModel:
+    return sa.SymbolModel(cell="lstm", hidden_size=4, epochs=2).fit(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model: model.next("an", k=2.5), "k=2.5 must be a whole number of at least 1"),
+        (lambda model: model.next("an", k="3"), "k='3' must be a whole number of at least 1"),
+        (lambda model: model.next("an", k=True), "k=True must be a whole number"),
+        (lambda model: model.stream("an").next(k=2.5), "k=2.5 must be a whole number"),
+        (lambda model: model.look("an", k=0), "k=0 must be a whole number"),
+        (lambda model: model.complete("an", length=2.5), "length=2.5 must be a whole number of at least 0"),
+        (lambda model: model.complete("an", length=10**9), "length=1000000000: must be at most 1,000,000 symbols"),
+        (lambda model: model.complete("an", seed=2.5), "seed=2.5 must be a whole number of at least 0"),
+        (lambda model: model.complete("an", top_k=2.5), "top_k=2.5 must be a whole number of at least 1"),
+        (lambda model: model.evaluate(NAMES, skip=2.5), "skip=2.5 must be a whole number of at least 0"),
+        (lambda model: model.anomalies(NAMES, top_g=2.5), "top_g=2.5 must be a whole number of at least 1"),
+    ],
+)
+def test_a_number_that_cannot_be_is_one_clear_error(
+    model: sa.SymbolModel, ask: Callable[[sa.SymbolModel], Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        ask(model)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, "many", True])
+def test_so_many_symbols_cannot_be_kept(value: Any) -> None:
+    message = "max_symbols=.* must be a whole number of at least 1"
+    table = pl.DataFrame({"case": [1, 1], "what": ["in", "out"]})
+    with pytest.raises(ConfigError, match=message):
+        sa.SymbolModel(max_symbols=value).fit(NAMES)
+    with pytest.raises(ConfigError, match=message):
+        sa.SymbolModel(max_symbols=value).fit(sa.read_corpus(NAMES))
+    with pytest.raises(ConfigError, match=message):
+        sa.read_events(table, case="case", activity="what", max_symbols=value)
+
+
+def test_one_symbol_may_be_kept() -> None:
+    model = sa.SymbolModel(max_symbols=1, hidden_size=2, epochs=1).fit(NAMES)
+    assert model.vocabulary_.symbols == ("n",)
+    with pytest.raises(ConfigError, match=r"seed=0.5 must be a whole number"):
+        sa.SymbolModel(seed=0.5).fit(NAMES)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_pickled_and_copied_models_say_the_same_before_and_after_use(tmp_path: Path, ensemble: int) -> None:
+    fitted = sa.SymbolModel(hidden_size=4, epochs=2, ensemble=ensemble).fit(NAMES)
+    fitted.save(tmp_path / "model")
+    loaded: Any = sa.load(tmp_path / "model")
+    for model in (fitted, loaded):
+        expected = model.complete("a", 20, temperature=1.0, seed=3), model.next("an"), model.score("anna").total
+        for twin in (pickle.loads(pickle.dumps(model)), deepcopy(model)):
+            assert (twin.complete("a", 20, temperature=1.0, seed=3), twin.next("an")) == expected[:2]
+            assert twin.score("anna").total == expected[2]
+            assert twin.get_params() == model.get_params()
