@@ -235,6 +235,33 @@ def test_errors_are_torch_s(name: str, x: torch.Tensor, state: torch.Tensor | No
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("name", ["RNN", "GRU"])
+@pytest.mark.parametrize("kind", [tuple, list])
+@pytest.mark.parametrize(
+    "x", [torch.zeros(5, 2, 3), torch.zeros(5, 3), pack_sequence([torch.zeros(5, 3), torch.zeros(2, 3)])], ids=type
+)
+def test_a_pair_is_no_state_of_these(name: str, kind: Any, x: Any) -> None:
+    """An LSTM's (h, c) given to a layer that has h alone; one state in a tuple too."""
+    h = torch.zeros(1, 2, 4) if not isinstance(x, torch.Tensor) or x.dim() == 3 else torch.zeros(1, 4)
+    for state in (kind([h, h]), kind([h])):
+        found = []
+        for layer in pair(name, 3, 4):
+            with pytest.raises((AttributeError, TypeError)) as caught:
+                layer(x, state)
+            found.append((caught.type, str(caught.value)))
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("state", [(), (torch.zeros(1, 2, 4),), 5], ids=str)
+def test_no_pair_is_no_state_of_an_lstm(state: Any) -> None:
+    found = []
+    for layer in pair("LSTM", 3, 4):
+        with pytest.raises((IndexError, TypeError, RuntimeError)) as caught:
+            layer(torch.zeros(5, 2, 3), state)
+        found.append((caught.type, str(caught.value)))
+    assert found[0] == found[1]
+
+
 @every_layer
 def test_a_weight_changed_in_place_before_backward_is_an_error(name: str) -> None:
     layer = getattr(stepahead.nn, name)(3, 4)

@@ -94,7 +94,9 @@ def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
     """What the module's forward returns, or None where torch's own forward is the one to take."""
     if _native is None or module.proj_size or torch._C._is_any_autocast_enabled():
         return None
-    states = () if hx is None else (hx,) if module.mode != "LSTM" else tuple(hx)
+    states = () if hx is None else _states(module, hx)
+    if states is None:
+        return None
     if _traced():
         return None if isinstance(input, PackedSequence) else _run_traced(module, input, states)
     if forward_ad._current_level >= 0 or torch._C._get_tracing_state() is not None:
@@ -247,6 +249,13 @@ def _check(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> None:
             f"Expected hidden[{number}] size {{}}, got {{}}" if len(states) == 2 else "Expected hidden size {}, got {}"
         )
         module.check_hidden_size(state, shape, named)
+
+
+def _states(module: Any, hx: Any) -> tuple[Tensor, ...] | None:
+    """The layer's one state, or the LSTM's two; None where it is something else."""
+    if module.mode != "LSTM":
+        return (hx,) if isinstance(hx, Tensor) else None
+    return tuple(hx) if isinstance(hx, tuple | list) and len(hx) == 2 else None
 
 
 def _weights(module: Any) -> list[Tensor]:
