@@ -139,6 +139,126 @@ def test_hessian_vector_products_by_torch_func() -> None:
     torch.testing.assert_close(torch.func.grad(slope)(x), expected, rtol=1e-10, atol=1e-12)
 
 
+def pair(name: str, **options: Any) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """One of ours and torch's own with the same parameters."""
+    torch.manual_seed(5)
+    ours = getattr(stepahead.nn, name)(3, 4, dtype=torch.float64, **options)
+    theirs = getattr(torch.nn, name)(3, 4, dtype=torch.float64, **options)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+DEEP = {"num_layers": 2, "bidirectional": True, "batch_first": True}
+shallow_and_deep = pytest.mark.parametrize("options", [{}, DEEP], ids=["shallow", "deep"])
+
+
+@every_layer
+@shallow_and_deep
+def test_vmap_over_backward_alone_equals_each_alone(name: str, options: dict[str, Any]) -> None:
+    ours, theirs = pair(name, **options)
+    x, ways = torch.randn(5, 2, 3, dtype=torch.float64), []
+    cotangents = torch.randn(3, 5, 2, 4 * (2 if options else 1), dtype=torch.float64)
+    for layer in (ours, theirs):
+        _, pull = torch.func.vjp(lambda x, layer=layer: layer(x)[0], x)
+        each = torch.stack([pull(cotangent)[0] for cotangent in cotangents])
+        ways += [each, torch.vmap(pull)(cotangents)[0]]
+        nested = torch.vmap(torch.vmap(pull, in_dims=2))(cotangents.unsqueeze(1).expand(3, 2, 5, 2, -1).movedim(1, 3))
+        ways += [nested[0][:, 0], nested[0][:, 1]]
+    for found in ways:
+        torch.testing.assert_close(found, ways[-1], rtol=1e-12, atol=1e-12)
+
+
+@every_layer
+@pytest.mark.parametrize("rows", [2, 17, 50])  # one tile partly filled, and several
+def test_jacrev_equals_torch(name: str, rows: int) -> None:
+    ours, theirs = pair(name)
+    x = torch.randn(3, rows, 3, dtype=torch.float64)
+    found, expected = (torch.func.jacrev(lambda x, m=m: m(x)[0][-1].sum(0))(x) for m in (ours, theirs))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@every_layer
+def test_weight_gradients_of_many_targets_equal_each_alone(name: str) -> None:
+    ours, _ = pair(name)
+    x, targets = torch.randn(5, 2, 3, dtype=torch.float64), torch.randn(3, 5, 2, 4, dtype=torch.float64)
+    own = {key: value.detach() for key, value in ours.named_parameters()}
+
+    def slope(target: Tensor) -> dict[str, Tensor]:
+        return torch.func.grad(lambda p: (torch.func.functional_call(ours, p, (x,))[0] - target).square().sum())(own)
+
+    together, each = torch.vmap(slope)(targets), [slope(target) for target in targets]
+    for key in own:
+        torch.testing.assert_close(together[key], torch.stack([one[key] for one in each]), rtol=1e-12, atol=1e-12)
+
+
+@every_layer
+def test_saved_of_each_model_is_its_own(name: str) -> None:
+    """Models go through forward in one order and through backward in another: a row of `saved` is one model's."""
+    cell = {"RNN": "rnn_tanh"}.get(name, name.lower())
+    arguments = tuple(part.detach() if isinstance(part, Tensor) else part for part in sample(cell))
+    outputs, _, _, saved = ops.scan(*arguments)
+    ones = torch.ones_like(outputs)
+    expected = ops.scan_backward(*arguments[:8], saved, ones, None, None, *arguments[8:10])
+    for m in range(2):
+        alone = [part[m : m + 1] if isinstance(part, Tensor) else part for part in arguments]
+        found = ops.scan_backward(*alone[:8], saved[m : m + 1], ones[:1], None, None, *alone[8:10])
+        for mine, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(mine, other[m : m + 1], rtol=1e-12, atol=1e-12)
+
+
+def gradients_of_many(layer: torch.nn.Module, x: Tensor, cotangents: Any, **how: Any) -> tuple[Tensor, ...]:
+    outputs, state = layer(x)
+    finals = state if isinstance(state, tuple) else (state,)
+    used = (outputs, *finals)[: len(cotangents)]
+    return torch.autograd.grad(used, [x, *layer.parameters()], cotangents, is_grads_batched=True, **how)
+
+
+@every_layer
+@shallow_and_deep
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_batched_gradients_of_eager_layers_equal_torch(name: str, options: dict[str, Any], create_graph: bool) -> None:
+    ours, theirs = pair(name, **options)
+    x = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
+    outputs, state = theirs(x)
+    first = state[0] if isinstance(state, tuple) else state
+    cotangents = [torch.randn(3, *part.shape, dtype=torch.float64) for part in (outputs, first)]
+    for given in (cotangents, cotangents[:1]):
+        found, expected = (gradients_of_many(m, x, given, create_graph=create_graph) for m in (ours, theirs))
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+    if create_graph:
+        sources = [x, *ours.parameters()]
+        again = torch.autograd.grad(sum(grad.square().sum() for grad in found), sources)
+        sources = [x, *theirs.parameters()]
+        torch.testing.assert_close(
+            again, torch.autograd.grad(sum(grad.square().sum() for grad in expected), sources), rtol=1e-9, atol=1e-10
+        )
+
+
+@every_layer
+@shallow_and_deep
+def test_vectorized_jacobians_and_hessians_of_eager_layers_equal_torch(name: str, options: dict[str, Any]) -> None:
+    ours, theirs = pair(name, **options)
+    x = torch.randn(3, 2, 3, dtype=torch.float64)
+    jacobian, hessian = torch.autograd.functional.jacobian, torch.autograd.functional.hessian
+    found, expected = (jacobian(lambda x, m=m: m(x)[0], x, vectorize=True) for m in (ours, theirs))
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
+    found, expected = (hessian(lambda x, m=m: m(x)[0].square().sum(), x, vectorize=True) for m in (ours, theirs))
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
+
+
+def test_batched_gradients_of_packed_rows_with_dropout() -> None:
+    ours, theirs = pair("GRU", num_layers=2, dropout=0.5)
+    rows = torch.nn.utils.rnn.pack_sequence([torch.randn(n, 3, dtype=torch.float64) for n in (4, 2)])
+    cotangents = torch.randn(3, 6, 4, dtype=torch.float64)
+    for mode in (torch.nn.Module.train, torch.nn.Module.eval):
+        results = []
+        for layer in (ours, theirs):
+            torch.manual_seed(6)
+            outputs = mode(layer)(rows)[0].data
+            results.append(torch.autograd.grad(outputs, list(layer.parameters()), cotangents, is_grads_batched=True))
+        torch.testing.assert_close(*results, rtol=1e-11, atol=1e-12)
+
+
 def test_forward_mode_under_torch_func_refuses_clearly() -> None:
     models, _, _ = ensemble("LSTM")
     x = torch.randn(2, 3, 3, dtype=torch.float64)
@@ -197,3 +317,78 @@ def test_traced_errors_are_torch_s() -> None:
         torch.vmap(lambda x: layer(x, state)[0])(torch.zeros(3, 5, 2, 3))
     with pytest.raises(RuntimeError, match="Expected 3, got 9"):
         torch.vmap(lambda x: layer(x)[0])(torch.zeros(3, 5, 2, 9))
+
+
+FAULTS: dict[str, tuple[dict[int, Any], type[Exception], str]] = {
+    "half": ({0: lambda x: x.half()}, TypeError, "x: expected float32 or float64, found torch.float16"),
+    "integers": ({0: lambda x: x.long()}, TypeError, "x: expected float32 or float64"),
+    "other weights": ({3: lambda w: w.float()}, TypeError, "weight_ih: expected torch.float64"),
+    "other state": ({1: lambda h: h.float()}, TypeError, "h0: expected torch.float64"),
+    "other lengths": ({7: lambda n: n.int()}, TypeError, "lengths: expected torch.int64"),
+    "no models": ({0: lambda x: x[0]}, ValueError, r"x: expected four axes"),
+    "no steps": ({0: lambda x: x[:, :0]}, ValueError, r"x: expected at least one step"),
+    "no models in h0": ({1: lambda h: h[0]}, ValueError, r"h0: expected three axes"),
+    "rows of h0": ({1: lambda h: h[:, :1]}, ValueError, r"h0: expected \[2, 2, 4\], found \[2, 1, 4\]"),
+    "models of h0": ({1: lambda h: h[:1]}, ValueError, r"h0: expected \[2, 2, 4\]"),
+    "units of c0": ({2: lambda c: c[..., :3]}, ValueError, r"c0: expected \[2, 2, 4\]"),
+    "no c0": ({2: lambda _: None}, ValueError, r"c0: expected \[2, 2, 4\], found None"),
+    "small weight_ih": ({3: lambda w: w[:, :5]}, ValueError, r"weight_ih: expected \[2, 16, 3\]"),
+    "narrow weight_hh": ({4: lambda w: w[..., :3]}, ValueError, r"weight_hh: expected \[2, 16, 4\]"),
+    "short bias": ({5: lambda b: b[:, :5]}, ValueError, r"bias_ih: expected \[2, 16\]"),
+    "bias without models": ({6: lambda b: b[0]}, ValueError, r"bias_hh: expected \[2, 16\]"),
+    "lengths of a row": ({7: lambda n: n[:, :1]}, ValueError, r"lengths: expected \[2, 2\]"),
+    "long": ({7: lambda n: n + 1}, ValueError, r"lengths: expected 0 to 3, found 4"),
+    "negative": ({7: lambda n: n - 2}, ValueError, r"lengths: expected 0 to 3, found -1"),
+    "cell": ({8: lambda _: "mgu"}, ValueError, "cell: expected one of rnn_tanh, rnn_relu, lstm, gru; found 'mgu'"),
+    "c0 of a gru": ({8: lambda _: "gru"}, ValueError, "c0: expected None"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_the_kernel_cannot_read_is_refused_at_the_door(fault: str) -> None:
+    changes, kind, message = FAULTS[fault]
+    arguments = list(sample("lstm", lengths=True))
+    outputs, *_, saved = ops.scan(*arguments)
+    for place, change in changes.items():
+        arguments[place] = change(arguments[place])
+    with pytest.raises(kind, match=message):
+        torch.ops.stepahead.scan(*arguments)
+    with pytest.raises(kind, match=message):
+        torch.ops.stepahead.scan_backward(*arguments[:8], saved, outputs, None, None, *arguments[8:10])
+
+
+BACKWARD_FAULTS: dict[str, tuple[int, Any, type[Exception], str]] = {
+    "forward without train": (8, lambda s: s[:, :0], ValueError, r"saved: .* scan\(train=True\)"),
+    "saved of one model": (8, lambda s: s[:1], ValueError, "saved: expected"),
+    "saved as float32": (8, lambda s: s.float(), TypeError, "saved: expected torch.float64"),
+    "gradient of fewer steps": (9, lambda g: g[:, :2], ValueError, r"grad_outputs: expected \[2, 3, 2, 4\]"),
+    "gradient as float32": (9, lambda g: g.float(), TypeError, "grad_outputs: expected torch.float64"),
+    "grad_h": (10, lambda _: torch.zeros(2, 2, 5).double(), ValueError, r"grad_h: expected \[2, 2, 4\]"),
+    "grad_c": (11, lambda _: torch.zeros(2, 4).double(), ValueError, r"grad_c: expected \[2, 2, 4\]"),
+}
+
+
+@pytest.mark.parametrize("fault", BACKWARD_FAULTS)
+def test_backward_refuses_what_is_no_gradient(fault: str) -> None:
+    place, change, kind, message = BACKWARD_FAULTS[fault]
+    arguments = sample("lstm")
+    outputs, *_, saved = ops.scan(*arguments)
+    given = [*arguments[:8], saved, outputs, None, None, *arguments[8:10]]
+    given[place] = change(given[place])
+    with pytest.raises(kind, match=message):
+        torch.ops.stepahead.scan_backward(*given)
+
+
+def test_gradients_of_a_scan_that_kept_nothing_are_refused() -> None:
+    run = torch.ops.stepahead.scan(*sample("gru")[:10], False)
+    with pytest.raises(ValueError, match=r"scan\(train=True\)"):
+        run[0].sum().backward()
+
+
+@every_cell
+def test_strides_and_a_single_bias_are_read_right(cell: str) -> None:
+    arguments = list(sample(cell))
+    expected = ops.scan(*arguments[:6], torch.zeros_like(arguments[6]), *arguments[7:])[0]
+    for place in (0, 1, 3, 4, 5):
+        arguments[place] = arguments[place].detach().transpose(0, -1).contiguous().transpose(0, -1)
+    torch.testing.assert_close(ops.scan(*arguments[:6], None, *arguments[7:])[0], expected, rtol=0, atol=1e-14)

@@ -2,7 +2,8 @@
 
 torch.ops.stepahead.scan: (x, state, weights) -> outputs, state, saved, for M networks of one shape at once.
 M models, T steps, B rows, D inputs, H hidden, G gates (RNN 1, GRU 3, LSTM 4), S numbers kept for backward.
-Eager layers take stack.py's shorter way; both end in the same kernel.
+Eager layers take stack.py's shorter way; both end in the same kernel. It gets addresses, so what comes through this
+door is checked here.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from stepahead.nn import reference
-from stepahead.nn.stack import CODES, _native
+from stepahead.nn.stack import CODES, GATES, _native
 
 KEPT = {"rnn_tanh": 0, "rnn_relu": 0, "lstm": 4, "gru": 4}  # numbers of a unit that the kernel keeps of each step
 TILE = 48  # the most rows that it takes at once; the last tile is kept whole
@@ -37,17 +38,22 @@ def scan(
     train: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One layer, one direction: outputs [M, T, B, H], h_n, c_n [M, B, H], saved [M, S]; empty where absent."""
+    _check(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, lengths, cell)
     outputs, h_n, c_n, saved = results = _scan_fake(
         x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, lengths, cell, reverse, train
     )
     models, steps, rows, inputs = x.shape
+    kept = _used(saved, x, h0, cell)
+    packed = kept if kept.is_contiguous() else torch.zeros_like(kept, memory_format=torch.contiguous_format)
     arrays = [_dense(part) for part in (weight_ih, weight_hh, bias_ih, bias_hh, h0, c0, lengths)]
     if outputs.numel():
         _native.scan_forward_at(
             CODES[cell], x.dtype == torch.float64, models, steps, rows, inputs, h0.shape[2], reverse,
             torch.get_num_threads(), x.data_ptr(), *x.stride(), *map(_address, arrays),
-            outputs.data_ptr(), *outputs.stride()[:3], h_n.data_ptr(), _address(c_n), _address(saved),
+            outputs.data_ptr(), *outputs.stride()[:3], h_n.data_ptr(), _address(c_n), _address(packed),
         )  # fmt: skip
+    if packed is not kept:
+        kept.copy_(packed)
     return results
 
 
@@ -94,6 +100,8 @@ def scan_backward(
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh; empty where there is no such input."""
+    _check(x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, lengths, cell)
+    _check_gradients(x, h0, saved, grad_outputs, grad_h, grad_c, cell)
     grads = _backward_fake(
         x, h0, c0, weight_ih, weight_hh, bias_ih, bias_hh, lengths,
         saved, grad_outputs, grad_h, grad_c, cell, reverse,
@@ -102,7 +110,7 @@ def scan_backward(
     grad_x, grad_h0, grad_c0, *grad_weights = grads
     if not grad_h0.numel():
         return tuple(grad.zero_() for grad in grads)
-    before = [_dense(part) for part in (weight_ih, weight_hh, lengths, saved)]
+    before = [_dense(part) for part in (weight_ih, weight_hh, lengths, _used(saved, x, h0, cell))]
     states = [_dense(part) for part in (grad_h, grad_c)]
     _native.scan_backward_at(
         CODES[cell], x.dtype == torch.float64, models, steps, rows, inputs, h0.shape[2], reverse,
@@ -139,6 +147,77 @@ def saved_size(cell: str, steps: int, rows: int, inputs: int, hidden: int) -> in
     """At least what `_native.saved_size` says for one model, in plain arithmetic: compile's sizes may be symbols."""
     states = 2 if cell == "lstm" else 1
     return ((steps + 1) * (inputs + states * hidden) + steps * hidden * KEPT[cell]) * (rows + TILE - 1)
+
+
+def _used(saved: Tensor, x: Tensor, h0: Tensor, cell: str) -> Tensor:
+    """What the kernel fills of each model's row; the rest is padding."""
+    _, steps, rows, inputs = x.shape
+    double = x.dtype == torch.float64
+    return saved[:, : _native.saved_size(cell, 1, steps, rows, inputs, h0.shape[2], double=double)]
+
+
+# The door.
+
+
+def _check(
+    x: Tensor,
+    h0: Tensor,
+    c0: Maybe,
+    weight_ih: Tensor,
+    weight_hh: Tensor,
+    bias_ih: Maybe,
+    bias_hh: Maybe,
+    lengths: Maybe,
+    cell: str,
+) -> None:
+    if cell not in GATES:
+        raise ValueError(f"cell: expected one of {', '.join(GATES)}; found {cell!r}")
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"x: expected float32 or float64, found {x.dtype}")
+    if x.dim() != 4 or not x.shape[1]:
+        what = "four axes [M, T, B, D]" if x.dim() != 4 else "at least one step"
+        raise ValueError(f"x: expected {what}, found {list(x.shape)}")
+    if h0.dim() != 3:
+        raise ValueError(f"h0: expected three axes [M, B, H], found {list(h0.shape)}")
+    (models, steps, rows, inputs), hidden, dtype = x.shape, h0.shape[2], x.dtype
+    gates, state = GATES[cell] * hidden, (models, rows, hidden)
+    _expect("h0", h0, state, dtype)
+    _expect("c0", c0, state if cell == "lstm" else None, dtype)
+    _expect("weight_ih", weight_ih, (models, gates, inputs), dtype)
+    _expect("weight_hh", weight_hh, (models, gates, hidden), dtype)
+    for name, bias in (("bias_ih", bias_ih), ("bias_hh", bias_hh)):
+        if bias is not None:
+            _expect(name, bias, (models, gates), dtype)
+    if lengths is not None:
+        _expect("lengths", lengths, (models, rows), torch.int64)
+        low, high = (int(end) for end in lengths.aminmax()) if lengths.numel() else (0, 0)
+        if low < 0 or high > steps:
+            raise ValueError(f"lengths: expected 0 to {steps}, found {low if low < 0 else high}")
+
+
+def _check_gradients(
+    x: Tensor, h0: Tensor, saved: Tensor, grad_outputs: Maybe, grad_h: Maybe, grad_c: Maybe, cell: str
+) -> None:
+    (models, steps, rows, inputs), hidden, dtype = x.shape, h0.shape[2], x.dtype
+    least = _native.saved_size(cell, 1, steps, rows, inputs, hidden, double=dtype == torch.float64)
+    if saved.dim() != 2 or len(saved) != models or saved.shape[1] < least:
+        raise ValueError(f"saved: expected what scan(train=True) returned for these inputs, found {list(saved.shape)}")
+    _expect("saved", saved, saved.shape, dtype)
+    if grad_outputs is not None:
+        _expect("grad_outputs", grad_outputs, (models, steps, rows, hidden), dtype)
+    if grad_h is not None:
+        _expect("grad_h", grad_h, h0.shape, dtype)
+    if grad_c is not None:
+        _expect("grad_c", grad_c, h0.shape if cell == "lstm" else None, dtype)
+
+
+def _expect(name: str, part: Maybe, shape: Sequence[int] | None, dtype: torch.dtype) -> None:
+    found = None if part is None else tuple(part.shape)
+    if found != (None if shape is None else tuple(shape)):
+        expected, seen = (None if axes is None else list(axes) for axes in (shape, found))
+        raise ValueError(f"{name}: expected {expected}, found {seen}")
+    if part is not None and part.dtype != dtype:
+        raise TypeError(f"{name}: expected {dtype}, found {part.dtype}")
 
 
 # First derivatives: the backward operator.  Second: the reference, differentiated twice.

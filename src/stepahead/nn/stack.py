@@ -71,7 +71,8 @@ class Stack(torch.autograd.Function):
         inputs, saved, masks = rest[:first], rest[first:last], rest[last:]
         if torch.is_grad_enabled():  # create_graph=True: the kernel has no second derivative, the reference has
             return None, None, *differentiable_backward(plan, lengths, inputs, masks, grads, wanted)
-        return None, None, *backward(plan, lengths, inputs, saved, masks, grads, wanted)
+        way = backward_of_many if _many(grads) else backward
+        return None, None, *way(plan, lengths, inputs, saved, masks, grads, wanted)
 
 
 class Single(torch.autograd.Function):
@@ -123,10 +124,12 @@ class Single(torch.autograd.Function):
     def backward(ctx: Any, grad_outputs: Maybe, grad_h: Maybe, grad_c: Maybe = None) -> tuple[Maybe, ...]:
         x, h0, c0, weight_ih, weight_hh, saved = ctx.saved_tensors
         plan, lengths, wanted = ctx.plan, ctx.lengths, ctx.needs_input_grad[2:]
-        if torch.is_grad_enabled():
+        given = (grad_outputs, grad_h, grad_c)[: 3 if plan.code == LSTM else 2]
+        if torch.is_grad_enabled() or _many(given):
             inputs = [x, h0, c0, weight_ih, weight_hh, *ctx.biases][: len(wanted)]
-            given = (grad_outputs, grad_h, grad_c)[: 3 if plan.code == LSTM else 2]
-            return None, None, *differentiable_backward(plan, lengths, inputs, (), given, wanted)
+            if torch.is_grad_enabled():
+                return None, None, *differentiable_backward(plan, lengths, inputs, (), given, wanted)
+            return None, None, *backward_of_many(plan, lengths, inputs, [saved], (), given, wanted)
         rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
         stride_b, stride_t, stride_d = _row_step(grad_outputs, plan.batch_first)
         features, biases, double = x.shape[2], ctx.biases, x.dtype is torch.float64
@@ -270,6 +273,51 @@ def backward(
     return [grad_outputs, grad_h0, grad_c0, *grad_weights]
 
 
+def backward_of_many(
+    plan: Plan,
+    lengths: Maybe,
+    inputs: Sequence[Any],
+    saved: Sequence[Tensor],
+    masks: Sequence[Tensor],
+    grads: Sequence[Maybe],
+    wanted: Sequence[bool],
+) -> list[Maybe]:
+    """`backward` by the operator of ops.py, for gradients that vmap reaches: they have no address of their own."""
+    x, _, _, *weights = inputs
+    grad_outputs, grad_h, grad_c = (*grads, None)[:3]
+    rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
+    if grad_outputs is not None and plan.batch_first:
+        grad_outputs = grad_outputs.transpose(0, 1)
+    hidden, directions, per_pass = plan.hidden, plan.directions, plan.per_pass
+    lengths = None if lengths is None else lengths.unsqueeze(0)
+    blank = x.new_empty(())  # backward asks x and state for their shapes only
+    state = blank.expand(1, rows, hidden)
+    grad_h0, grad_c0 = ([blank] * (plan.layers * directions) for _ in range(2))
+    grad_weights: list[Maybe] = [None] * len(weights)
+    for layer in reversed(range(plan.layers)):
+        width = x.shape[2] if layer == 0 else directions * hidden
+        total: Maybe = None
+        for direction in range(directions):
+            k, first = layer * directions + direction, direction * hidden
+            own = slice(k * per_pass, (k + 1) * per_pass)
+            given = [weight.unsqueeze(0) for weight in weights[own]] + [None] * (4 - per_pass)
+            part = None if grad_outputs is None else grad_outputs.narrow(2, first, hidden).unsqueeze(0)
+            finals = [None if grad is None else grad[k].unsqueeze(0) for grad in (grad_h, grad_c)]
+            results = torch.ops.stepahead.scan_backward(
+                blank.expand(1, steps, rows, width), state, state if plan.code == LSTM else None, *given, lengths,
+                saved[k].unsqueeze(0), part, *finals, plan.cell, direction == 1,
+            )  # fmt: skip
+            grad_x, grad_h0[k], grad_c0[k], *found = (result.squeeze(0) for result in results)
+            grad_weights[own] = found[:per_pass]
+            total = grad_x if total is None else total + grad_x
+        grad_outputs = total * masks[layer - 1] if masks and layer and total is not None else total
+    if grad_outputs is not None and plan.batch_first:
+        grad_outputs = grad_outputs.transpose(0, 1)
+    starts = [torch.stack(parts) if want else None for parts, want in zip((grad_h0, grad_c0), wanted[1:3], strict=True)]
+    every = (grad_outputs, *starts, *grad_weights)
+    return [grad if want else None for grad, want in zip(every, wanted, strict=True)]
+
+
 def differentiable_backward(
     plan: Plan,
     lengths: Maybe,
@@ -323,6 +371,16 @@ def by_reference(plan: Plan, lengths: Maybe, inputs: Sequence[Any], masks: Seque
             x = x * masks[layer]
     x = x.transpose(0, 1) if plan.batch_first else x
     return x, *(torch.stack(part) for part in zip(*finals, strict=True))
+
+
+def _many(grads: Sequence[Maybe]) -> bool:
+    """Whether vmap reaches these gradients: torch.func's, or the older one behind autograd's is_grads_batched=True."""
+    if torch._C._are_functorch_transforms_active():
+        return True
+    return any(map(_is_batched, [grad for grad in grads if grad is not None]))
+
+
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
 
 
 def _row_step(sequence: Maybe, batch_first: bool) -> tuple[int, int, int]:
