@@ -246,6 +246,46 @@ def test_vectorized_jacobians_and_hessians_of_eager_layers_equal_torch(name: str
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-10)
 
 
+@every_layer
+@shallow_and_deep
+def test_vmap_over_autograd_grad_of_eager_layers_equals_each_alone(name: str, options: dict[str, Any]) -> None:
+    layer, _ = pair(name, bias=False, **options)
+    x, directions = torch.randn(5, 2, 3, dtype=torch.float64), 2 if options else 1
+    rows, layers = (5, 4) if options else (2, 1)
+    state = [torch.randn(layers, rows, 4, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    outputs, _ = layer(x, tuple(state) if name == "LSTM" else state[0])
+    sources = [*state[: 2 if name == "LSTM" else 1], *layer.parameters()]
+
+    def pull(cotangent: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(outputs, sources, cotangent, retain_graph=True)
+
+    cotangents = torch.randn(3, 2, 5, 2, 4 * directions, dtype=torch.float64)
+    each = [torch.stack(parts) for parts in zip(*map(pull, cotangents.flatten(0, 1)), strict=True)]
+    once, twice = torch.vmap(pull)(cotangents[:, 0]), torch.vmap(torch.vmap(pull))(cotangents)
+    for expected, one, two in zip(each, once, twice, strict=True):
+        torch.testing.assert_close(one, expected[::2], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(two.flatten(0, 1), expected, rtol=1e-12, atol=1e-12)
+
+
+@every_cell
+def test_vmap_of_the_operators_themselves(cell: str) -> None:
+    arguments = tuple(part.detach() if isinstance(part, Tensor) else part for part in sample(cell))
+    many = torch.randn(3, *arguments[0].shape, dtype=torch.float64)
+    together = torch.vmap(lambda x: torch.ops.stepahead.scan(x, *arguments[1:]))(many)
+    for number, x in enumerate(many):
+        for mine, other in zip(together, torch.ops.stepahead.scan(x, *arguments[1:]), strict=True):
+            torch.testing.assert_close(mine[number], other, rtol=0, atol=1e-14)
+
+    def pull(grad: Tensor) -> tuple[Tensor, ...]:
+        saved = together[3][1]
+        return torch.ops.stepahead.scan_backward(many[1], *arguments[1:8], saved, grad, None, None, *arguments[8:10])
+
+    cotangents = torch.randn_like(together[0])
+    found, expected = torch.vmap(pull)(cotangents), [pull(cotangent) for cotangent in cotangents]
+    for mine, others in zip(found, zip(*expected, strict=True), strict=True):
+        torch.testing.assert_close(mine, torch.stack(others), rtol=1e-12, atol=1e-12)
+
+
 def test_batched_gradients_of_packed_rows_with_dropout() -> None:
     ours, theirs = pair("GRU", num_layers=2, dropout=0.5)
     rows = torch.nn.utils.rnn.pack_sequence([torch.randn(n, 3, dtype=torch.float64) for n in (4, 2)])

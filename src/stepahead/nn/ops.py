@@ -231,11 +231,16 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Four) -> None:
 
 def _differentiate(ctx: Any, *grads: Maybe) -> tuple[Maybe, ...]:
     *arrays, saved = ctx.saved_tensors
-    apply = ScanBackward.apply if torch._C._are_functorch_transforms_active() else scan_backward
     grad_outputs, grad_h, grad_c = grads[0], grads[1], grads[2] if ctx.cell == "lstm" else None
-    found = apply(*arrays, saved, grad_outputs, grad_h, grad_c, ctx.cell, ctx.reverse)
+    found = gradients(*arrays, saved, grad_outputs, grad_h, grad_c, ctx.cell, ctx.reverse)
     kept = [None if part is None else grad for grad, part in zip(found, arrays[:7], strict=True)]
     return (*kept, None, None, None, None)
+
+
+def gradients(*arguments: Any) -> Seven:
+    """`scan_backward` by the way that is open: torch.func's or the operator's."""
+    apply = ScanBackward.apply if torch._C._are_functorch_transforms_active() else scan_backward
+    return apply(*arguments)
 
 
 def _remember_backward(ctx: Any, inputs: tuple[Any, ...], output: Seven) -> None:
@@ -311,8 +316,18 @@ class ScanBackward(torch.autograd.Function):
         return _unfold(info.batch_size, ScanBackward.apply(*_fold(info.batch_size, in_dims, args))), (0,) * 7
 
 
-scan.register_vmap(Scan.vmap)
-scan_backward.register_vmap(ScanBackward.vmap)
+def _vmapped(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    return _unfold(info.batch_size, scan(*_fold(info.batch_size, in_dims, args))), (0,) * 4
+
+
+def _vmapped_backward(
+    info: Any, in_dims: tuple[int | None, ...], *args: Any
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    return _unfold(info.batch_size, scan_backward(*_fold(info.batch_size, in_dims, args))), (0,) * 7
+
+
+scan.register_vmap(_vmapped)
+scan_backward.register_vmap(_vmapped_backward)
 
 
 def _fold(size: int, in_dims: tuple[int | None, ...], args: tuple[Any, ...]) -> list[Any]:

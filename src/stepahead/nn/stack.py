@@ -283,6 +283,8 @@ def backward_of_many(
     wanted: Sequence[bool],
 ) -> list[Maybe]:
     """`backward` by the operator of ops.py, for gradients that vmap reaches: they have no address of their own."""
+    from stepahead.nn.ops import gradients  # which imports this module
+
     x, _, _, *weights = inputs
     grad_outputs, grad_h, grad_c = (*grads, None)[:3]
     rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
@@ -303,7 +305,7 @@ def backward_of_many(
             given = [weight.unsqueeze(0) for weight in weights[own]] + [None] * (4 - per_pass)
             part = None if grad_outputs is None else grad_outputs.narrow(2, first, hidden).unsqueeze(0)
             finals = [None if grad is None else grad[k].unsqueeze(0) for grad in (grad_h, grad_c)]
-            results = torch.ops.stepahead.scan_backward(
+            results = gradients(
                 blank.expand(1, steps, rows, width), state, state if plan.code == LSTM else None, *given, lengths,
                 saved[k].unsqueeze(0), part, *finals, plan.cell, direction == 1,
             )  # fmt: skip
