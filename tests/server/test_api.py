@@ -143,6 +143,8 @@ def test_the_list_of_series_comes_in_pages(client: TestClient) -> None:
     assert [line["series"] for line in first["series"] + rest["series"]] == ["a", "b", "c", "é"]
     assert rest["next"] is None
     assert client.get("/v1/series?limit=x").status_code == 422
+    twice = client.get("/v1/series?limit=x&limit=2")
+    assert (twice.status_code, twice.json()["detail"]) == (422, "the query gives 'limit' twice; give it once")
 
 
 def univariate(rows: int, **more: Any) -> dict[str, Any]:

@@ -83,7 +83,13 @@ class Call:
     raw: bytes | bytearray = b""
 
     def query(self) -> dict[str, str]:
-        return dict(parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        """The query's names and values. Raises: Problem 422 where it gives a name twice."""
+        pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        names = [name for name, _ in pairs]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Problem(422, f"the query gives '{twice:.40}' twice; give it once")
+        return dict(pairs)
 
     def header(self, name: bytes) -> str | None:
         return next((value.decode("latin-1") for key, value in self.scope["headers"] if key == name), None)
