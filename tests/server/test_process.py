@@ -100,6 +100,19 @@ def test_a_port_that_is_taken_is_one_line(server: Running, tmp_path: Path) -> No
     assert "cannot listen there" in done.stderr
 
 
+@pytest.mark.parametrize("cut", [20, -3, -1])
+def test_a_head_in_two_pieces_with_a_large_body_behind_it_is_no_long_head(server: Running, cut: int) -> None:
+    body = b" " * 200_000
+    head = b"POST /v1/series:push HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    head += b"content-length: %d\r\n\r\n" % len(body)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as raw:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.sendall(head[:cut])
+        time.sleep(0.2)
+        raw.sendall(head[cut:] + body)
+        assert raw.recv(4096).startswith(b"HTTP/1.1 400")  # blanks are no JSON
+
+
 def test_a_chunked_body_without_end_is_refused_with_bounded_memory(server: Running) -> None:
     server.ask("GET", "/v2/health/live")
     before = server.memory()

@@ -21,14 +21,15 @@ REFUSED = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\
 class PatientProtocol(HttpToolsProtocol):
     """A connection.
 
-    waiting: since when it is idle. began: since when a head is coming in; head: its bytes so far. stalled: since when
-    the client has not read.
+    waiting: since when it is idle. began: since when a head is coming in; head: its bytes so far; tail: the last of
+    them, where its end may have begun. stalled: since when the client has not read.
     """
 
     waiting: float | None = None
     began: float | None = None
     stalled: float | None = None
     head: int = 0
+    tail: bytes = b""
     in_head = True
 
     def connection_made(self, transport: Any) -> None:
@@ -41,17 +42,20 @@ class PatientProtocol(HttpToolsProtocol):
         if self.in_head:
             if self.head == 0:
                 self.began = self.loop.time()
+            room = LONGEST_HEAD - self.head
             self.head += len(data)
-            whole = len(data) == self.head and HEAD_ENDS in data[:LONGEST_HEAD]  # the rest is a body
-            if self.head > LONGEST_HEAD and not whole:
+            # What lies behind the head's end is a body, which is bounded elsewhere.
+            if len(data) > room and HEAD_ENDS not in self.tail + data[:room]:
                 self._refuse()
                 return
         super().data_received(data)
-        if self.in_head and self.head > LONGEST_HEAD:
-            self._refuse()
+        if self.in_head and self.head:  # still not whole
+            self.tail = (self.tail + data)[1 - len(HEAD_ENDS) :]
+            if self.head > LONGEST_HEAD:
+                self._refuse()
 
     def on_headers_complete(self) -> None:
-        self.in_head, self.head, self.began, self.waiting = False, 0, None, None
+        self.in_head, self.head, self.tail, self.began, self.waiting = False, 0, b"", None, None
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
