@@ -1,11 +1,12 @@
 """Other forecasters on the panels of panels.py.  Run in an environment of theirs.
 
     PYTHON benchmarks/panel_peers.py DATA nf-lstm|nf-gru|darts-lstm|darts-gru --only NAME [--steps N] [--matched]
-    PYTHON benchmarks/panel_peers.py DATA ets|theta|arima --only NAME
+    PYTHON benchmarks/panel_peers.py DATA ets|theta|arima --only NAME [--series N]
 
 NeuralForecast's LSTM and GRU and Darts' BlockRNNModel with their defaults, or with --matched 1,000 steps and the panel
-recipe's window; statsforecast's AutoETS, AutoTheta and AutoARIMA, a model a series.  Prints the scores of panels.py on
-the official hold-out, and the seconds of fit and predict: by the clock, and of processors.
+recipe's window; statsforecast's AutoETS, AutoTheta and AutoARIMA, a model a series (--series: of so many series only,
+evenly spaced, where all would take days; panels.py scores the same ones when told so).  Prints the scores of panels.py
+on the official hold-out, and the seconds of fit and predict: by the clock, and of processors.
 """
 
 import argparse
@@ -39,11 +40,16 @@ def main() -> None:
     parser.add_argument("--only", required=True, choices=CASES)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--matched", action="store_true")
+    parser.add_argument("--series", type=int)
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     file, horizon, season, window = CASES[options.only]
     train, truth = (read(options.data / f"{file}_{part}.csv.gz") for part in ("train", "test"))
+    if options.series:
+        names = list(train)
+        chosen = np.linspace(0, len(names) - 1, options.series).round().astype(int)
+        train, truth = ({names[i]: part[names[i]] for i in chosen} for part in (train, truth))
     steps = options.steps or (MATCHED_STEPS if options.matched else None)
     started, worked = time.perf_counter(), time.process_time()
     if options.model in CLASSICAL:
@@ -54,7 +60,7 @@ def main() -> None:
     shown = "  ".join(f"{name} {value:.4g}" for name, value in score(file, season, train, truth, said).items())
     package = PACKAGES[options.model.split("-")[0]]
     kind = f"matched, steps {steps}" if options.matched else "defaults"
-    made = f"{package} {version(package)}, {kind}"
+    made = f"{package} {version(package)}, {kind}, {len(train)} series"
     print(f"{options.only} {options.model} ({made}): {shown}  {seconds:.1f} s, of processors {processor:.1f} s")
 
 
