@@ -18,12 +18,14 @@ constexpr int blocks_at_once() {
     return blocks;
 }
 
-// sums[u][r] += weights[u, k, r] * values[k] over k.   weights [U, n, R] by stride, values [n, L] read
-template <int U, int R, int NV, class T>
+// sums[u][r] += weights[u, k, r] * values[k] over k, and with each k a line of `ahead` is fetched.
+// weights [U, n, R] by stride, values [n, L], ahead [n lines] or null, read
+template <bool fetches, int U, int R, int NV, class T>
 STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* STEPAHEAD_RESTRICT weights, Index stride,
-                                 const T* STEPAHEAD_RESTRICT values, Index n) {
+                                 const T* STEPAHEAD_RESTRICT values, Index n, const T* ahead) {
     constexpr int W = width<T>, L = NV * W;
     for (Index k = 0; k < n; ++k, weights += R, values += L) {
+        if constexpr (fetches) fetch_later(ahead + k * line<T>);
         Vec<T> value[NV];
         for (int v = 0; v < NV; ++v) value[v] = Vec<T>::load(values + v * W);
         for (int u = 0; u < U; ++u)
@@ -32,6 +34,11 @@ STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* STEPAHEAD_RE
                 for (int v = 0; v < NV; ++v) sums[u][r][v] = fma(weight, value[v], sums[u][r][v]);
             }
     }
+}
+
+template <int U, int R, int NV, class T>
+STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* weights, Index stride, const T* values, Index n) {
+    accumulate<false>(sums, weights, stride, values, n, static_cast<const T*>(nullptr));
 }
 
 // Calls block.template operator()<U>(j) for j = 0, U, 2 U, ... below n, and one by one where fewer than U are left.
@@ -51,13 +58,20 @@ STEPAHEAD_INLINE void clear(Vec<T> (&sums)[R][NV]) {
 
 // out[i] = (start[i] or 0) + sum over k of weights[k, i] * values[k], for i < m.
 // weights [ceil(m/4), n, 4] read; values [n, L] read; start [m, L] read, may be null or out; out [m, L] written
+// Meanwhile `ahead` [size] comes into the second cache.
 template <int NV, class T>
-inline void multiply(const T* weights, const T* values, const T* start, T* out, Index m, Index n) {
+inline void multiply(const T* weights, const T* values, const T* start, T* out, Index m, Index n,
+                     const T* ahead = nullptr, Index size = 0) {
     constexpr int W = width<T>, L = NV * W;
     in_blocks<blocks_at_once<4, NV>()>((m + 3) / 4, [&]<int U>(Index block) {
         Vec<T> sums[U][4][NV];
         for (int u = 0; u < U; ++u) clear(sums[u]);
-        accumulate(sums, weights + block * 4 * n, 4 * n, values, n);
+        const T* own = weights + block * 4 * n;
+        const Index lines = size / line<T> < n ? size / line<T> : n;
+        accumulate<true>(sums, own, 4 * n, values, lines, ahead);
+        accumulate(sums, own + 4 * lines, 4 * n, values + lines * L, n - lines);
+        ahead += lines * line<T>;
+        size -= lines * line<T>;
         for (int u = 0; u < U; ++u) {
             const Index i = (block + u) * 4, last = m - i < 4 ? m - i : 4;
             for (Index r = 0; r < last; ++r)

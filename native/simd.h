@@ -47,11 +47,25 @@ constexpr int registers = 32;
 constexpr int registers = 16;
 #endif
 
+// Numbers in a line of the caches.
+template <class T>
+constexpr std::ptrdiff_t line = 64 / sizeof(T);
+
 // n numbers that are soon written or read, into the first cache.
 template <class T>
 STEPAHEAD_INLINE void fetch(const T* data, std::ptrdiff_t n) {
 #if defined(__GNUC__)
-    for (std::ptrdiff_t i = 0; i < n; i += 64 / sizeof(T)) __builtin_prefetch(data + i, 1);
+    for (std::ptrdiff_t i = 0; i < n; i += line<T>) __builtin_prefetch(data + i, 1);
+#endif
+}
+
+// A line that is read later, into the second cache.
+template <class T>
+STEPAHEAD_INLINE void fetch_later(const T* data) {
+#if defined(__GNUC__)
+    __builtin_prefetch(data, 0, 2);
+#else
+    (void)data;
 #endif
 }
 

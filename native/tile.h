@@ -193,7 +193,7 @@ template <Cell cell, int NV, class T>
 inline Index backward_workspace(Index steps, Index D, Index H) {
     const Index L = NV * width<T>, rows = padded_rows<T>(cell, H);
     const Index gradients = rows * L + round_up(rows, panel_rows<T>) * block_steps(L, steps) * L;
-    return gradients * (cell == Cell::gru ? 2 : 1) + (3 * H + (D > H ? D : H)) * L;
+    return gradients * (cell == Cell::gru ? 2 : 1) + (3 * H + (D > H ? D : H) + block_steps(L, steps) * H) * L;
 }
 
 template <Cell cell, int NV, class T>
@@ -215,12 +215,16 @@ struct BackwardTile {
     T* const h_copy = carry + H * L;                                      // [H, L]
     T* const c_copy = h_copy + H * L;                                     // [H, L]
     T* const rows_copy = c_copy + H * L;                                  // [max(D, H), L]
+    T* const turned_outputs = rows_copy + (D > H ? D : H) * L;            // [block, H, L]
+    const bool adjoin = a.grad_outputs != nullptr && a.grad_outputs_stride_i == 1 && a.grad_outputs_stride_t == H;
+    Index first_time = 0;  // of the block
 
     void run() {
         std::memset(by_x, 0, sizeof(T) * (turned_x - by_x));
         std::memset(rows_copy, 0, sizeof(T) * (D > H ? D : H) * L);
         for (Index last = a.scan.steps - 1; last >= 0; last -= block) {
             const Index count = last + 1 < block ? last + 1 : block;
+            if (adjoin) turn_block(last, count);
             for (Index i = 0; i < count; ++i) {
                 step(last - i);
                 if (a.gradient == nullptr) continue;
@@ -250,7 +254,8 @@ struct BackwardTile {
             if (M::has_c) active.keep(a.grad_c, c_copy, H);
         }
         const T* start = cell == Cell::gru || !active.all ? carry : nullptr;
-        if (s > 0 || a.wants_start) multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H);
+        const Index next = s > 0 ? H * S::keeps * L : 0;  // what the step before kept is wanted next
+        if (s > 0 || a.wants_start) multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H, kept - next, next);
         if (a.grad_x != nullptr) {
             multiply<NV, T>(a.back_x, x, nullptr, rows_copy, D, S::gates * H);
             lanes_to_rows<NV>(rows_copy, D, a.scan.lanes, a.grad_x + time * a.grad_x_stride_t, a.grad_x_stride_b);
@@ -259,13 +264,26 @@ struct BackwardTile {
 
     void add_outputs(Index time, const Active<NV, T>& active) {
         using V = Vec<T>;
+        T* rows = adjoin ? turned_outputs + (time - first_time) * H * L : rows_copy;
+        if (!adjoin) turn_outputs(time * a.grad_outputs_stride_t, H, rows);
+        if (!active.all) active.keep(rows, nullptr, H);
+        for (Index at = 0; at < H * L; at += V::width)
+            (V::load(a.grad_h + at) + V::load(rows + at)).store(a.grad_h + at);
+    }
+
+    // The outputs' gradients of a block of steps, where those of a row adjoin: it is read line after line.
+    void turn_block(Index last, Index count) {
+        const Index one = a.scan.time(last), other = a.scan.time(last - count + 1);
+        first_time = one < other ? one : other;
+        turn_outputs(first_time * H, count * H, turned_outputs);
+    }
+
+    // to [n, L] written: zero where a lane stands for no row.
+    void turn_outputs(Index offset, Index n, T* to) {
         const T* from[max_lanes];
         for (Index l = 0; l < a.scan.lanes; ++l) from[l] = a.grad_outputs + l * a.grad_outputs_stride_b;
-        if (a.grad_x != nullptr && a.scan.lanes < L) std::memset(rows_copy, 0, sizeof(T) * H * L);
-        rows_to_lanes<NV>(from, time * a.grad_outputs_stride_t, a.grad_outputs_stride_i, H, a.scan.lanes, rows_copy);
-        if (!active.all) active.keep(rows_copy, nullptr, H);
-        for (Index at = 0; at < H * L; at += V::width)
-            (V::load(a.grad_h + at) + V::load(rows_copy + at)).store(a.grad_h + at);
+        if (a.scan.lanes < L) std::memset(to, 0, sizeof(T) * n * L);
+        rows_to_lanes<NV>(from, offset, a.grad_outputs_stride_i, n, a.scan.lanes, to);
     }
 
     // The weights' gradient from steps last, last - 1, ...

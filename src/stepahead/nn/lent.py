@@ -5,13 +5,15 @@ and 4 kB of zeros: a fifth of a training step. So it is lent: when the graph tha
 waits for the next one.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-LARGE = 32 << 20  # bytes; glibc's malloc keeps smaller ones itself, and reuses them as well
+LARGE = 32 << 20  # bytes; glibc's malloc keeps smaller ones itself once it has seen one go, and reuses them as well
+SMALL = 128 << 10  # bytes: those it keeps from the start
 IDLE = 256 << 20  # bytes that wait at most
 _idle: dict[int, Any] = {}  # address -> block, the longest unused first
 
@@ -20,6 +22,8 @@ def lend(size: int, dtype: torch.dtype) -> Tensor:
     """A tensor [size], its memory that of an earlier one where one is idle that fits."""
     needed = size * dtype.itemsize
     if needed < LARGE:
+        if needed > SMALL:
+            teach_malloc()
         return torch.empty(size, dtype=dtype)
     fitting = [block for block in list(_idle.values()) if needed <= len(block) <= 2 * needed]
     block = _idle.pop(min(fitting, key=len).ctypes.data, None) if fitting else None
@@ -28,6 +32,14 @@ def lend(size: int, dtype: torch.dtype) -> Tensor:
     lent = block[:needed].view(Lent)
     lent.block = block
     return torch.from_numpy(lent).view(dtype)
+
+
+@lru_cache(maxsize=1)
+def teach_malloc() -> None:
+    """Let glibc's malloc see a block go that is as large as it keeps: from then on it keeps what is freed, whatever the
+    order of a step's blocks. Without this some processes, by chance, fetch a step's memory anew each time.
+    """
+    torch.empty(LARGE - (1 << 20), dtype=torch.uint8)  # gone at once, never touched: two calls of the system
 
 
 def release() -> None:
