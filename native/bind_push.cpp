@@ -14,8 +14,8 @@ public:
 
     BoundCourse(nb::list members, Index window, Index horizon, bool difference, double clip, Numbers center,
                 Numbers spread, Numbers reach, double floor, bool learns, double gamma, double gain, double trust,
-                double farthest, Numbers shares, Numbers ratios, Numbers lean, Numbers grown, double allowance, double most,
-                Index recent)
+                double farthest, Numbers shares, Numbers ratios, Numbers lean, Numbers grown, double allowance,
+                double most, Index recent)
         : kept_(members) {
         const Index inputs = size(center), levels = size(shares), known = size(ratios);
         const bool watches = size(lean) == known + 1 && size(grown) == known + 1;
@@ -76,7 +76,8 @@ void append(Lane& lane, PyObject* row) {
     if (time == -1 && PyErr_Occurred()) throw nb::python_error();
     static thread_local std::vector<double> past;
     past.resize(static_cast<std::size_t>(inputs));
-    for (Index p = 0; p < inputs; ++p) past[static_cast<std::size_t>(p)] = PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(values, p));
+    for (Index p = 0; p < inputs; ++p)
+        past[static_cast<std::size_t>(p)] = PyFloat_AS_DOUBLE(PyTuple_GET_ITEM(values, p));
     lane.append(time, past.data());
 }
 
@@ -211,11 +212,12 @@ nb::object learn_many(const nb::list& lanes, const nb::list& rows, const Read& x
 void bind_push(nb::module_& module) {
     using nb::arg;
     nb::class_<BoundCourse>(module, "Course")
-        .def(nb::init<nb::list, Index, Index, bool, double, Numbers, Numbers, Numbers, double,
-                      bool, double, double, double, double, Numbers, Numbers, Numbers, Numbers, double, double, Index>(),
+        .def(nb::init<nb::list, Index, Index, bool, double, Numbers, Numbers, Numbers, double, bool, double, double,
+                      double, double, Numbers, Numbers, Numbers, Numbers, double, double, Index>(),
              arg("members"), arg("window"), arg("horizon"), arg("difference"), arg("clip"), arg("center"),
              arg("spread"), arg("reach"), arg("floor"), arg("learns"), arg("gamma"), arg("gain"), arg("trust"),
-             arg("farthest"), arg("shares"), arg("ratios"), arg("lean"), arg("grown"), arg("allowance"), arg("most"), arg("recent"))
+             arg("farthest"), arg("shares"), arg("ratios"), arg("lean"), arg("grown"), arg("allowance"), arg("most"),
+             arg("recent"))
         .def("take", &take_one, arg("lane"), arg("row"), arg("to"));
     nb::class_<Lane>(module, "Lane")
         .def(nb::new_(&new_lane), arg("course"), arg("times").noconvert(),

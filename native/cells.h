@@ -114,8 +114,8 @@ struct Step<Cell::rnn_tanh, NV, T> : PlainStep<Cell::rnn_tanh, NV, T> {};
 template <int NV, class T>
 struct Step<Cell::rnn_relu, NV, T> : PlainStep<Cell::rnn_relu, NV, T> {};
 
-// LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o. Keeps i, f, g and o:
-// tanh(c) is h / o, which costs backward less than fetching it.
+// LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o. Keeps i, f, g and
+// o: tanh(c) is h / o, which costs backward less than fetching it.
 template <int NV, class T>
 struct Step<Cell::lstm, NV, T> {
     static constexpr int keeps = 4, rows = 4, gates = 4;

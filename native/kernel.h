@@ -165,7 +165,8 @@ struct Kernel {
     void (*train)(const TrainSetup&, const TrainCall&);
 };
 
-// The best table for this processor; STEPAHEAD_SIMD in the environment (a table's name) chooses another; Python checks it.
+// The best table for this processor; STEPAHEAD_SIMD in the environment (a table's name, which Python checks) chooses
+// another.
 const Kernel& kernel();
 
 // Parameters of one model of a TrainSetup.

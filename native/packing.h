@@ -82,8 +82,8 @@ inline void pack_table(Cell cell, Index H, const T* table, Index size, const T* 
         }
 }
 
-// [ceil(n/4), G*H, 4] of the transpose, for `multiply`: how the n inputs of a product feel its G*H rows. The piece is one
-// of inputs.
+// [ceil(n/4), G*H, 4] of the transpose, for `multiply`: how the n inputs of a product feel its G*H rows. The piece
+// is one of inputs.
 template <class T>
 inline void pack_backward(Cell cell, Index n, Index H, const T* weight, const Piece& piece, T* packed) {
     const Index G = gates_of(cell), rows = G * H, last = piece.last(n);

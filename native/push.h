@@ -51,8 +51,9 @@ public:
           bytes_(count_bytes()), block_(new unsigned char[bytes_]()) {}
 
     Lane(const Lane& other)
-        : c(other.c), course_(other.course_), room_(other.room_), doubles_(other.doubles_), bytes_(other.bytes_), stop_(other.stop_),
-          waiting_(other.waiting_), first_(other.first_), seen_(other.seen_), block_(new unsigned char[bytes_]) {
+        : c(other.c), course_(other.course_), room_(other.room_), doubles_(other.doubles_), bytes_(other.bytes_),
+          stop_(other.stop_), waiting_(other.waiting_), first_(other.first_), seen_(other.seen_),
+          block_(new unsigned char[bytes_]) {
         std::memcpy(block_.get(), other.block_.get(), bytes_);
     }
 

@@ -100,7 +100,8 @@ inline void transpose(F (&r)[16]) {
         s[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xEE);
     }
     for (int j = 0; j < 4; ++j) {
-        const __m512 low = _mm512_shuffle_f32x4(s[j], s[4 + j], 0x88), high = _mm512_shuffle_f32x4(s[8 + j], s[12 + j], 0x88);
+        const __m512 low = _mm512_shuffle_f32x4(s[j], s[4 + j], 0x88);
+        const __m512 high = _mm512_shuffle_f32x4(s[8 + j], s[12 + j], 0x88);
         const __m512 low_odd = _mm512_shuffle_f32x4(s[j], s[4 + j], 0xDD);
         const __m512 high_odd = _mm512_shuffle_f32x4(s[8 + j], s[12 + j], 0xDD);
         r[j].v = _mm512_shuffle_f32x4(low, high, 0x88);
@@ -118,7 +119,8 @@ inline void transpose(D (&r)[8]) {
     }
     // t[2 q + j]: columns j, j + 2, j + 4, j + 6 of rows 2 q and 2 q + 1.
     for (int j = 0; j < 2; ++j) {
-        const __m512d low = _mm512_shuffle_f64x2(t[j], t[2 + j], 0x88), high = _mm512_shuffle_f64x2(t[4 + j], t[6 + j], 0x88);
+        const __m512d low = _mm512_shuffle_f64x2(t[j], t[2 + j], 0x88);
+        const __m512d high = _mm512_shuffle_f64x2(t[4 + j], t[6 + j], 0x88);
         const __m512d low_odd = _mm512_shuffle_f64x2(t[j], t[2 + j], 0xDD);
         const __m512d high_odd = _mm512_shuffle_f64x2(t[4 + j], t[6 + j], 0xDD);
         r[j].v = _mm512_shuffle_f64x2(low, high, 0x88);

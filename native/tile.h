@@ -182,8 +182,8 @@ struct TileBackward {
     Index codes_stride_t;
 };
 
-// Steps whose gradients are gathered before they meet the inputs: enough to pay for fetching the sums so far, few enough
-// for a panel of them to stay in the first cache.
+// Steps whose gradients are gathered before they meet the inputs: enough to pay for fetching the sums so far, few
+// enough for a panel of them to stay in the first cache.
 inline Index block_steps(Index lanes, Index steps) {
     const Index block = (gathered_lanes + lanes - 1) / lanes;
     return block < steps ? block : steps;
