@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
-# Benchmarks that take the data folder, and those that need none; timing.py is what they share, *_peers.py need packages of
-# others in an environment of their own.
-WITH_DATA := benchmarks/accuracy.py benchmarks/intervals.py benchmarks/panels.py benchmarks/symbols.py
-APART := benchmarks/timing.py $(wildcard benchmarks/*_peers.py)
+# Benchmarks that take the data folder, and those that need none; timing.py is what they share, accuracy.py runs panels.py,
+# *_peers.py need packages of others in an environment of their own.
+WITH_DATA := benchmarks/accuracy.py benchmarks/intervals.py benchmarks/symbols.py
+APART := benchmarks/timing.py benchmarks/panels.py $(wildcard benchmarks/*_peers.py)
 WITHOUT_DATA := $(filter-out $(WITH_DATA) $(APART),$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test check format bench soak sanitize clean
