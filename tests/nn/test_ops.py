@@ -299,11 +299,15 @@ def test_batched_gradients_of_packed_rows_with_dropout() -> None:
         torch.testing.assert_close(*results, rtol=1e-11, atol=1e-12)
 
 
-def test_forward_mode_under_torch_func_refuses_clearly() -> None:
-    models, _, _ = ensemble("LSTM")
+@every_layer
+def test_forward_mode_under_torch_func_is_torch_s(name: str) -> None:
     x = torch.randn(2, 3, 3, dtype=torch.float64)
-    with pytest.raises(NotImplementedError, match="jvp"):
-        torch.func.jvp(lambda x: models[0](x)[0], (x,), (x,))
+    found = []
+    for library in (stepahead.nn, torch.nn):
+        torch.manual_seed(3)
+        layer = getattr(library, name)(3, 4).double()
+        found.append(torch.func.jvp(lambda x, layer=layer: layer(x)[0], (x,), (x,)))
+    torch.testing.assert_close(*found)
 
 
 class Net(torch.nn.Module):

@@ -24,11 +24,11 @@ def lend(size: int, dtype: torch.dtype) -> Tensor:
     if needed < LARGE:
         if needed > SMALL:
             teach_malloc()
-        return torch.empty(size, dtype=dtype)
+        return torch.empty(size, dtype=dtype, device="cpu")
     fitting = [block for block in list(_idle.values()) if needed <= len(block) <= 2 * needed]
     block = _idle.pop(min(fitting, key=len).ctypes.data, None) if fitting else None
     if block is None:  # none fits, or another thread took it
-        block = torch.empty(needed, dtype=torch.uint8).numpy()
+        block = torch.empty(needed, dtype=torch.uint8, device="cpu").numpy()
     lent = block[:needed].view(Lent)
     lent.block = block
     return torch.from_numpy(lent).view(dtype)
@@ -39,7 +39,8 @@ def teach_malloc() -> None:
     """Let glibc's malloc see a block go that is as large as it keeps: from then on it keeps what is freed, whatever the
     order of a step's blocks. Without this some processes, by chance, fetch a step's memory anew each time.
     """
-    torch.empty(LARGE - (1 << 20), dtype=torch.uint8)  # gone at once, never touched: two calls of the system
+    # Gone at once, never touched: two calls of the system.
+    torch.empty(LARGE - (1 << 20), dtype=torch.uint8, device="cpu")
 
 
 def release() -> None:

@@ -101,12 +101,14 @@ def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
     """What the module's forward returns, or None where torch's own forward is the one to take."""
     if _native is None or module.proj_size or torch._C._is_any_autocast_enabled():
         return None
+    if forward_ad._current_level >= 0:  # torch.func's, too
+        return None
     states = () if hx is None else _states(module, hx)
     if states is None:
         return None
     if _traced():
         return None if isinstance(input, PackedSequence) else _run_traced(module, input, states)
-    if forward_ad._current_level >= 0 or torch._C._get_tracing_state() is not None:
+    if torch._C._get_tracing_state() is not None:
         return None
     if isinstance(input, PackedSequence):
         return _run_packed(module, input, hx)
@@ -164,7 +166,7 @@ def _run_packed(module: Any, packed: PackedSequence, hx: Any) -> Any:
     if drops or data.dim() != 2 or not len(sizes) or not data.is_cpu or int(sizes[0]) == 0:
         return None
     steps, rows = len(sizes), int(sizes[0])
-    valid = torch.arange(rows) < sizes[:, None]  # [T, B]
+    valid = torch.arange(rows, device="cpu") < sizes[:, None]  # [T, B]
     where = valid.flatten().nonzero().squeeze(1)
     if len(where) != len(data):  # batch sizes that do not decrease, or do not add up
         return None

@@ -98,12 +98,12 @@ class Single(torch.autograd.Function):
         if plan.batch_first:
             rows, steps, inputs = x.shape
             stride_b, stride_t, stride_d = x.stride()
-            outputs, out_b, out_t = torch.empty(rows, steps, hidden, dtype=dtype), steps * hidden, hidden
+            outputs, out_b, out_t = torch.empty(rows, steps, hidden, dtype=dtype, device="cpu"), steps * hidden, hidden
         else:
             steps, rows, inputs = x.shape
             stride_t, stride_b, stride_d = x.stride()
-            outputs, out_b, out_t = torch.empty(steps, rows, hidden, dtype=dtype), hidden, rows * hidden
-        double, h_n = dtype is torch.float64, torch.empty(1, rows, hidden, dtype=dtype)
+            outputs, out_b, out_t = torch.empty(steps, rows, hidden, dtype=dtype, device="cpu"), hidden, rows * hidden
+        double, h_n = dtype is torch.float64, torch.empty(1, rows, hidden, dtype=dtype, device="cpu")
         c_n = torch.empty_like(h_n) if code == LSTM else None
         size, threads = _sizes(plan.cell, steps, rows, inputs, hidden, double)
         saved = lend(size, dtype)
@@ -134,7 +134,7 @@ class Single(torch.autograd.Function):
         stride_b, stride_t, stride_d = _row_step(grad_outputs, plan.batch_first)
         features, biases, double = x.shape[2], ctx.biases, x.dtype is torch.float64
         _, threads = _sizes(plan.cell, steps, rows, features, plan.hidden, double)
-        grad_x = torch.empty(x.shape, dtype=x.dtype) if wanted[0] else None
+        grad_x = torch.empty(x.shape, dtype=x.dtype, device="cpu") if wanted[0] else None
         x_b, x_t = (steps * features, features) if plan.batch_first else (features, rows * features)
         grad_h0 = torch.empty_like(h0) if wanted[1] else None
         grad_c0 = torch.empty_like(c0) if wanted[2] else None
