@@ -91,6 +91,8 @@ class PanelHistory:
 
     @property
     def hidden(self) -> Array | None:
+        if self.panel.schema.future:  # known ahead of the last row, and not kept
+            return None
         return self.fitted.hidden(self.fitted.source(self.panel), self.panel.n_rows - 1)
 
     def _look(self, panel: Any, ahead: Array | None) -> Bounds:

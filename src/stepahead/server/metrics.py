@@ -7,8 +7,11 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from stepahead.server.jobs import Create, Push, PushMany
 from stepahead.server.plans import Live
+from stepahead.server.problems import Problem
 from stepahead.server.views import coverage_of
+from stepahead.server.work import Outcome
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 SHARED = (1, 2, 5, 10, 20, 50, 100, 200, 512)
@@ -25,7 +28,7 @@ class Metrics:
         self.latency = Histogram(
             "stepahead_request_seconds", "Time to answer a request.", ["route", "status"], buckets=SECONDS, **given
         )
-        self.rows = Counter("stepahead_rows_total", "Rows that were answered by the writer.", **given)
+        self.rows = Counter("stepahead_rows_total", "Rows of requests that were taken in or repeated.", **given)
         self.batches = Histogram(
             "stepahead_commit_seconds", "Time of a batch: advance, write, fsync.", buckets=SECONDS, **given
         )
@@ -35,7 +38,12 @@ class Metrics:
             buckets=(1, 2, 5, 10, 20, 50, 100, 200, 512),
             **given,
         )
-        self.pushes = Counter("stepahead_pushes_total", "Requests with rows, by outcome.", ["outcome"], **given)
+        self.pushes = Counter(
+            "stepahead_pushes_total",
+            "Pushes by outcome: taken, refused or failed.",
+            ["outcome"],
+            **given,
+        )
         self._children: dict[tuple[str, int], Any] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -45,11 +53,20 @@ class Metrics:
             child = self._children[route, status] = self.latency.labels(route, str(status))
         child.observe(seconds)
 
-    def batch(self, jobs: int, rows: int, seconds: float) -> None:
+    def batch(self, outcome: Outcome, seconds: float) -> None:
         """The writer finished a batch."""
-        self.jobs.observe(jobs)
+        rows, pushes = 0, dict.fromkeys(("taken", "refused", "failed"), 0)
+        for job, answer in outcome.answers:
+            if isinstance(job, Push | PushMany | Create):
+                how = outcome_of(answer)
+                pushes[how] += not isinstance(job, Create)
+                rows += job.weight if how == "taken" else 0
+        self.jobs.observe(len(outcome.answers))
         self.rows.inc(rows)
         self.batches.observe(seconds)
+        for how, count in pushes.items():
+            if count:
+                self.pushes.labels(how).inc(count)
 
     def watch(self, live: Mapping[str, Live], waiting: Callable[[], int], watchers: Callable[[], int]) -> None:
         """Tell of the series in memory, too."""
@@ -62,6 +79,13 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, as Prometheus reads it."""
         return generate_latest(self.registry)
+
+
+def outcome_of(answer: Any) -> str:
+    """How a push ended: "taken" (repeated rows, too), "refused" for what the client must change, or "failed"."""
+    if not isinstance(answer, BaseException):
+        return "taken"
+    return "refused" if isinstance(answer, Problem) and answer.status < 500 else "failed"
 
 
 class SeriesCollector:

@@ -93,12 +93,12 @@ def read_row(live: Live, time: int, packed: bytes) -> Row:
 
 def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: Live) -> None:
     """Raise Problem 409 unless these rows are there already, as they are."""
-    schema = live.served.reader.schema
+    reader, schema = live.served.reader, live.served.reader.schema
     for time, packed in old.items():
         if time not in there:
             late, last = as_text(time, schema), as_text(live.cutoff, schema)
             raise Problem(409, f"the row at {late} comes after the one at {last}; rows must come in order")
-        if there[time] != packed:
+        if reader.own(there[time]) != reader.own(packed):
             raise conflict(time, live)
 
 

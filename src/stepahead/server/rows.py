@@ -1,7 +1,7 @@
 """Rows as they come and as they are kept.  JSON rows of a model -> times, packed values, rows of a Stream, Panels.
 
 A kept row is its values as little-endian doubles in the order of `columns`, NaN where one is missing; for a model with
-inputs known ahead, those of the next H steps follow. Two rows are the same if their bytes are.
+inputs known ahead, those of the next H steps follow. Two rows are the same if the bytes of their own values are.
 
 Legend: P past inputs, K inputs known ahead, H horizon, R rows.
 """
@@ -83,6 +83,10 @@ class RowReader:
     def pack(self, values: Sequence[float], ahead: Sequence[float] = ()) -> bytes:
         """A row to be kept: its values, and the known inputs of the next steps where the model has any."""
         return self.packer.pack(*values, *ahead)
+
+    def own(self, packed: bytes) -> bytes:
+        """A kept row less what was known ahead of it, which may be said again in another way, or not at all."""
+        return packed[: 8 * len(self.columns)]
 
     def mapping(self, time: int, packed: bytes) -> dict[str, Any]:
         """A kept row as a Stream takes it."""

@@ -13,7 +13,7 @@ from itertools import groupby
 from time import time as now
 from typing import Any
 
-from stepahead.errors import StepaheadError
+from stepahead.errors import ModelFileError, StepaheadError
 from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
 from stepahead.server.models import Models
 from stepahead.server.plans import Live, Plan, check_repeated, conflict, known_ahead, push_several, push_together
@@ -116,7 +116,11 @@ class Sessions:
             self.views.pop(name, None)  # seen anew when it is asked for
         for live, time, packed in work.events:
             outcome.events.append((live.name, self._see(live, inside=True).event(time, packed)))
-        outcome.answers += [(job, make()) for job, make in work.waiting]
+        for job, make in work.waiting:
+            try:
+                outcome.answers.append((job, make()))
+            except StepaheadError as error:  # of this job alone: what the others asked for is committed
+                outcome.answers.append((job, Problem(422, str(error))))
 
     def _show(self, live: Live) -> View:
         """Where a series stands, for all to see."""
@@ -260,7 +264,7 @@ class Sessions:
             if time > at:
                 plan.new.append((time, packed))
                 at = time
-            elif old.setdefault(time, packed) != packed:
+            elif reader.own(old.setdefault(time, packed)) != reader.own(packed):
                 raise conflict(time, live)
         if old:
             pending = {time: packed for number, time, packed in work.changes.rows if number == live.number}
@@ -331,7 +335,11 @@ class Sessions:
             what = "is not served" if served is None else "is another file now"
             remedy = "serve the one it began with, or DELETE the series"
             raise Problem(409, f"the series' model {kept.model!r} {what}; {remedy}")
-        stream = served.restore(kept.state)
+        try:
+            stream = served.restore(kept.state)
+        except ModelFileError as error:
+            what = f"the state of series {kept.name!r} in the store cannot be read ({error})"
+            raise Problem(409, f"{what}; DELETE the series, and PUT it again with its rows") from error
         behind = self.store.since(kept.number, kept.state_time)
         for time, packed in behind:  # one by one, as they came: other batches would move the last bits
             stream.push(served.reader.mapping(time, packed), future=served.reader.future(packed))

@@ -28,7 +28,7 @@ SMALL = 1_024  # rows of a batch that may run on the event loop
 class Writer:
     """Runs Sessions, one batch at a time; everything but the batch itself happens on the event loop.
 
-    told: called with the Outcome of each batch. timed: called with (jobs, rows, seconds) of each.
+    told: called with the Outcome of each batch. timed: called with it and its seconds.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Writer:
         sessions: Sessions,
         *,
         told: Callable[[Outcome], None],
-        timed: Callable[[int, int, float], None] = lambda jobs, rows, seconds: None,
+        timed: Callable[[Outcome, float], None] = lambda outcome, seconds: None,
         most_jobs: int = MOST_JOBS,
         most_rows: int = MOST_ROWS,
     ) -> None:
@@ -122,7 +122,7 @@ class Writer:
             else:
                 job.future.set_result(answer)
         self.rows -= rows
-        self.timed(len(outcome.answers), rows, seconds)
+        self.timed(outcome, seconds)
         self.told(outcome)
         self.called = False
         if self.jobs:
