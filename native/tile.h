@@ -40,18 +40,19 @@ struct Memory {
     T *xh, *c, *kept;
 };
 
-// Which lanes are within their length, at one time.
+// Which lanes are within their length, at one time. Those that stand for no row never are: what grew in them without end
+// would turn the weights' gradient into 0 * inf.
 template <int NV, class T>
 struct Active {
     using V = Vec<T>;
     V mask[NV];
     bool all;
 
-    Active(const Scan& scan, Index time) : all(true) {
-        if (scan.lengths == nullptr) return;
+    Active(const Scan& scan, Index time, bool learns) : all(!learns || scan.lanes == NV * V::width) {
+        if (all && scan.lengths == nullptr) return;
         T length[NV * V::width];
         for (Index l = 0; l < NV * V::width; ++l) {
-            const Index steps = l < scan.lanes ? scan.lengths[l] : scan.steps;
+            const Index steps = l >= scan.lanes ? 0 : scan.lengths == nullptr ? scan.steps : scan.lengths[l];
             all = all && time < steps;
             length[l] = static_cast<T>(steps);
         }
@@ -128,7 +129,7 @@ template <int NV, class T>
 void write_outputs(const TileForward<T>& a, Index time, const Active<NV, T>& active, const T* h) {
     T* to = a.outputs + time * a.outputs_stride_t;
     lanes_to_rows<NV>(h, a.scan.hidden, a.scan.lanes, to, a.outputs_stride_b);
-    if (active.all) return;
+    if (active.all || a.scan.lengths == nullptr) return;
     for (Index l = 0; l < a.scan.lanes; ++l)
         if (time >= a.scan.lengths[l]) std::memset(to + l * a.outputs_stride_b, 0, sizeof(T) * a.scan.hidden);
 }
@@ -147,7 +148,7 @@ void forward_tile(const TileForward<T>& a) {
     T* c = memory.c;
     for (Index s = 0; s < steps; ++s) {
         const Index time = a.scan.time(s);
-        const Active<NV, T> active(a.scan, time);
+        const Active<NV, T> active(a.scan, time, a.keep);
         T *xh = slot(s), *h = slot(s + 1) + D * L, *c_before = c;
         if (M::has_c && (a.keep || !active.all)) c = a.keep ? c + H * L : memory.c + (c == memory.c ? H * L : 0);
         if (a.table != nullptr) pack_codes<cell, NV>(a, time);
@@ -238,7 +239,7 @@ struct BackwardTile {
     void step(Index s) {
         T *x = by_x, *h = by_h;
         const Index time = a.scan.time(s);
-        const Active<NV, T> active(a.scan, time);
+        const Active<NV, T> active(a.scan, time, true);
         if (a.grad_outputs != nullptr) add_outputs(time, active);
         if (!active.all) {
             std::memcpy(h_copy, a.grad_h, sizeof(T) * H * L);

@@ -20,6 +20,18 @@ def with_inputs(panel: Panel, *, future: np.ndarray | None = None, static: np.nd
     return panel
 
 
+@pytest.mark.parametrize("recipe", ["classic", "price", "panel"])
+def test_a_verdict_and_intervals_come_with_inputs_known_ahead_several_steps(recipe: str):
+    """The last origins, whose horizon the table does not hold, made `fit` do without a verdict, in silence."""
+    promo = np.random.default_rng(0).integers(0, 2, 120).astype(float)
+    panel = with_inputs(Panel.from_arrays(5 + 3 * promo + np.sin(np.arange(120))), future=promo[:, None])
+    model = Forecaster(recipe=recipe, horizon=3, max_steps=20, hidden_size=4).fit(panel)
+    assert model.verdict_ is not None
+    told = model.predict(future=pl.DataFrame({"ds": [121, 122, 123], "promo": [0.0, 1.0, 0.0]}), level=[80])
+    assert told.height == 3
+    assert Forecaster(recipe=recipe, horizon=3, max_steps=20, hidden_size=4, holdout=24).fit(panel).verdict_
+
+
 def test_an_input_known_ahead_helps_where_it_decides():
     promo = np.random.default_rng(0).integers(0, 2, 300).astype(float)
     y = 5 + 3 * promo + 0.1 * np.random.default_rng(1).standard_normal(300)

@@ -242,8 +242,10 @@ class Forecaster(Parameters):
         return fitted.forecast(fitted.source(panel), np.asarray(origins, dtype=np.int64), level=level)
 
     def ready_at(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
-        """Which of these rows have a full window behind them, so that `forecast` can answer there: [N] bool."""
-        return np.isin(origins, self._need_fit().source(panel).origins())
+        """Which of these rows have a full window behind them, and what is known ahead, so that `forecast` can answer
+        there: [N] bool.
+        """
+        return np.isin(origins, self._need_fit().source(panel).answerable())
 
     def stream(
         self,

@@ -314,6 +314,30 @@ def test_special_numbers_spread_as_in_torch(name: str) -> None:
     assert_same(ours(x), theirs(x), equal_nan=True)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 16, 17, 100])
+def test_gradients_are_those_of_the_rows_that_there_are(rows: int) -> None:
+    """Lanes that stand for no row grew beyond all numbers here, and their 0 * inf made the weights' gradient NaN."""
+    ours, theirs = torch.nn.RNN(1, 1, nonlinearity="relu"), stepahead.nn.RNN(1, 1, nonlinearity="relu")
+    for layer in (ours, theirs):
+        for parameter, value in zip(layer.parameters(), (10.0, 2.0, 1.0, 0.0), strict=True):
+            torch.nn.init.constant_(parameter, value)
+    x = torch.full((200, rows, 1), -1.0)
+    found = [torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters())) for layer in (ours, theirs)]
+    assert_same(*found)
+
+
+@pytest.mark.parametrize("rows", [15, 16, 17])
+@every_layer
+def test_an_infinite_weight_spreads_as_in_torch(name: str, rows: int) -> None:
+    ours, theirs = pair(name, 3, 4)
+    with torch.no_grad():
+        for layer in (ours, theirs):
+            layer.weight_ih_l0[1, 2] = torch.inf
+    x = torch.rand(5, rows, 3) + 0.5
+    found = [torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters())) for layer in (ours, theirs)]
+    assert_same(*found, equal_nan=True)
+
+
 @every_layer
 def test_threads_do_not_change_a_bit(name: str) -> None:
     layer, x = getattr(stepahead.nn, name)(9, 40), torch.randn(20, 130, 9)

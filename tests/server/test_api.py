@@ -243,10 +243,13 @@ def test_models_describe_themselves(client: TestClient) -> None:
 def test_metrics_count_requests_rows_and_coverage(client: TestClient) -> None:
     begin(client)
     client.post("/v1/series/a/observations", json={"rows": daily_rows(4, 6)})
+    client.post("/v1/series/a/observations", json={"rows": [daily_rows(1, 10)[0] | {"y": 1e31}]})
     text = client.get("/metrics").text
     route = 'route="POST /v1/series/{id}/observations",status="200"'
     assert f"stepahead_request_seconds_count{{{route}}} 1.0" in text
     assert "stepahead_rows_total 10.0" in text  # 6 of the history, 4 pushed
+    assert 'stepahead_pushes_total{outcome="taken"} 1.0' in text
+    assert 'stepahead_pushes_total{outcome="refused"} 1.0' in text
     assert 'stepahead_series_live{model="daily"} 1.0' in text
     assert 'stepahead_coverage{level="80",model="daily"}' in text
     assert 'stepahead_series_drifting{model="daily"} 0.0' in text

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from server_models import daily_rows, models, step_rows
 
+from stepahead.errors import DataError
 from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
 from stepahead.server.problems import Problem
 from stepahead.server.rows import read_history
@@ -298,3 +299,38 @@ def test_a_series_whose_model_is_another_file_now_is_refused(url: str) -> None:
     assert caught.value.status == 409
     ask(second, Delete("a"))
     second.close()
+
+
+def test_a_look_that_fails_is_its_own_answer(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stood in one batch with it was committed, and is told so."""
+    for name in ("a", "b"):
+        begin(sessions, name)
+    see = sessions._see
+
+    def seen(live: Any, inside: bool = False) -> Any:
+        if inside:
+            raise DataError("cannot be looked into")
+        return see(live, inside)
+
+    monkeypatch.setattr(sessions, "_see", seen)
+    pushed, looked = ask_all(sessions, [Push("a", daily_rows(1, 6)), Look("b", inside=True)])
+    assert pushed.view.rows == 7
+    assert isinstance(looked, Problem)
+    assert (looked.status, looked.detail) == (422, "cannot be looked into")
+
+
+def test_a_state_that_cannot_be_read_refuses_its_own_series_alone(url: str) -> None:
+    first = Sessions(models(), open_store(url))
+    for name in ("a", "b"):
+        begin(first, name)
+    number = first.live["a"].number
+    first.close()
+    store = open_store(url)
+    store.commit(Changes(states={number: (b"\0", 0)}))
+    again = Sessions(models(), store)
+    refused, pushed = ask_all(again, [Push(name, daily_rows(1, 6)) for name in ("a", "b")])
+    assert isinstance(refused, Problem)
+    assert refused.status == 409
+    assert "state of series 'a'" in refused.detail
+    assert pushed.view.rows == 7
+    again.close()

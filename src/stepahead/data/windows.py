@@ -70,10 +70,16 @@ class WindowSource:
 
     def training_origins(self) -> np.ndarray:
         """Origins with a full window behind and the whole horizon ahead, one target of it observed at least."""
-        origins = self.origins()
-        ends = np.repeat(self.panel.offsets[1:], self.panel.lengths)
-        origins = origins[origins + self.horizon < ends[origins]]
+        origins = self._with_horizon(self.origins())
         return origins[self.filled.observed[self.ahead(origins), -1].any(axis=1)]
+
+    def answerable(self) -> np.ndarray:
+        """Origins that can be forecast from the panel alone: with inputs known ahead, those with the whole horizon."""
+        return self._with_horizon(self.origins()) if self.panel.schema.future else self.origins()
+
+    def _with_horizon(self, origins: np.ndarray) -> np.ndarray:
+        ends = np.repeat(self.panel.offsets[1:], self.panel.lengths)
+        return origins[origins + self.horizon < ends[origins]]
 
     def ahead(self, origins: np.ndarray) -> np.ndarray:
         """The rows that each origin forecasts: [N, H]."""

@@ -60,6 +60,11 @@ class Rows:
         newest = np.maximum.accumulate(np.where(self.observed[self.window :], rows, -1))
         return rows[newest >= np.maximum(self.starts, rows - self.window + 1)]
 
+    def answerable(self) -> np.ndarray:
+        """Origins that can be forecast from the panel alone: with inputs known ahead, those with a step of them."""
+        origins = self.origins()
+        return origins[self.ahead(origins)[1].any(axis=1)] if self.panel.schema.future else origins
+
     def training_origins(self) -> np.ndarray:
         """Those with the whole horizon ahead, one target of it observed at least."""
         origins = self.origins()
