@@ -85,7 +85,7 @@ def test_the_saved_models_load_and_go_on(tour: tuple[Path, dict]) -> None:
 
 def test_the_forecasts_on_disk_are_those_of_the_test_part(tour: tuple[Path, dict]) -> None:
     folder, printed = tour
-    rows = sa.read(folder / "goog-classic.csv", time="date", past=["LSTM"])
+    rows = sa.read(folder / "goog-classic.csv", past=["LSTM"])
     assert rows.n_rows == printed["stock"]["classic"]["n_forecasts"]
     rmse = np.sqrt(np.mean((rows.past[:, 0] - rows.y) ** 2))
     assert rmse == pytest.approx(printed["stock"]["classic"]["scores"]["LSTM"]["rmse"], rel=1e-6)

@@ -52,9 +52,9 @@ def test_backtest_writes_picture_and_forecasts(goog: Path, capsys: pytest.Captur
     out = run(capsys, "backtest", goog, "--target", "close", *QUICK, "--plot", "p.png", "-o", "f.csv", "--level", "80")
     assert Path("p.png").read_bytes()[:4] == b"\x89PNG"
     frame = pl.read_csv("f.csv")
-    assert frame.columns == ["unique_id", "date", "cutoff", "y", "LSTM", "LSTM-lo-80", "LSTM-hi-80"]
+    assert frame.columns == ["unique_id", "ds", "cutoff", "y", "LSTM", "LSTM-lo-80", "LSTM-hi-80"]
     assert len(frame) == 24  # 30 % of 80 rows
-    assert frame["date"][0] == "2021-02-26"
+    assert frame["ds"][0] == "2021-02-26"
     assert "naive" in out
     assert sorted(p.name for p in Path().iterdir()) == ["f.csv", "goog.csv", "p.png"]
 

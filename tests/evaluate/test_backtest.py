@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -164,12 +165,20 @@ def test_days_are_called_days() -> None:
     assert said.endswith("the plot only echoes yesterday's value.")
 
 
-def test_frames_come_back_in_the_kind_that_came_in() -> None:
+def test_frames_come_back_in_the_kind_that_came_in_under_the_names_promised() -> None:
     panel = Panel.from_arrays(WALK)
     schema = Schema(series="shop", time="week", backend="pandas")
     frame = backtest(FakeModel(), Panel(**{**vars_of(panel), "schema": schema})).forecasts
-    assert list(frame.columns) == ["shop", "week", "cutoff", "y", "FAKE"]
+    assert list(frame.columns) == ["unique_id", "ds", "cutoff", "y", "FAKE"]
     assert type(frame).__module__.startswith("pandas")
+
+
+@pytest.mark.parametrize(("series", "time"), [("FAKE", "cutoff"), ("y", "FAKE"), ("cutoff", "y"), ("ds", "unique_id")])
+def test_no_column_of_the_forecasts_takes_the_place_of_another(series: str, time: str) -> None:
+    panel = Panel.from_arrays(WALK)
+    plain = backtest(FakeModel(), panel).forecasts
+    named = Panel(**{**vars_of(panel), "schema": replace(panel.schema, series=series, time=time)})
+    assert backtest(FakeModel(), named).forecasts.equals(plain)
 
 
 def vars_of(panel: Panel) -> dict[str, object]:

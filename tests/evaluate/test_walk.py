@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from evaluate_fakes import FakeModel
@@ -13,6 +14,7 @@ from utilsforecast.evaluation import evaluate
 from utilsforecast.losses import coverage, mae, rmse
 
 from stepahead.data.panel import Panel
+from stepahead.data.read import read
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.backtest import backtest
 from stepahead.evaluate.folds import walk_forward
@@ -78,6 +80,18 @@ def test_the_frame_is_read_by_utilsforecast_evaluate_as_it_is() -> None:
     peers = dict(means.iter_rows())
     assert result.scores["FAKE"]["mae"] == pytest.approx(peers["mae"], rel=1e-12)
     assert result.scores["FAKE"]["coverage-80"] == pytest.approx(peers["coverage_level80"], rel=1e-12)
+
+
+def test_the_frame_of_a_table_with_other_names_is_read_by_utilsforecast_too() -> None:
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    frames = [pd.DataFrame({"shop": shop, "day": days, "sold": y}) for shop, y in ((7, WALK), (9, WALK[::-1]))]
+    panel = read(pd.concat(frames), series="shop", time="day", target="sold")
+    result = backtest(FakeModel(slope=0.2, horizon=4), panel, n_windows=5, step_size=4, level=[80])
+    table = evaluate(result.forecasts, metrics=[mae, rmse, coverage], level=[80], models=["FAKE"])
+    assert set(table["unique_id"]) == {7, 9}
+    means = table.groupby("metric")["FAKE"].mean()
+    for ours, theirs in (("mae", "mae"), ("coverage-80", "coverage_level80")):
+        assert result.scores["FAKE"][ours] == pytest.approx(means[theirs], rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What a backtest found.  Forecasts beside their truth -> scores, verdict, frames, curves, JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,11 +111,15 @@ class Backtest:
 
     @cached_property
     def forecasts(self) -> Any:
-        """Long frame in the kind that came in: id, time, cutoff, y, the model, its bounds; rows with a truth alone."""
+        """Rows with a truth, a frame of the kind that came in: unique_id, ds, cutoff, y, the model, its bounds.
+
+        Whatever the table calls its columns: so utilsforecast reads it as it is, and no name can take another's place.
+        """
         there = ~np.isnan(self.actual.y)
         origin = np.broadcast_to(self.origins[:, None], there.shape)[there]
         row = origin + np.nonzero(there)[1] + 1
-        schema, ids = self.panel.schema, np.asarray(self.panel.ids, dtype=object)
+        schema = replace(self.panel.schema, series="unique_id", time="ds")
+        ids = np.asarray(self.panel.ids, dtype=object)
         columns: dict[str, Any] = {
             schema.series: ids[series_of(self.panel, origin)],
             schema.time: self.panel.times[row],
