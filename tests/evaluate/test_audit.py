@@ -210,8 +210,14 @@ class DirectShift(Module):
         return super().forward((x - middle)[:, :-3]) + middle[:, 0, -1:]
 
 
+class Noisy(Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x + torch.randn(()))
+
+
 MODULES: dict[str, tuple[torch.nn.Module, str]] = {
-    "dropout left on": (Module(between=torch.nn.Dropout(0.5)).train(), "neighbours"),
+    "dropout left on": (Module(between=torch.nn.Dropout(0.5)).train(), "determinism"),
+    "noise added": (Noisy(), "determinism"),
     "batch normalisation left on": (Module(between=torch.nn.BatchNorm1d(8)).train(), "neighbours"),
     "newest row cut off": (Blind(rows=slice(0, -1)), "recency"),
     "newest rows cut off behind a scaler": (DirectShift(), "recency"),
@@ -226,6 +232,8 @@ def test_a_defect_of_a_module_is_found(name: str) -> None:
     module, check = MODULES[name]
     found = audit(module, PANEL, window=10)
     assert check in [f.check for f in found.findings], str(found)
+    if check == "determinism":
+        assert [f.cause.split(" or")[0] for f in found.findings] == ["dropout"], str(found)
 
 
 class Peeking(FakeModel):

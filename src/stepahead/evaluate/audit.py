@@ -104,7 +104,8 @@ def audit(
         asked.append(name)
         findings += found
         if found and name in DECISIVE:  # without answers that repeat, a difference proves nothing
-            skipped |= dict.fromkeys([other for other in CHECKS if other not in asked], DECISIVE[name])
+            asked = list(dict.fromkeys([*asked, found[0].check]))
+            skipped |= dict.fromkeys([other for other in CHECKS if other not in asked], DECISIVE[found[0].check])
             return Audit(tuple(findings), {}, tuple(asked), skipped)
     return Audit(tuple(findings), echo(case), tuple(asked), skipped)
 

@@ -21,6 +21,7 @@ NEIGHBOUR = 1e-5  # a batch may change its members' results by rounding, relativ
 FAINT = 0.05  # through a fit every row acts a little: less than this share of the largest is only that
 TINY = 0.01  # standard deviations: too little to change an order, so a median is moved by the row in its middle alone
 CUTOFFS = 5  # at which tiny nudges are tried
+RANDOM = "dropout or other random numbers in forecasting, or a training without a fixed seed"
 NEAR = 6  # rows behind the cutoff that a shifted target or a centred window would reach
 
 
@@ -80,8 +81,7 @@ def determinism(case: Case) -> list[Finding]:
     """The same question twice, and for a model that trains here the same training twice."""
     difference = case.difference(case.ask(case.panel))
     if difference:
-        cause = "dropout or other random numbers in forecasting, or a training without a fixed seed"
-        return [Finding("determinism", f"asked twice with the same table, {difference}", cause)]
+        return [Finding("determinism", f"asked twice with the same table, {difference}", RANDOM)]
     if not isinstance(case.subject, ModelSubject):
         return []
     difference = case.difference(case.subject.refitted(case.panel, case.cutoff).forecast(case.panel, case.cutoff))
@@ -245,6 +245,11 @@ def neighbours(case: Case) -> list[Finding]:
     together = case.subject.together(case.panel, list(moments))
     if together is None:
         raise Skip("it takes one cutoff at a time")
+    again = case.subject.together(case.panel, list(moments))
+    assert again is not None
+    if not np.array_equal(together, again, equal_nan=True):  # then it says nothing about the batch
+        gap = np.nanmax(np.abs(again - together))
+        return [Finding("determinism", f"asked twice for the same batch, the forecasts differ by {gap:.3g}", RANDOM)]
     size = np.nanmax(np.abs(together))
     for moment, answer in zip(moments, together, strict=True):
         try:
