@@ -160,3 +160,14 @@ def test_a_fold_too_short_to_hold_out_goes_without_as_it_does_alone(monkeypatch:
     together = backtest(model, short, **plan)  # type: ignore[arg-type]
     monkeypatch.setattr("stepahead.evaluate.walk.FLEET_ROWS", 0)
     assert together.forecasts.equals(backtest(model, short, **plan).forecasts)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_windows", [5, 1])
+def test_a_training_part_too_short_for_intervals_is_told_what_helps(n_windows: int) -> None:
+    """The first of five holds nothing out; the one has a few errors, and 99 % needs more."""
+    short = WALK.select(["a"]).head(np.array([16 if n_windows == 5 else 42]))
+    model = sa.Forecaster(recipe="classic", max_steps=2)
+    with pytest.raises(ConfigError, match="rows is too short to hold out what intervals of level=99 need; give more"):
+        backtest(model, short, level=[99], n_windows=n_windows)
+    with pytest.raises(ConfigError, match="fit with holdout='auto'"):
+        backtest(model.set_params(holdout=None), short, level=[80], n_windows=n_windows)

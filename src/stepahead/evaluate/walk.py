@@ -20,6 +20,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.folds import Fold, training
+from stepahead.runtime.conformal import TooFewErrors
 
 FLEET = 64  # fits that train together at most
 PROBES = 2  # that a fit with intervals has beside it, at most
@@ -197,7 +198,17 @@ def answer(
     """
     origins = np.sort(answerable(fitted, panel, fold.origins))
     series = series_of(panel, origins)
-    found = bounded(fitted, panel, origins, tuple(level), level if needed is None else needed)
+    needed = level if needed is None else needed
+    try:
+        found = bounded(fitted, panel, origins, tuple(level), needed)
+    except TooFewErrors as error:
+        if fitted.get_params().get("holdout") != "auto":
+            raise
+        raise ConfigError(
+            f"{panel.schema.source}: a training part of {int((fold.stops - fold.starts).max())} rows is too short to "
+            f"hold out what intervals of level={max(needed):g} need; give more rows to train on, fewer windows, or a "
+            f"smaller horizon or window"
+        ) from error
     broken = np.flatnonzero(~np.isfinite(found.mean).all(axis=1))
     if len(broken):
         at = broken[0]

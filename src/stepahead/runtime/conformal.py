@@ -14,6 +14,10 @@ import numpy as np
 from stepahead.errors import ConfigError
 
 
+class TooFewErrors(ConfigError):
+    """Intervals were asked for that the held-out errors cannot speak for."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Split conformal intervals: out-of-sample errors relative to the window's own movement, per step ahead.
@@ -30,20 +34,20 @@ class Calibration:
         """How far the interval reaches to either side, in scaled units: [N, H, L].
 
         level: L coverages in percent. moved: [N] from `movement`.
-        Raises: ConfigError when too few errors were held out for that level.
+        Raises: TooFewErrors when too few errors were held out for that level.
         """
         return np.maximum(moved, self.floor)[:, None, None] * self.reach(level)
 
     def reach(self, level: Sequence[float]) -> np.ndarray:
         """How far the interval reaches for a window that moves by one: [H, L].
 
-        Raises: ConfigError when too few errors were held out for that level.
+        Raises: TooFewErrors when too few errors were held out for that level.
         """
         n, ranks = self.scores.shape[1], self.rank(level)
         if n == 0:
-            raise ConfigError("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
+            raise TooFewErrors("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
         if (ranks > n).any():
-            raise ConfigError(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
+            raise TooFewErrors(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
         return self.scores[:, np.maximum(ranks, 1) - 1]
 
     def rank(self, level: Sequence[float] | float) -> np.ndarray:
