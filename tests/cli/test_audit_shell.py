@@ -11,8 +11,12 @@ from typed import run
 import stepahead as sa
 
 MINE = """
+import functools
+import sys
+
 import numpy as np
 import polars as pl
+import torch
 
 def frame(table, cutoff, values):
     known = table.filter(pl.col("ds") <= cutoff)
@@ -28,8 +32,20 @@ def leaky(table, cutoff):
 def broken(table, cutoff):
     return table["no such column"]
 
-number = 3
+def leaves(table, cutoff):
+    sys.exit(3)
+
+class Broken(torch.nn.Module):
+    def forward(self, x):
+        raise RuntimeError("no such shape")
+
+class Called:
+    def __call__(self, table, cutoff):
+        return broken(table, cutoff)
+
+module, called, part, number = Broken(), Called(), functools.partial(broken), 3
 """
+UNREADABLE = {"unread": "def forecast(:", "divides": "1 / 0", "exits": "import sys; sys.exit(4)"}
 
 
 @pytest.fixture
@@ -38,6 +54,8 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     name = f"mine_{abs(hash(tmp_path)):x}"  # a module of another test must not be taken from the cache
     (tmp_path / f"{name}.py").write_text(MINE, encoding="utf-8")
+    for kind, text in UNREADABLE.items():
+        (tmp_path / f"{name}_{kind}.py").write_text(text, encoding="utf-8")
     y = 50 + np.random.default_rng(0).normal(size=90).cumsum()
     pl.DataFrame({"ds": np.arange(90), "y": y}).write_csv("walk.csv")
     return tmp_path / f"{name}.py"
@@ -79,6 +97,14 @@ def test_a_clean_function_has_none_and_its_echo_is_a_measurement(
         ("{mine}:nothing", "has no 'nothing'"),
         ("no_such_module:forecast", "cannot be imported"),
         ("{mine}:broken", "broken: raised ColumnNotFoundError at 67"),
+        ("{mine}:leaves", "leaves: raised SystemExit at 67: 3"),
+        ("{mine}:called", "called: raised ColumnNotFoundError at 67"),
+        ("{mine}:part", "part: raised ColumnNotFoundError at 67"),
+        ("{mine}:Called", "Called is a class"),
+        ("{mine}:module", "module: raised RuntimeError: no such shape"),
+        ("{mine}_unread:forecast", "cannot be imported, raised SyntaxError"),
+        ("{mine}_divides:forecast", "cannot be imported, raised ZeroDivisionError: division by zero"),
+        ("{mine}_exits:forecast", "cannot be imported, raised SystemExit: 4"),
         ("{mine}:number", "cannot forecast with a int"),
         ("absent.safetensors", "absent.safetensors"),
         ("walk.csv", "walk.csv"),
@@ -87,7 +113,8 @@ def test_a_clean_function_has_none_and_its_echo_is_a_measurement(
 def test_what_cannot_be_audited_is_one_line_and_status_2(
     table: Path, capsys: pytest.CaptureFixture[str], model: str, message: str
 ) -> None:
-    said = run(capsys, "audit", model.format(mine=table.stem), "walk.csv", status=2)
+    window = ["--window", 5] if model.endswith(":module") else []
+    said = run(capsys, "audit", model.format(mine=table.stem), "walk.csv", *window, status=2)
     assert said.startswith("error: ")
     assert message in said
     assert said.count("\n") == 1
@@ -97,6 +124,12 @@ def test_a_model_s_columns_cannot_be_named_again(table: Path, capsys: pytest.Cap
     sa.Forecaster(recipe="classic", max_steps=2, holdout=None).fit(sa.read("walk.csv")).save("m.safetensors")
     said = run(capsys, "audit", "m.safetensors", "walk.csv", "--target", "y", status=2)
     assert said == "error: --target: the model knows its columns; leave the option out\n"
+
+
+def test_a_horizon_that_cannot_be_is_one_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for horizon in (0, -1):
+        said = run(capsys, "audit", f"{table.stem}:last", "walk.csv", "--horizon", horizon, status=2)
+        assert said == f"error: --horizon {horizon} must be a whole number of at least 1\n"
 
 
 def test_a_cutoff_that_is_no_time_is_one_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

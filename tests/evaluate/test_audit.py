@@ -363,6 +363,12 @@ def test_what_cannot_be_audited_is_one_clear_line() -> None:
         audit(of_baseline("naive"), PANEL, cutoff=100)
     with pytest.raises(ConfigError, match="window=0 must be a whole number of at least 1"):
         audit(of_baseline("naive"), PANEL, window=0)
+    for wrong in ({"horizon": 0}, {"horizon": -1}, {"horizon": 1.5}, {"window": "7"}, {"seed": "x"}, {"seed": None}):
+        (name,) = wrong
+        with pytest.raises(ConfigError, match=f"{name}=.* must be a whole number"):
+            audit(of_baseline("naive"), PANEL, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"FakeModel is a class; pass one of them, FakeModel\("):
+        audit(FakeModel, PANEL)
     with pytest.raises(ConfigError, match="seed=-1 must be a whole number of at least 0"):
         audit(of_baseline("naive"), PANEL, seed=-1)
 

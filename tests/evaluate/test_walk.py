@@ -117,6 +117,19 @@ def test_more_windows_than_rows_is_one_clear_line() -> None:
         backtest(FakeModel(), PANEL, n_windows=20, step_size=5)
 
 
+@pytest.mark.parametrize("options", [{"n_windows": 10**12}, {"n_windows": 2, "step_size": 10**27}, {"horizon": 10**27}])
+def test_numbers_beyond_all_memory_are_more_windows_than_rows(options: dict[str, int]) -> None:
+    with pytest.raises(DataError, match=r"the longest series has 60 rows; .* pass fewer windows"):
+        backtest(FakeModel(), PANEL, **({"n_windows": 1} | options))  # type: ignore[arg-type]
+
+
+def test_more_training_rows_than_there_are_is_all_rows() -> None:
+    assert spans(train_rows=10**27) == spans()
+    assert backtest(FakeModel(), PANEL, n_windows=1, step_size=10**27).origins.tolist() == [58]
+    with pytest.raises(DataError, match="no series has rows to train and rows to test, the longest has 60"):
+        backtest(FakeModel(), PANEL, test_size=10**27)
+
+
 def test_progress_tells_what_is_done_and_what_time_is_left() -> None:
     said: list[Walked] = []
     backtest(FakeModel(), PANEL, n_windows=4, progress=said.append)

@@ -72,42 +72,56 @@ def is_name(model: str) -> bool:
 
 
 def named(model: str) -> Any:
-    """What MODULE:NAME names, looked for in the working folder too; a function's own errors become one line.
+    """What MODULE:NAME names, looked for in the working folder too; its own errors become one line.
 
-    Raises: ConfigError where there is no such module or name.
+    Raises: ConfigError where there is no such module or name, or the module cannot be run.
     """
     module, _, name = model.partition(":")
-    sys.path.insert(0, str(Path.cwd()))
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
     try:
         found: Any = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(f"{model}: cannot be imported ({error}); run it in the folder of {module}.py") from error
+    except (Exception, SystemExit) as error:  # whatever the user's file raises
+        raise ConfigError(f"{model}: cannot be imported, {raised(error)}; mend {module}.py") from error
+    finally:
+        sys.path.remove(folder)
+    try:
         for part in name.split("."):
             found = getattr(found, part)
     except AttributeError as error:
         raise ConfigError(f"{model}: module '{module}' has no '{name}'") from error
-    except ImportError as error:
-        raise ConfigError(f"{model}: cannot be imported ({error}); run it in the folder of {module}.py") from error
-    finally:
-        sys.path.remove(str(Path.cwd()))
-    return guarded(found, model) if is_function(found) else found
+    return watched(found, model)
 
 
-def is_function(found: Any) -> bool:
-    """Whether it is a forecast(table, cutoff), not a model or a module with a surface of its own."""
-    return callable(found) and not isinstance(found, type) and hasattr(found, "__name__")
+def watched(found: Any, name: str) -> Any:
+    """The same, its exceptions told as the user's own: a forecast(table, cutoff), or a torch module's forward(x)."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(found, torch.nn.Module):
+        found.forward = guarded(found.forward, name)
+        return found
+    function = callable(found) and not isinstance(found, type) and not hasattr(found, "forecast")
+    return guarded(found, name) if function else found
 
 
 def guarded(function: Any, name: str) -> Any:
     """The function, whose exceptions are told as the user's own."""
 
-    def forecast(table: Any, cutoff: Any) -> Any:
+    def call(*given: Any) -> Any:
         try:
-            return function(table, cutoff)
+            return function(*given)
         except StepaheadError:
             raise
-        except Exception as error:  # whatever the user's function raises
-            raise ConfigError(f"{name}: raised {type(error).__name__} at {cutoff}: {error}") from error
+        except (Exception, SystemExit) as error:  # whatever the user's function raises
+            at = f" at {given[1]}" if len(given) > 1 else ""
+            raise ConfigError(f"{name}: {raised(error, at)}") from error
 
-    return forecast
+    return call
+
+
+def raised(error: BaseException, at: str = "") -> str:
+    return f"raised {type(error).__name__}{at}: {error}"
 
 
 def forecaster_of(path: Path) -> Any:

@@ -13,6 +13,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.checks import CHECKS, DECISIVE, SAME, Case, Finding, Skip, echo
 from stepahead.evaluate.subjects import subject_of
+from stepahead.parameters import check_whole
 
 DEPTH = 30  # rows back whose influence is asked for
 
@@ -82,10 +83,7 @@ def audit(
         >>> sa.audit(sa.Forecaster(recipe="classic", max_steps=3), panel).ok
         True
     """
-    if window is not None and window < 1:
-        raise ConfigError(f"window={window} must be a whole number of at least 1")
-    if seed < 0:
-        raise ConfigError(f"seed={seed} must be a whole number of at least 0")
+    check_whole(**{n: (v, 1) for n, v in (("horizon", horizon), ("window", window)) if v is not None}, seed=(seed, 0))
     at = cutoff_in(panel, cutoff)
     subject = subject_of(x, panel, learned_until=at, horizon=horizon, window=window)
     case = Case(subject, panel, at, window or DEPTH, seed)

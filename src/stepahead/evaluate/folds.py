@@ -40,7 +40,7 @@ def train_lengths(panel: Panel, test_size: float) -> np.ndarray:
     """How many rows of each series train: [S] int64, rounded down."""
     check_part("test_size", test_size)
     if test_size >= 1:
-        return np.maximum(panel.lengths - int(test_size), 0)
+        return np.maximum(panel.lengths - min(int(test_size), panel.n_rows), 0)
     return np.floor(panel.lengths * (1 - test_size) + 1e-9).astype(np.int64)  # 0.7 of 10 is 7, not 6.999...
 
 
@@ -78,18 +78,19 @@ def walk_forward(
     if train_rows is not None:
         check_count("train_rows", train_rows)
     every = n_windows if refit is False else 1 if refit is True else check_count("refit", refit)
-    back = horizon + step_size * np.arange(n_windows - 1, -1, -1)
+    longest, needed = int(panel.lengths.max(initial=0)), horizon + step_size * (n_windows - 1) + 1
+    if longest < needed:  # before there are arrays as long as what was asked for
+        raise DataError(
+            f"{panel.schema.source}: the longest series has {longest} rows; {n_windows} windows of horizon {horizon} "
+            f"every {step_size} rows need {needed} at least; pass fewer windows"
+        )
+    back = horizon + min(step_size, longest) * np.arange(n_windows - 1, -1, -1)  # one window may have any step
     origins = panel.offsets[1:] - 1 - back[:, None]  # [windows, S]
     there = origins >= panel.offsets[:-1]
-    if not there[0].any():
-        raise DataError(
-            f"{panel.schema.source}: the longest series has {int(panel.lengths.max(initial=0))} rows; {n_windows} "
-            f"windows of horizon {horizon} every {step_size} rows need {int(back[0]) + 1} at least; pass fewer windows"
-        )
     folds = []
     for first in range(0, n_windows, every):
         stops = np.where(there[first], origins[first] + 1, panel.offsets[:-1])
-        starts = panel.offsets[:-1] if train_rows is None else np.maximum(panel.offsets[:-1], stops - train_rows)
+        starts = np.maximum(panel.offsets[:-1], stops - min(train_rows or longest, longest))
         served = slice(first, first + every)
         known = there[served] & there[first]  # what was not there to train on is not forecast by this fit
         folds.append(Fold(starts, stops, origins[served][known]))

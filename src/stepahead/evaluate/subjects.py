@@ -140,6 +140,8 @@ def subject_of(x: Any, panel: Panel, *, learned_until: Any, horizon: int | None,
     """
     if isinstance(x, ModelSubject | CallableSubject):
         return x
+    if isinstance(x, type):
+        raise ConfigError(f"audit: {x.__name__} is a class; pass one of them, {x.__name__}(...)")
     from stepahead.evaluate import adapters
 
     found = adapters.adapt(x, panel, learned_until=learned_until, horizon=horizon, window=window)
