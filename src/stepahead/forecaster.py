@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
-from stepahead.data.panel import Panel, check_size
+from stepahead.data.panel import Panel, check_panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
@@ -172,7 +172,8 @@ class Forecaster(Parameters):
             ConfigError: parameters that cannot be.
             TrainingError: the loss is no longer a number; the last good weights are kept, so `predict` works.
         """
-        check_panel(panel)
+        check_panel(panel, "fit")
+        check_size(panel)
         self.window_choice_ = self._search(panel)
         self.backtest_ = self._judge(panel, progress)
         self.verdict_ = self.backtest_.verdict if self.backtest_ else None
@@ -345,7 +346,8 @@ class Forecaster(Parameters):
 
     def _begin(self, panel: Panel) -> None:
         """What is known of a fit before anything is learned."""
-        check_panel(panel)
+        check_panel(panel, "fit")
+        check_size(panel)
         self.panel_, self.backtest_, self.verdict_ = panel, None, None
         self.window_choice_ = self._search(panel)
 
@@ -421,12 +423,3 @@ class Forecaster(Parameters):
         self.fitted_ = fitted
         self.history_ = [result.history for result in results]
         self._interrupted = any(result.stopped == "interrupted" for result in results)
-
-
-def check_panel(panel: Any) -> None:
-    """Raise where fit was given something else than a Panel."""
-    if not isinstance(panel, Panel):
-        raise ConfigError(f"fit takes a Panel, not a {type(panel).__name__}: stepahead.read(table, ...) makes one")
-    if panel.n_rows == 0:
-        raise DataError(f"{panel.schema.source}: the table has no rows")
-    check_size(panel)

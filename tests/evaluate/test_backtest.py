@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from evaluate_fakes import FakeModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import stepahead as sa
 from stepahead.data.panel import Panel, Schema
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.backtest import backtest, holdout_verdict
@@ -179,6 +181,57 @@ def test_no_column_of_the_forecasts_takes_the_place_of_another(series: str, time
     plain = backtest(FakeModel(), panel).forecasts
     named = Panel(**{**vars_of(panel), "schema": replace(panel.schema, series=series, time=time)})
     assert backtest(FakeModel(), named).forecasts.equals(plain)
+
+
+Given = Callable[[Any, Any], Any]
+GIVEN: dict[str, Given] = {
+    "backtest": lambda model, panel: sa.backtest(model, panel),
+    "choose_window": lambda model, panel: sa.choose_window(model, panel, [1, 2]),
+    "tune": lambda model, panel: sa.tune(model, panel, n_trials=1),
+    "audit": lambda model, panel: sa.audit(model, panel),
+}
+
+
+@pytest.mark.parametrize("name", sorted(GIVEN))
+def test_what_is_no_panel_or_no_model_is_one_clear_line(name: str) -> None:
+    frame, panel = pl.DataFrame({"ds": [1, 2], "y": [1.0, 2.0]}), Panel.from_arrays(WALK)
+    with pytest.raises(ConfigError, match=rf"{name} takes a Panel, not a DataFrame: stepahead.read\(table, \.\.\.\)"):
+        GIVEN[name](FakeModel(), frame)
+    with pytest.raises(DataError, match="the table has no rows"):
+        GIVEN[name](FakeModel(), panel.head(np.array([0])))
+    for model, told in ((FakeModel, "is a class"), (sa.SymbolModel(), "a SymbolModel")):
+        with pytest.raises(ConfigError, match=told):
+            GIVEN[name](model, panel)
+    with pytest.raises(ConfigError, match="a int"):
+        GIVEN[name](3, panel)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+        ({"seed": "x"}, "seed='x' must be a whole number of at least 0"),
+        ({"baselines": 5}, "baselines=5 must be a list out of 'auto_ets'"),
+        ({"baselines": [5]}, "baselines=5 is not one of"),
+        ({"checkpoint": 5}, "checkpoint=5 must be the name of a file"),
+    ],
+)
+def test_what_cannot_be_is_said_before_anything_is_fitted(options: dict[str, Any], message: str) -> None:
+    model = FakeModel()
+    with pytest.raises(ConfigError, match=message):
+        backtest(model, Panel.from_arrays(WALK), **options)
+    assert model.fits == []
+
+
+def test_groups_and_metrics_that_are_none_are_one_clear_line() -> None:
+    result = backtest(FakeModel(), Panel.from_arrays(WALK))
+    with pytest.raises(ConfigError, match="by=None is not one of 'series', 'step', 'cutoff'"):
+        result.scores_by(None)  # type: ignore[arg-type]
+    for wrong in (["x"], "x", 5):
+        with pytest.raises(ConfigError, match=r"metrics=('x'|5) is not one of 'mae'"):
+            result.scores_by("step", metrics=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="window_curve=5 must be what choose_window found"):
+        result.report("page.html", window_curve=5)  # type: ignore[arg-type]
 
 
 def vars_of(panel: Panel) -> dict[str, object]:

@@ -229,6 +229,14 @@ def concatenated_ranges(starts: np.ndarray, stops: np.ndarray) -> np.ndarray:
     return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
 
 
+def check_panel(panel: Any, asked: str) -> None:
+    """Raise where something else than a Panel with rows was given.  asked: the function that takes it."""
+    if not isinstance(panel, Panel):
+        raise ConfigError(f"{asked} takes a Panel, not a {type(panel).__name__}: stepahead.read(table, ...) makes one")
+    if panel.n_rows == 0:
+        raise DataError(f"{panel.schema.source}: the table has no rows")
+
+
 def check_size(panel: Panel) -> None:
     """Raise DataError where a value is larger than a network can compute with, or no step can follow a time; reading
     and writing take it.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.checks import CHECKS, DECISIVE, SAME, Case, Finding, Skip, echo
 from stepahead.evaluate.subjects import subject_of
@@ -83,6 +83,7 @@ def audit(
         >>> sa.audit(sa.Forecaster(recipe="classic", max_steps=3), panel).ok
         True
     """
+    check_panel(panel, "audit")
     check_whole(**{n: (v, 1) for n, v in (("horizon", horizon), ("window", window)) if v is not None}, seed=(seed, 0))
     at = cutoff_in(panel, cutoff)
     subject = subject_of(x, panel, learned_until=at, horizon=horizon, window=window)
@@ -116,7 +117,7 @@ def cutoff_in(panel: Panel, cutoff: Any) -> Any:
     longest = panel.times[panel.rows(int(np.argmax(panel.lengths)))]
     try:
         at = longest[len(longest) * 3 // 4] if cutoff is None else np.asarray(cutoff).astype(panel.times.dtype)[()]
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         example = panel.times[len(panel.times) // 2]
         raise ConfigError(f"cutoff={cutoff!r} is no time of {panel.schema.source}; they look like {example}") from error
     if not (panel.times <= at).any() or not (panel.times > at).any():

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.baselines import BASELINES, naive, series_of
 from stepahead.evaluate.classical import check_classical, classical_means
@@ -20,8 +20,9 @@ from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_sco
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, Told
 from stepahead.evaluate.verdict import judge
-from stepahead.evaluate.walk import Answers, Model, answer, walk
+from stepahead.evaluate.walk import Answers, Model, answer, check_model, walk
 from stepahead.fitted import checked_levels
+from stepahead.parameters import check_whole
 
 STANDARD = ("naive", "seasonal_naive", "drift")  # the baselines of one split
 WALKING = (*STANDARD, "window_mean")  # those of a walk
@@ -82,6 +83,9 @@ def backtest(
         >>> result.beats
         False
     """
+    check_model(model, "backtest")
+    check_panel(panel, "backtest")
+    check_whole(seed=(seed, 0))
     level = checked_levels(level)
     asked = prepared(model, horizon, level)
     steps = check_count("horizon", asked.get_params()["horizon"])

@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.backtest import actual_of, windows_in
 from stepahead.evaluate.folds import Fold, check_count, training, walk_forward
 from stepahead.evaluate.metrics import Actual, average, squared_error
 from stepahead.evaluate.significance import diebold_mariano, holm
 from stepahead.evaluate.verdict import SIGNIFICANT, distinct, losses_over_time, p_words
-from stepahead.evaluate.walk import ARRAYS, Answers, Clock, Model, Walked, walk
+from stepahead.evaluate.walk import ARRAYS, Answers, Clock, Model, Walked, check_model, walk
 from stepahead.recipe import resolve
 
 WINDOWS = (1, 2, 3, 5, 7, 14, 28, 56)
@@ -103,6 +103,8 @@ def choose_window(
         >>> choice.windows
         (1, 2)
     """
+    check_model(model, "choose_window")
+    check_panel(panel, "choose_window")
     lengths = checked_windows(windows)
     base = model.clone().set_params(holdout=None)
     horizon = check_count("horizon", base.get_params()["horizon"])

@@ -25,9 +25,11 @@ def check_classical(names: Sequence[str]) -> tuple[str, ...]:
 
     Raises: ConfigError for an unknown name; MissingExtraError without statsforecast.
     """
+    if not np.iterable(names):
+        raise ConfigError(f"baselines={names!r} must be a list out of {', '.join(map(repr, CLASSICAL))}")
     asked = (names,) if isinstance(names, str) else tuple(names)
     for name in asked:
-        if name not in CLASSICAL:
+        if name not in list(CLASSICAL):
             raise ConfigError(f"baselines={name!r} is not one of {', '.join(map(repr, CLASSICAL))}")
     if asked:
         models()

@@ -8,6 +8,7 @@ one; roots (RMSE, RMSSE) and ratios (WAPE) are those of each series. A truth tha
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -80,9 +81,15 @@ def score(
     metrics: names out of METRICS; all of them by default.
     Returns: {metric: [groups] float64}, 0-d where by is None; sMAPE in percent, 0 to 200; bias is positive where the
     forecast is too high.
+    Raises: ConfigError for a name that is none of these.
     Example: `score(Actual.from_arrays(np.ones((3, 1))), np.zeros((3, 1)))["mae"]` is 1.
     """
-    return {name: METRICS[name](actual, forecast, by) for name in metrics or METRICS}
+    asked: Any = metrics or list(METRICS)
+    asked = list(asked) if np.iterable(asked) and not isinstance(asked, str) else [asked]
+    for name in asked:
+        if name not in list(METRICS):
+            raise ConfigError(f"metrics={name!r} is not one of {', '.join(map(repr, METRICS))}")
+    return {name: METRICS[name](actual, forecast, by) for name in asked}
 
 
 def average(

@@ -14,7 +14,7 @@ from stepahead.errors import ConfigError
 from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.compare import Comparison, against_each, at_each_step
 from stepahead.evaluate.intervals import interval_losses, interval_scores
-from stepahead.evaluate.metrics import Actual, average, covered, score
+from stepahead.evaluate.metrics import GROUPS, Actual, average, covered, score
 from stepahead.evaluate.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ class Backtest:
         metrics: names of point metrics; all of them by default, and what there is to say of the intervals.
         Returns: a frame of the group's column, "model", and one column a metric; NaN where a baseline has no intervals.
         """
+        if by not in list(GROUPS):
+            raise ConfigError(f"by={by!r} is not one of {', '.join(map(repr, GROUPS))}")
         groups = self._group_names(by)
         models = {self.name: self.mean, **self.baseline_means}
         tables = [score(self.actual, values, by=by, metrics=metrics) for values in models.values()]

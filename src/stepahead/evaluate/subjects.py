@@ -15,7 +15,7 @@ from stepahead.data.frames import to_frame
 from stepahead.data.panel import Panel
 from stepahead.data.read import read
 from stepahead.errors import ConfigError, DataError
-from stepahead.evaluate.walk import Model
+from stepahead.evaluate.walk import Model, check_model
 
 
 class Subject(Protocol):
@@ -148,6 +148,7 @@ def subject_of(x: Any, panel: Panel, *, learned_until: Any, horizon: int | None,
     if found is not None:
         return found
     if hasattr(x, "clone") and hasattr(x, "forecast"):
+        check_model(x, "audit")
         return ModelSubject(x, panel, learned_until, horizon)
     if callable(x):
         return CallableSubject(x, horizon or 1)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.frames import to_frame
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.backtest import actual_of
 from stepahead.evaluate.choose import at_the_same_origins, folds_of, losses_in_blocks, standard_error, within
@@ -22,7 +22,8 @@ from stepahead.evaluate.folds import Fold, check_count, training
 from stepahead.evaluate.metrics import average, squared_error
 from stepahead.evaluate.significance import diebold_mariano
 from stepahead.evaluate.verdict import SIGNIFICANT, distinct, p_words
-from stepahead.evaluate.walk import Answers, Clock, Model, walk
+from stepahead.evaluate.walk import Answers, Clock, Model, check_model, walk
+from stepahead.parameters import check_whole
 from stepahead.recipe import CELLS, Config, resolve
 
 KEEP = 3  # one trial in so many goes on to the next round, which has so many times the steps
@@ -115,6 +116,9 @@ def tune(
         >>> sorted(found.chosen)
         ['hidden_size', 'learning_rate']
     """
+    check_model(model, "tune")
+    check_panel(panel, "tune")
+    check_whole(seed=(seed, 0))
     base = searched(model)
     horizon = check_count("horizon", base.get_params()["horizon"])
     folds = folds_of(panel, horizon, check_count("n_folds", n_folds), test_size)
@@ -143,24 +147,38 @@ def checked_space(
     """What there is to draw from: {name: values, or the two ends of the rates}.  Raises: ConfigError."""
     space: dict[str, Any] = {}
     if learning_rate is not None:
-        ends = [float(rate) for rate in learning_rate]
-        if len(ends) != 2 or not 0 < ends[0] < ends[1]:
+        ends = listed("learning_rate", learning_rate)
+        if len(ends) != 2 or not all(map(is_number, ends)) or not 0 < ends[0] < ends[1] < np.inf:
             raise ConfigError(f"learning_rate={learning_rate!r} must be the lowest and the highest, (1e-4, 1e-1) say")
-        space["learning_rate"] = tuple(ends)
-    if len(hidden_size):
-        space["hidden_size"] = [check_count("hidden_size", size) for size in hidden_size]
-    if len(cell):
-        unknown = [name for name in cell if name not in CELLS]
+        space["learning_rate"] = (float(ends[0]), float(ends[1]))
+    if sizes := listed("hidden_size", hidden_size):
+        space["hidden_size"] = [check_count("hidden_size", size) for size in sizes]
+    if cells := listed("cell", cell):
+        unknown = [name for name in cells if name not in list(CELLS)]
         if unknown:
             raise ConfigError(f"cell={unknown[0]!r} is not one of {', '.join(map(repr, CELLS))}")
-        space["cell"] = list(cell)
-    if len(dropout):
+        space["cell"] = cells
+    if shares := listed("dropout", dropout):
+        wrong = [share for share in shares if not is_number(share) or not 0 <= share < 1]
+        if wrong:
+            raise ConfigError(f"dropout={wrong[0]!r} must be a share in [0, 1)")
         if own.num_layers == 1 and own.backbone == "plain":
             raise ConfigError("dropout= acts between layers, and there is one: pass num_layers=2, or leave it out")
-        space["dropout"] = [float(share) for share in dropout]
+        space["dropout"] = [float(share) for share in shares]
     if not space:
         raise ConfigError("tune: nothing to search for; pass learning_rate=, hidden_size=, cell= or dropout=")
     return space
+
+
+def listed(name: str, values: Any) -> list[Any]:
+    """The values to draw from.  Raises: ConfigError for one alone."""
+    if isinstance(values, str) or not np.iterable(values):
+        raise ConfigError(f"{name}={values!r} must be a list of values to draw from, [{values!r}, ...] say")
+    return list(values)
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def own_values(own: Config, space: Mapping[str, Any]) -> dict[str, Any]:

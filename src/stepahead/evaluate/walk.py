@@ -60,6 +60,17 @@ class Model(Protocol):
     def forecast(self, panel: Panel, origins: np.ndarray, *, level: Sequence[float] = ()) -> Forecasts: ...
 
 
+SURFACE = ("clone", "get_params", "set_params", "fit", "forecast")
+
+
+def check_model(model: Any, asked: str) -> None:
+    """Raise ConfigError for what is no Model.  asked: the function that takes it."""
+    if isinstance(model, type):
+        raise ConfigError(f"{asked} takes a model, and {model.__name__} is a class: pass {model.__name__}(...)")
+    if not all(hasattr(model, name) for name in SURFACE):
+        raise ConfigError(f"{asked} takes a model that forecasts numbers, a Forecaster, not a {type(model).__name__}")
+
+
 @dataclass(frozen=True)
 class Answers:
     """Forecasts with what their fit knew: origins [N], mean [N, H], lo and hi [N, H, L].
@@ -288,6 +299,8 @@ class Saved:
     """The folds done so far, in a file of stepahead's own kind; without a path it does nothing."""
 
     def __init__(self, path: str | PathLike[str] | None, key: str) -> None:
+        if not isinstance(path, str | PathLike | None):
+            raise ConfigError(f"checkpoint={path!r} must be the name of a file")
         self.path = None if path is None else Path(path)
         self.key = key
         self._free_at = 0.0  # when the next write is due, so that writing takes a small share of the time

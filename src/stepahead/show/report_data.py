@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from stepahead.errors import ConfigError
 from stepahead.evaluate.metrics import score
 
 if TYPE_CHECKING:
@@ -264,6 +265,8 @@ def window_curve(curve: WindowCurve | None) -> dict[str, Any]:
     """A window search as plain values; empty without one."""
     if curve is None:
         return {}
+    if not all(hasattr(curve, name) for name in ("windows", "error", "low", "high", "chosen", "sentence")):
+        raise ConfigError(f"window_curve={curve!r} must be what choose_window found")
     return {
         "x": [int(window) for window in curve.windows],
         **{name: short(getattr(curve, name)) for name in ("error", "low", "high")},
