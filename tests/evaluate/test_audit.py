@@ -11,7 +11,7 @@ from evaluate_fakes import FakeModel
 
 import stepahead as sa
 from stepahead.data.panel import Panel
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.audit import audit
 from stepahead.evaluate.baselines import BASELINES
 
@@ -363,6 +363,8 @@ def test_what_cannot_be_audited_is_one_clear_line() -> None:
         audit(of_baseline("naive"), PANEL, cutoff=100)
     with pytest.raises(ConfigError, match="window=0 must be a whole number of at least 1"):
         audit(of_baseline("naive"), PANEL, window=0)
+    with pytest.raises(DataError, match="an audit needs at least 2 rows of a series"):
+        audit(of_baseline("naive"), PANEL.head(np.array([1, 1])))
     for wrong in ({"horizon": 0}, {"horizon": -1}, {"horizon": 1.5}, {"window": "7"}, {"seed": "x"}, {"seed": None}):
         (name,) = wrong
         with pytest.raises(ConfigError, match=f"{name}=.* must be a whole number"):
@@ -371,6 +373,11 @@ def test_what_cannot_be_audited_is_one_clear_line() -> None:
         audit(FakeModel, PANEL)
     with pytest.raises(ConfigError, match="seed=-1 must be a whole number of at least 0"):
         audit(of_baseline("naive"), PANEL, seed=-1)
+
+
+def test_a_table_of_few_rows_has_a_cutoff_with_a_row_behind_it() -> None:
+    for rows in range(2, 6):
+        assert audit(on_each_series(lambda v, i: v[i, 2]), PANEL.head(np.array([rows, 0])), horizon=1).asked
 
 
 def test_tables_of_pandas_with_other_names_are_handed_over_as_they_are() -> None:

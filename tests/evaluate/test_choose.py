@@ -58,6 +58,11 @@ def test_the_length_that_reaches_the_season_is_found() -> None:
     assert choice.error[5] < choice.error[4]
 
 
+def test_lengths_may_come_one_by_one() -> None:
+    choice = choose_window(Lagged(), Panel.from_arrays(monthly(200)), windows=(n for n in (14, 7)))  # type: ignore[arg-type]
+    assert choice.windows == (7, 14)
+
+
 def test_lengths_that_say_the_same_do_not_matter_and_the_shortest_is_taken() -> None:
     choice = choose_window(Lagged().set_params(lag=99), Panel.from_arrays(monthly(400)))
     assert (choice.chosen, choice.matters, choice.p_value) == (1, False, 1.0)

@@ -19,6 +19,7 @@ from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.backtest import backtest
 from stepahead.evaluate.folds import walk_forward
 from stepahead.evaluate.walk import Walked
+from stepahead.forecaster import Forecaster
 
 WALK = np.cumsum(np.random.default_rng(12).normal(size=60)) + 30
 PANEL = Panel.from_arrays(WALK)
@@ -128,6 +129,18 @@ def test_more_training_rows_than_there_are_is_all_rows() -> None:
     assert backtest(FakeModel(), PANEL, n_windows=1, step_size=10**27).origins.tolist() == [58]
     with pytest.raises(DataError, match="no series has rows to train and rows to test, the longest has 60"):
         backtest(FakeModel(), PANEL, test_size=10**27)
+
+
+def test_too_few_training_rows_for_the_model_blame_train_rows() -> None:
+    said = "the longest series has 3 rows; .* need 8 with a target; each fit was given the train_rows=3 rows before"
+    with pytest.raises(DataError, match=said):
+        backtest(Forecaster(recipe="classic", max_steps=2), PANEL, n_windows=2, train_rows=3)
+
+
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_flag_of_numpy_is_a_flag(refit: bool) -> None:
+    once = backtest(FakeModel(), PANEL, n_windows=3, refit=np.bool_(refit))  # type: ignore[arg-type]
+    assert once.n_fits == (3 if refit else 1)
 
 
 def test_progress_tells_what_is_done_and_what_time_is_left() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.panel import Panel, check_panel
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.checks import CHECKS, DECISIVE, SAME, Case, Finding, Skip, echo
 from stepahead.evaluate.subjects import subject_of
 from stepahead.parameters import check_whole
@@ -112,11 +112,15 @@ def audit(
 def cutoff_in(panel: Panel, cutoff: Any) -> Any:
     """The cutoff in the panel's own kind of time.
 
-    Raises: ConfigError where no series has rows on both sides of it.
+    Raises: ConfigError where no series has rows on both sides of it; DataError where there is one row alone.
     """
     longest = panel.times[panel.rows(int(np.argmax(panel.lengths)))]
+    if cutoff is None:
+        if len(longest) < 2:
+            raise DataError(f"{panel.schema.source}: an audit needs at least 2 rows of a series; give more rows")
+        return longest[min(len(longest) * 3 // 4, len(longest) - 2)]
     try:
-        at = longest[len(longest) * 3 // 4] if cutoff is None else np.asarray(cutoff).astype(panel.times.dtype)[()]
+        at = np.asarray(cutoff).astype(panel.times.dtype)[()]
     except (ValueError, TypeError) as error:
         example = panel.times[len(panel.times) // 2]
         raise ConfigError(f"cutoff={cutoff!r} is no time of {panel.schema.source}; they look like {example}") from error

@@ -86,6 +86,7 @@ def backtest(
     check_model(model, "backtest")
     check_panel(panel, "backtest")
     check_whole(seed=(seed, 0))
+    refit = bool(refit) if isinstance(refit, np.bool_) else refit
     level = checked_levels(level)
     asked = prepared(model, horizon, level)
     steps = check_count("horizon", asked.get_params()["horizon"])
@@ -95,9 +96,14 @@ def backtest(
         raise ConfigError("adaptive=True is for intervals of a single fit: pass level=, and refit=False in a walk")
     folds, step = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
     told = checked_levels((*level, *REPORTED)) if level else ()
-    answers = walk(
-        asked, panel, folds, level=told, needed=level, adaptive=adaptive, checkpoint=checkpoint, progress=progress
-    )
+    try:
+        answers = walk(
+            asked, panel, folds, level=told, needed=level, adaptive=adaptive, checkpoint=checkpoint, progress=progress
+        )
+    except DataError as error:  # it speaks of a series with as few rows as a fit was given
+        if train_rows is None:
+            raise
+        raise DataError(f"{error}; each fit was given the train_rows={train_rows} rows before its cutoff") from error
     found = assess(
         panel,
         answers,

@@ -121,9 +121,10 @@ def choose_window(
 
 def checked_windows(windows: Sequence[int]) -> list[int]:
     """The lengths in ascending order, each once. Raises: ConfigError for none, or one that is no number of rows."""
-    if not np.iterable(windows) or len(list(windows)) == 0:
+    lengths = list(windows) if np.iterable(windows) else []
+    if not lengths:
         raise ConfigError(f"windows={windows!r} must be a list of lengths in rows, [1, 7, 28] say")
-    return sorted({check_count("windows", window) for window in windows})
+    return sorted({check_count("windows", window) for window in lengths})
 
 
 def folds_of(panel: Panel, horizon: int, n_folds: int, test_size: float) -> list[Fold]:
