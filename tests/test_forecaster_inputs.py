@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from stepahead.data.panel import Panel
+from stepahead.data.read import read
 from stepahead.errors import ConfigError, DataError
 from stepahead.forecaster import Forecaster
 from tiny import QUICK, TINY, error_of, last, made_wave
@@ -87,3 +88,43 @@ def test_a_series_that_holds_nothing_is_an_error_and_not_a_forecast():
     panel = Panel.from_arrays(np.full(50, np.nan))
     with pytest.raises(DataError):
         Forecaster(**TINY, missing="ffill").fit(panel)
+
+
+def made_hours(promo: bool = False) -> pl.DataFrame:
+    """Twelve days of hours in Berlin, the seventh of each day higher."""
+    hours = np.arange(12 * 24)
+    stamps = pl.Series(np.datetime64("2024-01-10", "us") + hours * np.timedelta64(1, "h")).dt.replace_time_zone("UTC")
+    frame = pl.DataFrame({"ds": stamps.dt.convert_time_zone("Europe/Berlin"), "y": 10 + 5.0 * (hours % 24 == 7)})
+    return frame.with_columns(promo=pl.lit(0.0)) if promo else frame
+
+
+@pytest.mark.parametrize("recipe", ["classic", "panel"])
+def test_the_same_moments_in_another_zone_are_forecast_alike(recipe):
+    table = made_hours()
+    told = {"calendar": True, "ensemble": 1, "hidden_size": 4, "max_steps": 10} if recipe == "panel" else QUICK
+    model = Forecaster(**told | {"recipe": recipe, "holdout": None, "horizon": 2}).fit(read(table))
+    here, there = (
+        model.predict(table.with_columns(pl.col("ds").dt.convert_time_zone(zone)))
+        for zone in ("Europe/Berlin", "Asia/Kolkata")
+    )
+    assert last(there, model.name).tolist() == last(here, model.name).tolist()
+    assert there["ds"].dt.convert_time_zone("Europe/Berlin").to_list() == here["ds"].to_list()
+    assert there["ds"].dtype == pl.Datetime("us", "Asia/Kolkata")
+
+
+def test_stamps_with_and_without_a_zone_are_not_taken_for_each_other():
+    zoned = made_hours()
+    naive = zoned.with_columns(pl.col("ds").dt.replace_time_zone(None))
+    with pytest.raises(DataError, match=r"'ds' has no time zone, but .* learned from have 'Europe/Berlin'; give every"):
+        Forecaster(**QUICK).fit(read(zoned)).predict(naive)
+    with pytest.raises(DataError, match=r"'ds' has the time zone 'Europe/Berlin', but .* have none; take it off"):
+        Forecaster(**QUICK).fit(read(naive)).predict(zoned)
+
+
+def test_inputs_known_ahead_are_asked_for_in_the_zone_of_the_rows():
+    table = made_hours(promo=True)
+    model = Forecaster(**QUICK).fit(read(table, future="promo"))
+    ahead = pl.DataFrame({"ds": ["2024-01-22T01:00"], "promo": [1.0]})
+    with pytest.raises(DataError, match="'ds' has no time zone, but the rows before it have 'Europe/Berlin'"):
+        model.predict(future=ahead)
+    assert len(model.predict(future=ahead.with_columns(pl.col("ds") + "+01:00"))) == 1

@@ -14,7 +14,7 @@ import numpy as np
 
 from stepahead.data.calendar import Frequency
 from stepahead.data.covariates import Covariates, check_known
-from stepahead.data.panel import Panel, Schema, preview
+from stepahead.data.panel import Panel, Schema, check_zone, preview
 from stepahead.data.scale import Scale
 from stepahead.data.windows import Batch, WindowSource, window_source
 from stepahead.errors import ConfigError, DataError
@@ -164,6 +164,7 @@ def check_inputs(given: Schema, known: Schema) -> None:
             f"{given.source}: column '{given.time}' holds {given.time_kind} times, the model was trained on "
             f"{known.time_kind} ones; give the kind of time that it knows"
         )
+    check_zone(given, known, "the rows that the model learned from")
     for kind in ("past", "future", "static"):
         have, need = getattr(given, kind), getattr(known, kind)
         if have != need:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency
-from stepahead.data.panel import Panel, Schema, preview
+from stepahead.data.panel import Panel, Schema, check_zone, preview
 from stepahead.data.read import Roles, assemble, refuse_other_columns
 from stepahead.data.table import Table, open_table
 from stepahead.errors import DataError
@@ -27,6 +27,7 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
         raise DataError(f"the model needs {preview(names)} for the next {horizon} rows of each series; pass future=")
     need = f"which the model needs in future= for the next {horizon} rows of each series"
     given = table if isinstance(table, Panel) else read_inputs(open_table(table), schema, need)
+    check_zone(given.schema, schema, "the rows before it")
     inputs = named_inputs(given, names)
     position = {name: s for s, name in enumerate(given.ids)}
     wanted = frequency.after(panel.times[panel.offsets[1:] - 1], horizon)

@@ -269,6 +269,23 @@ def check_times(panel: Panel) -> None:
         )
 
 
+def check_zone(given: Schema, known: Schema, whose: str) -> None:
+    """Raise DataError where stamps with a time zone meet others without one; two zones are compared in UTC.
+
+    whose: which stamps the known ones are, for the message.
+    """
+    if (given.time_zone is None) == (known.time_zone is None):
+        return
+    if given.time_zone is None:
+        found, remedy = f"no time zone, but {whose} have '{known.time_zone}'", "give every stamp its zone or offset"
+    else:
+        found, remedy = (
+            f"the time zone '{given.time_zone}', but {whose} have none",
+            "take it off, leaving the clocks' time",
+        )
+    raise DataError(f"{given.source}: column '{given.time}' has {found}; {remedy}")
+
+
 def preview(names: Sequence[str], limit: int = 5) -> str:
     """The first names for a message: 'a', 'b', ... and 7 more."""
     shown = ", ".join(f"'{name}'" for name in names[:limit])

@@ -69,7 +69,7 @@ class PanelFitted:
         """
         check_inputs(panel.schema, self.schema)
         check_known(panel)
-        panel = with_clock(panel, self.config, self.frequency)
+        panel = with_clock(panel, self.config, self.frequency, self.schema.time_zone)
         return rows_of(panel, self.config, self.covariates, self.back)
 
     def forecast(
@@ -239,14 +239,15 @@ def rows_of(panel: Panel, config: Config, covariates: Covariates, back: int) -> 
     )
 
 
-def with_clock(panel: Panel, config: Config, frequency: Frequency) -> Panel:
+def with_clock(panel: Panel, config: Config, frequency: Frequency, zone: str | None) -> Panel:
     """The panel with what its stamps say behind its inputs known ahead: the calendar, the time since the row before.
 
-    The schema keeps to the user's.
+    zone: of the clocks that the model learned by; a table may write the same moments in another one. The schema keeps
+    to the user's.
     """
     parts = [panel.future]
     if config.calendar:
-        parts.append(clock_values(panel.times, config.calendar, panel.schema.time_zone, config.holidays))
+        parts.append(clock_values(panel.times, config.calendar, zone, config.holidays))
     if config.elapsed:
         parts.append(elapsed_steps(panel.times, panel.offsets, frequency)[:, None])
     return panel if len(parts) == 1 else replace(panel, future=np.concatenate(parts, axis=1))

@@ -89,7 +89,7 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     """
     if config.head == "negative_binomial":
         check_counts(panel)
-    panel = with_clock(panel, config, panel.frequency)
+    panel = with_clock(panel, config, panel.frequency, panel.schema.time_zone)
     covariates = fit_covariates(panel)
     rows = rows_of(panel, config, covariates, back=1)
     if panel.lengths.max(initial=0) < 2 or not rows.true.any():
