@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from stepahead.data.calendar import DAY, Frequency
@@ -49,3 +50,26 @@ def test_what_is_no_date_is_refused() -> None:
     assert checked_holidays(["2024-01-02", datetime(2024, 1, 1)]) == ("2024-01-01", "2024-01-02")
     with pytest.raises(ConfigError, match="calendar="):
         checked_holidays(["christmas"])
+
+
+@pytest.mark.parametrize(
+    "bad", [None, pd.NaT, np.datetime64("NaT"), 20241225, 1.5, True, "", "christmas", b"2024-12-25"]
+)
+def test_holidays_that_are_no_dates_are_refused_one_by_one(bad: object) -> None:
+    with pytest.raises(ConfigError, match=r"^calendar=.* holds no date; give holidays as dates"):
+        checked_holidays(["2024-01-01", bad])
+
+
+@pytest.mark.parametrize("whole", [None, 5, "2024-12-25", pd.NaT])
+def test_a_calendar_that_is_no_list_of_dates_is_refused(whole: object) -> None:
+    with pytest.raises(ConfigError, match=r"^calendar=.* must be True, False or the dates of holidays"):
+        checked_holidays(whole)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York"])
+def test_holidays_with_a_zone_are_days_there(zone: str) -> None:
+    midnight = datetime(2024, 12, 25, tzinfo=ZoneInfo(zone))
+    for given in (midnight, pd.Timestamp(midnight), midnight.isoformat()):
+        assert checked_holidays([given]) == ("2024-12-25",), given
+    assert checked_holidays(pd.date_range("2024-12-25", periods=2, tz=zone)) == ("2024-12-25", "2024-12-26")
+    assert checked_holidays(np.array(["2024-12-25T10"], dtype="datetime64[ns]")) == ("2024-12-25",)

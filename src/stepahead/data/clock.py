@@ -5,6 +5,8 @@ Legend: K features.
 """
 
 from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 
@@ -68,8 +70,22 @@ def checked_holidays(calendar: object) -> tuple[str, ...]:
     """
     if isinstance(calendar, bool):
         return ()
+    if isinstance(calendar, str) or not np.iterable(calendar):
+        raise ConfigError(f"calendar={calendar!r} must be True, False or the dates of holidays")
+    return tuple(str(day) for day in sorted({day_of(value) for value in calendar}))
+
+
+def day_of(given: Any) -> date:
+    """The day of a date, a stamp or ISO text; of a stamp with a zone the day there.
+
+    Raises: ConfigError for something that is no date: a number would become a day after 1970.
+    """
+    value = given.astype("datetime64[us]").item() if isinstance(given, np.datetime64) else given
     try:
-        days = np.unique(np.asarray(list(calendar), dtype="datetime64[D]"))  # type: ignore[call-overload]
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"calendar={calendar!r} must be True, False or the dates of holidays") from error
-    return tuple(str(day) for day in days)
+        value = datetime.fromisoformat(value) if isinstance(value, str) else value
+        value = value.date() if isinstance(value, datetime) else value
+    except ValueError:
+        value = None
+    if not isinstance(value, date) or isinstance(value, datetime):  # the date of pandas' NaT is NaT
+        raise ConfigError(f"calendar={[given]!r} holds no date; give holidays as dates, '2024-12-25' say")
+    return value
