@@ -102,6 +102,34 @@ def test_a_friend_and_the_page_itself_may_ask(guarded: TestClient) -> None:
     assert guarded.get("/v1/series", headers=bearer(SECRET) | {"host": "[::1]:80"}).status_code == 200
 
 
+def test_a_browser_lets_a_friend_s_page_ask_in_json_and_read_every_answer(guarded: TestClient) -> None:
+    friend = {"origin": "https://friend.example"}
+    ahead = {"access-control-request-method": "PUT", "access-control-request-headers": "authorization, content-type"}
+    answer = guarded.options("/v1/series/a", headers=friend | ahead)
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-methods"] == "GET, PUT, POST, DELETE"
+    assert answer.headers["access-control-allow-headers"] == "authorization, content-type, idempotency-key"
+    assert answer.headers["access-control-max-age"] == "600"
+    told = [answer, guarded.put("/v1/series/a", json={"model": "daily"}, headers=friend | bearer(SECRET))]
+    told += [guarded.get(path, headers=friend | bearer(SECRET)) for path in ("/", "/v1/series", "/v1/series/x")]
+    told += [guarded.get("/v1/series", headers=friend), guarded.options("/v1/series", headers=friend | bearer(SECRET))]
+    assert [answer.status_code for answer in told] == [204, 201, 200, 200, 404, 401, 405]
+    for answer in told:
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        assert answer.headers["vary"] == "Origin"
+    for other, status in (
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"host": "evil.example"} | friend, 421),
+        ({"origin": "http://localhost"}, 401),  # the page's own needs none of this
+        ({}, 401),
+    ):
+        refused = guarded.options("/v1/series/a", headers=ahead | other)
+        assert refused.status_code == status
+        assert ("access-control-allow-origin" in refused.headers) == (status == 421)
+    assert "vary" not in guarded.get("/v1/series", headers=bearer(SECRET)).headers
+
+
 def test_a_body_is_counted_while_it_comes_in(guarded: TestClient) -> None:
     sent = 0
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
+
 from stepahead.server.problems import Problem, busy
 
 Scope = MutableMapping[str, Any]
@@ -32,6 +34,11 @@ SAFE_HEADERS = [
     (b"cache-control", b"no-store"),
     (b"referrer-policy", b"no-referrer"),
 ]
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, PUT, POST, DELETE",
+    "access-control-allow-headers": "authorization, content-type, idempotency-key",
+    "access-control-max-age": "600",
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,16 @@ class Access:
     origins: frozenset[str] = frozenset()
     open_paths: Callable[[str], bool] = field(default=lambda path: False)
 
-    def check(self, scope: Scope) -> None:
-        """Raises: Problem 414, 421, 403 or 401."""
+    def friend(self, scope: Scope) -> bytes | None:
+        """The Origin of a request, where it is another site that may ask."""
+        found = None
+        for name, value in scope["headers"] if self.origins else ():
+            if name == b"origin":
+                found = value
+        return found if found is not None and found.decode("latin-1") in self.origins else None
+
+    def check(self, scope: Scope, *, token: bool = True) -> None:
+        """Raises: Problem 414, 421, 403 or, unless token is False, 401."""
         host = origin = given = None
         for name, value in scope["headers"]:
             if name == b"host":
@@ -62,7 +77,7 @@ class Access:
         self._check_host(host, scope)
         if origin is not None:
             self._check_origin(origin, host)
-        if self.token is not None and not self.open_paths(scope["path"]):
+        if token and self.token is not None and not self.open_paths(scope["path"]):
             self._check_token(given)
 
     def _check_host(self, host: bytes | None, scope: Scope) -> None:
@@ -92,6 +107,11 @@ class Access:
                 "a token is needed: send Authorization: Bearer TOKEN" if not given else "the token is not the right one"
             )
             raise Problem(401, detail, headers={"www-authenticate": "Bearer"}, closes=True)
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks ahead if its page may send a request. It sends no token with that."""
+    return scope["method"] == "OPTIONS" and any(n == b"access-control-request-method" for n, _ in scope["headers"])
 
 
 def site_of(origin: str) -> str | None:
@@ -199,7 +219,7 @@ def too_large(limit: int) -> Problem:
 
 
 class Guard:
-    """The outermost layer: checks access, adds safe headers, and tells how each request went.
+    """The outermost layer: checks access, adds safe headers, speaks CORS, and tells how each request went.
 
     told: called with (scope, status, seconds).
     """
@@ -217,6 +237,7 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         started, status = time.perf_counter(), 500
+        friend = self.access.friend(scope)
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -228,11 +249,17 @@ class Guard:
                 else:
                     named = {name for name, _ in headers}
                     message["headers"] = [*headers, *(h for h in SAFE_HEADERS if h[0] not in named)]
+                if friend is not None:
+                    message["headers"] += [(b"access-control-allow-origin", friend), (b"vary", b"Origin")]
             await send(message)
 
         try:
-            self.access.check(scope)
-            await self.app(scope, receive, sending)
+            if friend is not None and is_preflight(scope):
+                self.access.check(scope, token=False)
+                await Response(status_code=204, headers=PREFLIGHT)(scope, receive, sending)
+            else:
+                self.access.check(scope)
+                await self.app(scope, receive, sending)
         except Problem as problem:
             scope["stepahead.refusal"] = problem.detail
             await problem.response()(scope, receive, sending)
