@@ -5,11 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 import stepahead as sa
+from stepahead import store
+from stepahead.cli.pipe import Cells
+from stepahead.cli.stream import Pipe
 
 NAMES = ("open", "y")
 
@@ -84,8 +88,8 @@ def test_the_state_survives_and_a_row_sent_again_is_answered_again(model: Path, 
     first = run(model, "--state", state, rows=lines(121, 130)).stdout.splitlines()
     second = run(model, "--state", state, "--quiet", rows=lines(128, 140))
     assert second.stderr == ""
-    cells = [line.split(",") for line in [*first, *second.stdout.splitlines()[2:]]]
-    assert second.stdout.splitlines()[1] == first[-1]
+    cells = [line.split(",") for line in [*first, *second.stdout.splitlines()[4:]]]
+    assert second.stdout.splitlines()[1:4] == first[-3:]
     assert [c[:2] for c in cells] == [line.split(",")[:2] for line in whole]
     ends = [float(c[2]) for c in cells[1:]], [float(line.split(",")[2]) for line in whole[1:]]
     np.testing.assert_allclose(*ends, rtol=1e-6)
@@ -105,12 +109,52 @@ def test_another_row_at_a_time_that_was_taken_in_ends_the_stream_and_changes_not
     model: Path, tmp_path: Path, row: str, message: str
 ) -> None:
     state = tmp_path / "walk.state"
-    run(model, "--state", state, rows=lines(121, 130))
+    first = run(model, "--state", state, rows=lines(121, 130)).stdout.splitlines()
     before = state.read_bytes()
     done = run(model, "--state", state, rows=[lines(125, 125)[0], row, *lines(131, 132)])
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout.splitlines()) == (2, [first[0], first[5]])
     assert message in done.stderr
     assert state.read_bytes() == before
+
+
+def take(model: Path, state: Path | None, first: int, last: int, form: str = "csv") -> None:
+    """A new start that reads some rows at once."""
+    rows = [line.split(",") for line in lines(first, last)]
+    cells = [Cells(i + 2, None, int(ds), [*map(float, values)]) for i, (ds, *values) in enumerate(rows)]
+    Pipe(sa.load(model), None, None, state).take(cells, form)  # type: ignore[arg-type]
+
+
+def test_a_kill_between_the_state_and_the_answers_loses_no_forecast(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(model, None, 121, 150)
+    whole = capsys.readouterr().out
+    state = tmp_path / "walk.state"
+    with monkeypatch.context() as killing:
+        killing.setattr(sys.stdout, "write", Mock(side_effect=KeyboardInterrupt))
+        for last in (140, 150):  # the second one is killed among the answers that it gives again
+            with pytest.raises(KeyboardInterrupt):
+                take(model, state, 121, last)
+    take(model, state, 121, 150)
+    ours, theirs = ([line.split(",") for line in text.splitlines()] for text in (capsys.readouterr().out, whole))
+    assert [row[:2] for row in ours] == [row[:2] for row in theirs]
+    # A chunk of another length is another product of matrices: the last bit may differ.
+    np.testing.assert_allclose(*([[float(row[2]) for row in rows[1:]] for rows in (ours, theirs)]), rtol=1e-6)
+
+
+def test_another_form_or_an_old_state_file_answers_only_the_last_row_again(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = tmp_path / "walk.state"
+    take(model, state, 121, 130)
+    last = capsys.readouterr().out.splitlines()[-1]
+    take(model, state, 121, 130, "json")
+    assert [json.loads(line)["cutoff"] for line in capsys.readouterr().out.splitlines()] == [130]
+    tensors, config = store.load(state)
+    del tensors["answers"], config["form"]
+    store.save(state, tensors, config)
+    take(model, state, 121, 130)
+    assert capsys.readouterr().out.splitlines()[1:] == [last]
 
 
 def test_a_row_that_was_left_out_before_comes_too_late(model: Path, tmp_path: Path) -> None:
@@ -128,7 +172,7 @@ def test_rows_older_than_the_state_keeps_are_passed_over_and_the_note_says_so(mo
     run(model, "--state", state, rows=lines(121, last))
     done = run(model, "--state", state, rows=["121,1,2", *lines(122, last + 1)])
     assert done.returncode == 0, done.stderr
-    assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == [str(last), str(last + 1)]
+    assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == [str(t) for t in range(121, last + 2)]
     assert f"{window + 5} rows were taken in before" in done.stderr
     assert f"5 of them are older than the {window} rows that it keeps, and were not compared" in done.stderr
 

@@ -1,9 +1,10 @@
 """stepahead stream: a model and a pipe -> a forecast for each row that comes."""
 
+import json as json_text
 import os
 import sys
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -79,6 +80,9 @@ class Pipe:
         self.passed = self.not_compared = self.kept = 0
         self.streams: dict[str, Stream] = {}
         self.restored: dict[str, dict[int, Sequence[float]]] = {}  # series -> time -> values of the rows it keeps
+        self.form = ""
+        self.answers: dict[tuple[str, int], str] = {}  # (series, time) -> what the last chunk before a restart answered
+        self._told: list[tuple[str, int, str]] = []  # series, time and answer of each row of this chunk
         self._moved = False
         self._lines: Lines | None = None
         if state is not None and state.exists():
@@ -90,6 +94,7 @@ class Pipe:
         Raises: DataError naming the line of a row that cannot be taken; the rows before it are done.
         """
         out: list[str] = []
+        self._told = []
         problem: StepaheadError | None = None
         for name, group in groupby(chunk, lambda cells: cells.series):
             try:
@@ -100,7 +105,7 @@ class Pipe:
             if problem:
                 break
         if self.state is not None and self._moved:
-            self._save(self.state)
+            self._save(self.state, form)
             self._moved = False
         sys.stdout.write("".join(out))
         sys.stdout.flush()
@@ -127,10 +132,12 @@ class Pipe:
             out.append(
                 lines.csv(stream.series, row.time, bounds) if form == "csv" else lines.json(stream, row.time, bounds)
             )
+        if self.state is not None:
+            self._told += zip(repeat(stream.series), [row.time for row in rows], out[-len(rows) :], strict=False)
         return problem
 
     def _is_old(self, stream: "Stream", cells: "Cells", form: str, out: list[str]) -> bool:
-        """Whether a row was taken in before a restart; the last one is answered again, so that no forecast is lost.
+        """Whether a row was taken in before a restart; what may not have been written then is answered again.
 
         Raises: DataError where it differs from the one that was taken in.
         """
@@ -144,10 +151,14 @@ class Pipe:
             return False
         self._compare(stream, door.row_at(time, cells.values, stream.series, time - 1))
         self.passed += 1
-        if time == last and stream.present is not None:
-            lines = self._writer(stream, form, out)
-            present = stream.present
-            out.append(lines.csv(stream.series, last, present) if form == "csv" else lines.json(stream, last, present))
+        answer = self.answers.get((stream.series, time)) if form == self.form else None
+        if answer is None and time == last and stream.present is not None:
+            lines, present = self._writer(stream, form, out), stream.present
+            answer = lines.csv(stream.series, last, present) if form == "csv" else lines.json(stream, last, present)
+        if answer is not None:
+            self._writer(stream, form, out)
+            out.append(answer)
+            self._told.append((stream.series, time, answer))
         return True
 
     def _compare(self, stream: "Stream", row: "Row") -> None:
@@ -205,6 +216,10 @@ class Pipe:
         tensors, config = store.load(path)
         if config.get("kind") != "streams":
             raise ModelFileError(f"{path}: is no file that stepahead stream --state wrote; give another name")
+        answers = tensors.pop("answers", None)
+        if answers is not None:
+            self.form = config["form"]
+            self.answers = {(name, time): answer for name, time, answer in json_text.loads(answers.tobytes())}
         for snapshot in tensors.values():
             stream = self.forecaster.restore(snapshot.tobytes())
             self.streams[stream.series] = stream
@@ -218,11 +233,13 @@ class Pipe:
                     f"{o.typed(list(there))}; leave --level out, or name a new state file"
                 )
 
-    def _save(self, path: Path) -> None:
-        """All streams, in one step, on disk when it returns."""
+    def _save(self, path: Path, form: str) -> None:
+        """All streams and the answers that are not written yet, in one step, on disk when it returns."""
         import numpy as np
 
         from stepahead import store
 
-        snapshots = [np.frombuffer(stream.snapshot(), np.uint8) for stream in self.streams.values()]
-        store.save(path, {str(i): snapshot for i, snapshot in enumerate(snapshots)}, {"kind": "streams"})
+        parts = {str(i): stream.snapshot() for i, stream in enumerate(self.streams.values())}
+        parts["answers"] = json_text.dumps(self._told).encode()
+        tensors = {name: np.frombuffer(part, np.uint8) for name, part in parts.items()}
+        store.save(path, tensors, {"kind": "streams", "form": form})
