@@ -158,7 +158,7 @@ def stub(desk: Desk) -> Any:
 
 def openapi_endpoint(models: Models) -> Endpoint:
     """The OpenAPI document; not part of itself."""
-    content = msgspec.json.encode(document(ROUTES, models.describe()))
+    content = msgspec.json.encode(document(ROUTES, models))
 
     async def openapi(service: Service, call: Call) -> Response:
         return Response(content, media_type="application/json")

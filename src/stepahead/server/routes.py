@@ -21,8 +21,8 @@ class Endpoint:
     """A route. guard: OPEN or TOKEN. body: the type of the request's JSON, None for none; limit: its bytes at most.
 
     answer: type of the answer's JSON, or a media type. status: those that it answers with when all is well. errors:
-    those beside the ones that every route may answer with. example: of a body. queries: (name, schema, description).
-    often: whether it is asked so often that the router is passed by.
+    those beside the ones that every route may answer with. queries: (name, schema, description). often: whether it is
+    asked so often that the router is passed by.
     """
 
     method: str
@@ -34,7 +34,6 @@ class Endpoint:
     limit: int = 0
     status: tuple[int, ...] = (200,)
     errors: tuple[int, ...] = ()
-    example: Any = None
     queries: tuple[tuple[str, dict[str, Any], str], ...] = ()
     headers: tuple[tuple[str, dict[str, Any], str], ...] = ()
     tag: str = ""
@@ -47,9 +46,6 @@ KEY = (
     {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
     "The same key and body again is the same request.",
 )
-ROW = {"date": "2013-03-04", "close": 821.5}
-CLOSES = (806.9, 792.5, 795.5, 799.7, 790.8, 790.1, 799.8, 801.2, 802.3, 806.2)
-ROWS = [{"date": f"2013-02-{19 + i}", "close": close} for i, close in enumerate(CLOSES)]
 SYMBOLS = "/v1/symbols/{model}"
 SERIES = "/v1/series/{id}"
 
@@ -65,33 +61,29 @@ ROUTES: tuple[Endpoint, ...] = (
     Endpoint("GET", "/metrics", health_routes.metrics, TOKEN, "text/plain", tag="health"),
     Endpoint("GET", "/v1/timeseries/models", forecast_routes.list_models, TOKEN, list[schema.Model], tag="forecast"),
     Endpoint("POST", "/v1/timeseries/forecast", forecast_routes.forecast, TOKEN, schema.ForecastResponse,
-             schema.ForecastRequest, LARGE_BODY, errors=(404,), tag="forecast",
-             example={"model": "goog", "inputs": [{"type": "univariate_time_series", "name": "GOOG", "frequency": "D",
-                      "series": [row["close"] for row in ROWS], "start_timestamp": "2013-02-19"}],
-                      "options": {"horizon": 1, "quantiles": [0.1, 0.5, 0.9]}}),
+             schema.ForecastRequest, LARGE_BODY, errors=(404,), tag="forecast"),
     Endpoint("GET", "/v1/series", series_routes.list_series, TOKEN, schema.SeriesList, tag="series",
              queries=(("after", {"type": "string"}, "Names that come after this one."),
                       ("limit", WHOLE | {"maximum": 1000}, "So many at most [100]."))),
     Endpoint("POST", "/v1/series:push", series_routes.push_bulk, TOKEN, schema.Pushed, schema.Bulk, LARGE_BODY,
-             errors=(404, 409), tag="series", headers=(KEY,),
-             example={"rows": [{"series": "goog-1", **ROW}, {"series": "goog-2", **ROW}]}),
+             errors=(404, 409), tag="series", headers=(KEY,)),
     Endpoint("PUT", SERIES, series_routes.put_series, TOKEN, schema.Forecasted, schema.WarmUp, LARGE_BODY,
-             status=(200, 201), errors=(404, 409), tag="series", example={"model": "goog", "rows": ROWS}),
+             status=(200, 201), errors=(404, 409), tag="series"),
     Endpoint("GET", SERIES, series_routes.get_series, TOKEN, schema.Series, errors=(404, 409), tag="series",
              queries=(("rows", WHOLE | {"maximum": 10000}, "So many of the last rows [500]."),)),
     Endpoint("DELETE", SERIES, series_routes.delete_series, TOKEN, None, status=(204,), errors=(404,), tag="series"),
     Endpoint("POST", SERIES + "/observations", series_routes.push, TOKEN, schema.Forecasted, schema.Observations,
-             LARGE_BODY, errors=(404, 409), tag="series", example={"rows": [ROW]}, headers=(KEY,), often=True),
+             LARGE_BODY, errors=(404, 409), tag="series", headers=(KEY,), often=True),
     Endpoint("GET", SERIES + "/forecast", series_routes.get_forecast, TOKEN, schema.Forecasted, errors=(404, 409),
              tag="series", often=True),
     Endpoint("GET", SERIES + "/events", series_routes.follow, TOKEN, "text/event-stream", errors=(404, 409),
              tag="series"),
     Endpoint("POST", SYMBOLS + "/next", symbol_routes.next_symbols, TOKEN, schema.NextSymbols, schema.Prefix,
-             SMALL_BODY, errors=(404,), tag="symbols", example={"prefix": "hell", "k": 3}),
+             SMALL_BODY, errors=(404,), tag="symbols"),
     Endpoint("POST", SYMBOLS + "/complete", symbol_routes.complete, TOKEN, schema.Completed, schema.Completion,
-             SMALL_BODY, errors=(404,), tag="symbols", example={"prefix": "h", "length": 4}),
+             SMALL_BODY, errors=(404,), tag="symbols"),
     Endpoint("POST", SYMBOLS + "/score", symbol_routes.score, TOKEN, schema.Scored, schema.Sequence, SMALL_BODY,
-             errors=(404,), tag="symbols", example={"sequence": "hello"}),
+             errors=(404,), tag="symbols"),
 )
 # fmt: on
 
