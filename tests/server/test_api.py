@@ -231,9 +231,10 @@ def test_symbols_are_told_as_by_the_model(client: TestClient) -> None:
 
 
 def test_models_describe_themselves(client: TestClient) -> None:
-    listed = {model["name"]: model for model in client.get("/v1/timeseries/models").json()}
+    listed = {model["name"]: model for model in client.get("/v1/models").json()}
     assert listed["daily"]["columns"] == ["load", "y"]
     assert (listed["daily"]["kind"], listed["word"]["kind"]) == ("forecaster", "symbols")
+    assert client.get("/v1/timeseries/models").json() == ["daily", "steps"]  # what POST /v1/timeseries/forecast takes
     assert client.get("/v2/models/daily").json()["inputs"][0]["shape"] == [-1, 2]
     assert client.get("/v2/models/word/ready").json() == {"name": "word", "ready": True}
     assert client.get("/v2/health/live").json() == {"live": True}

@@ -210,7 +210,7 @@ def test_a_mistake_of_the_server_tells_nothing_of_itself(app: Guard, monkeypatch
 
     monkeypatch.setattr("stepahead.server.models.Models.describe", broken)
     with TestClient(app, base_url="http://localhost") as client:
-        answer = client.get("/v1/timeseries/models", headers=bearer(SECRET))
+        answer = client.get("/v1/models", headers=bearer(SECRET))
     assert (answer.status_code, "secret" in answer.text) == (500, False)
 
 

@@ -117,7 +117,7 @@ def test_without_a_series_the_page_says_how_to_begin_one_and_the_learned_rows_do
 
 def test_the_verdict_of_the_model_stands_at_the_top(browser: Any, server: Running) -> None:
     begin(server)
-    daily = next(one for one in server.ask("GET", "/v1/timeseries/models")[1] if one["name"] == "daily")
+    daily = next(one for one in server.ask("GET", "/v1/models")[1] if one["name"] == "daily")
     with Visit(browser, server) as visit:
         visit.wait_live()
         assert visit.page.inner_text("#verdict .sentence") == daily["verdict"]["sentence"]

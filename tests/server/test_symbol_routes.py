@@ -88,7 +88,7 @@ def test_times_that_cannot_be_are_422(client: TestClient, model: str, times: Any
 
 
 def test_a_model_says_whether_it_reads_times_and_the_examples_follow(client: TestClient) -> None:
-    listed = {model["name"]: model for model in client.get("/v1/timeseries/models").json()}
+    listed = {model["name"]: model for model in client.get("/v1/models").json()}
     assert (listed["phone"]["times"], listed["word"]["times"]) == (True, False)
     paths = client.get("/openapi.json").json()["paths"]
     for what in ("next", "complete", "score"):

@@ -1,4 +1,4 @@
-"""Open Inference Protocol (v2): whether the server lives, and what its models take; and the metrics.
+"""Open Inference Protocol (v2): whether the server lives, and what its models take; the models' list; and the metrics.
 
 Source: https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md
 """
@@ -33,6 +33,11 @@ async def ready(service: Service, call: Call) -> Response:
 async def server(service: Service, call: Call) -> Response:
     """Name and version of the server."""
     return Response(encode({"name": "stepahead", "version": __version__, "extensions": []}), media_type=JSON)
+
+
+async def list_models(service: Service, call: Call) -> Response:
+    """The models, with the columns that each takes."""
+    return Response(encode(service.models.describe()), media_type=JSON)
 
 
 async def model_metadata(service: Service, call: Call) -> Response:

@@ -54,7 +54,7 @@ class Models:
     def symbol_model(self, name: str) -> SymbolModel:
         """Raises: Problem 404 where there is no model of symbols of this name."""
         if name not in self.symbols:
-            raise Problem(404, f"no model of symbols is named {name!r:.60}; GET /v1/timeseries/models lists them")
+            raise Problem(404, f"no model of symbols is named {name!r:.60}; GET /v1/models lists them")
         return self.symbols[name]
 
     def describe(self) -> list[Model]:

@@ -32,8 +32,7 @@ async function start() {
 // Models and series; again whenever a token was given.
 async function load() {
   try {
-    const found = await call("v1/timeseries/models");
-    const models = Array.isArray(found) ? found : found.models;
+    const models = await call("v1/models");
     complain("problem");
     forecasters = models.filter((model) => model.kind !== "symbols");
     const symbols = models.filter((model) => model.kind === "symbols");
