@@ -227,6 +227,8 @@ def test_symbols_are_told_as_by_the_model(client: TestClient) -> None:
     assert scored["bits"][0] is None
     assert scored["total"] == pytest.approx(word.score("hello").total)
     assert client.post("/v1/symbols/word/next", json={"prefix": ""}).status_code == 422
+    beyond = {"prefix": "h", "seed": 2**53 + 1}  # a double holds 2**53 in its place
+    assert client.post("/v1/symbols/word/complete", json=beyond).status_code == 422
     assert client.post("/v1/symbols/daily/next", json={"prefix": "h"}).status_code == 404
 
 

@@ -255,7 +255,7 @@ class Completion(Strict):
     temperature: Annotated[float, Meta(ge=0, le=100)] = 0.0
     top_k: Annotated[float, Meta(ge=1, le=1_000_000, multiple_of=1)] | None = None
     top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
-    seed: Annotated[float, Meta(ge=0, le=2**53, multiple_of=1)] = 0
+    seed: Annotated[float, Meta(ge=0, le=2**53 - 1, multiple_of=1)] = 0  # 2**53 + 1 reads as 2**53
     times: Times | None = None
 
 
