@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,6 +189,24 @@ def test_a_saved_model_keeps_its_verdict(tmp_path, rows):
     loaded = sa.load(tmp_path / "model.safetensors").verdict_
     assert str(loaded) == str(model.verdict_)
     assert repr(loaded) == repr(model.verdict_)  # nan is not equal to itself, but reads the same
+
+
+def test_a_saved_model_keeps_its_verdict_over_the_series(tmp_path):
+    values = np.concatenate([made_wave(60, seed).y for seed in range(3)] + [np.ones(60)])
+    panel = Panel.from_arrays(values, ids=["c", "a", "b", "still"], offsets=[0, 60, 120, 180, 240])
+    model = Forecaster(**TINY, holdout=10).fit(panel)
+    for saved in (model, sa.load(stored(model, tmp_path))):
+        loaded = sa.load(stored(saved, tmp_path)).series_verdict_
+        assert repr(loaded) == repr(model.series_verdict_)
+        assert str(loaded) == str(model.series_verdict_)
+    again = sa.load(tmp_path / "model.safetensors").set_params(holdout=None).fit(panel)
+    assert again.series_verdict_ is None
+    assert sa.load(stored(again, tmp_path)).series_verdict_ is None
+
+
+def stored(model: Forecaster, folder: Path) -> Path:
+    model.save(folder / "model.safetensors")
+    return folder / "model.safetensors"
 
 
 def test_the_model_itself_learns_from_all_rows():

@@ -80,6 +80,7 @@ class Forecaster(Parameters):
     fitted_: Fitted | PanelFitted
     history_: list[Any]
     _interrupted: bool = False  # Ctrl-C ended the training
+    _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
 
     def __init__(
         self,
@@ -176,7 +177,7 @@ class Forecaster(Parameters):
         check_size(panel)
         self.window_choice_ = self._search(panel)
         self.backtest_ = self._judge(panel, progress)
-        self.verdict_ = self.backtest_.verdict if self.backtest_ else None
+        self.verdict_, self._over_series = self.backtest_.verdict if self.backtest_ else None, None
         if self.backtest_ is None or not self._interrupted:
             self._learn(panel, checkpoint, progress)
         return self
@@ -303,10 +304,12 @@ class Forecaster(Parameters):
     @property
     def series_verdict_(self) -> Any:
         """The verdict over the series, of the held-out rows: a SeriesVerdict, or None where nothing was held out."""
-        from stepahead.evaluate.over_series import over_series
-
         self._need_fit()
-        return None if self.backtest_ is None else over_series(self.backtest_)
+        if self._over_series is None and self.backtest_ is not None:
+            from stepahead.evaluate.over_series import over_series
+
+            self._over_series = over_series(self.backtest_)
+        return self._over_series
 
     def _need_fit(self) -> Any:  # Fitted or PanelFitted: each takes the source that it made
         if not hasattr(self, "fitted_"):
@@ -348,7 +351,7 @@ class Forecaster(Parameters):
         """What is known of a fit before anything is learned."""
         check_panel(panel, "fit")
         check_size(panel)
-        self.panel_, self.backtest_, self.verdict_ = panel, None, None
+        self.panel_, self.backtest_, self.verdict_, self._over_series = panel, None, None, None
         self.window_choice_ = self._search(panel)
 
     def _search(self, panel: Panel) -> Any:

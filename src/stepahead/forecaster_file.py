@@ -15,6 +15,7 @@ from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
 from stepahead.recipe import Config
 
 if TYPE_CHECKING:
+    from stepahead.evaluate.over_series import SeriesVerdict
     from stepahead.evaluate.verdict import Verdict
 
 
@@ -31,6 +32,11 @@ def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str,
     }
     config |= {"kind": "forecaster", "ids": last.ids, "own": model.network is not None}
     config["verdict"] = pack_verdict(model.verdict_)
+    if (over := model.series_verdict_) is not None:
+        position = {name: s for s, name in enumerate(last.ids)}
+        tensors["over.series"] = np.array([position[name] for name in over.ids], dtype=np.int64)
+        tensors |= {"over.skill": over.skill, "over.p_value": over.p_value}
+        config["over"] = over.baseline
     return tensors, config | {"static": last.static.tolist(), "params": plain(model.get_params())}
 
 
@@ -65,6 +71,7 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
     )
     model.backtest_ = model.window_choice_ = None
     model.verdict_ = unpack_verdict(saved.get("verdict"))
+    model._over_series = unpack_over(tensors, saved)
     return model
 
 
@@ -85,6 +92,16 @@ def unpack_verdict(stored: dict[str, Any] | None) -> "Verdict | None":
     numbers = {name: math.nan if value is None else value for name, value in stored.items()}
     low, high = (math.nan if bound is None else bound for bound in stored["interval"])
     return Verdict(**numbers | {"interval": (low, high)})
+
+
+def unpack_over(tensors: dict[str, np.ndarray], saved: dict[str, Any]) -> "SeriesVerdict | None":
+    """The verdict over the series as it was; None where there was none, as in files of before."""
+    if "over" not in saved:
+        return None
+    from stepahead.evaluate.over_series import SeriesVerdict
+
+    ids = tuple(saved["ids"][s] for s in tensors["over.series"])
+    return SeriesVerdict(ids, saved["over"], tensors["over.skill"], tensors["over.p_value"])
 
 
 def known(value: float) -> float | None:

@@ -84,6 +84,19 @@ def test_fit_tells_its_verdict_as_json(goog: Path, capsys: pytest.CaptureFixture
         run(capsys, "fit", goog, "--target", "close", *QUICK, "--holdout", "none", "-o", "m.safetensors", "--json")
     )
     assert plain["verdict"] is None
+    assert judged["series_verdict"] is plain["series_verdict"] is None  # one series
+
+
+def test_fit_tells_on_how_many_series_it_wins(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prices = pl.read_csv(goog)
+    tables = [prices.with_columns(stock=pl.lit(f"s{s}"), close=pl.col("close") * (1 + s)) for s in range(3)]
+    pl.concat(tables).write_csv("many.csv")
+    told = run(capsys, "fit", "many.csv", "--series", "stock", "--target", "close", *QUICK, "-o", "m.safetensors")
+    sentence = str(sa.load("m.safetensors").series_verdict_)
+    assert "of 3 series" in sentence
+    assert sentence in told.splitlines()
+    told = run(capsys, "fit", "many.csv", "--series", "stock", "--target", "close", *QUICK, "-o", "m", "--json")
+    assert json.loads(told)["series_verdict"] == sentence
 
 
 def test_quiet_says_the_bare_answer(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,11 +54,14 @@ def fit(
     with output.progress_bar(quiet=quiet) as progress:
         forecaster.fit(panel, checkpoint=checkpoint, progress=progress)
     forecaster.save(model)
+    over = forecaster.series_verdict_ if panel.n_series > 1 else None
     if json:
         judged = forecaster.backtest_.to_json() if forecaster.backtest_ else {"verdict": None}
         config = {"model": str(model), "name": forecaster.name, "config": forecaster.config_.to_json()}
-        output.print_json(config | judged)
+        output.print_json(config | judged | {"series_verdict": None if over is None else str(over)})
     elif not quiet:
         if forecaster.backtest_:
             output.print_scores(forecaster.backtest_)
+        if over is not None:
+            typer.echo(str(over))
         typer.echo(f"{forecaster.name} of {panel.n_series} series, {panel.n_rows} rows -> {model}")

@@ -5,13 +5,16 @@ season), and the p-values are corrected for being many.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from stepahead.data.panel import preview
 from stepahead.evaluate.metrics import absolute_error, mean_of_known
-from stepahead.evaluate.result import Backtest
 from stepahead.evaluate.significance import diebold_mariano, holm
+
+if TYPE_CHECKING:
+    from stepahead.evaluate.result import Backtest  # polars with it, which a loaded model need not wait for
 
 SIGNIFICANT = 0.05
 QUARTILES = (0.25, 0.5, 0.75)
@@ -92,7 +95,7 @@ class SeriesVerdict:
         return f"{text[:1].upper()}{text[1:]}."
 
 
-def over_series(result: Backtest) -> SeriesVerdict:
+def over_series(result: "Backtest") -> SeriesVerdict:
     """The verdict over the series of a backtest.
 
     Example: `print(over_series(model.backtest_))`
