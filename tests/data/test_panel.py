@@ -135,6 +135,14 @@ def test_concatenated_ranges_equal_a_naive_loop(pairs):
     assert concatenated_ranges(starts, stops).tolist() == expected
 
 
+@pytest.mark.parametrize("bad", [2.0, np.float64(2), None, object])
+def test_what_names_no_series_is_refused(bad):
+    panel = Panel.from_arrays(np.arange(6.0), ids=["1", "2"], offsets=[0, 3, 6])
+    with pytest.raises(ConfigError, match=r"^ids=.* names no series; give the name of one, or a list of names$"):
+        panel.select(bad)
+    assert panel.select(2).ids == panel.select(np.int64(2)).ids == panel.select("2").ids == ("2",)
+
+
 def test_preview_counts_the_names_that_it_leaves_out():
     assert preview(list("abcdefg")) == "'a', 'b', 'c', 'd', 'e', ... and 2 more"
     assert preview(["a"]) == "'a'"

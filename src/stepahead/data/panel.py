@@ -135,8 +135,10 @@ class Panel:
         """Only these series, in this order.  ids: one or several, as the table has them, 7 or "7" where they are whole
         numbers.
 
-        Raises: DataError naming the first id that is not there, or that is asked for twice.
+        Raises: DataError naming the first id that is not there, or that is asked for twice; ConfigError for no ids.
         """
+        if not isinstance(ids, int | np.integer) and not np.iterable(ids):
+            raise ConfigError(f"ids={ids!r} names no series; give the name of one, or a list of names")
         position = {name: s for s, name in enumerate(self.ids)}
         chosen: dict[str, int] = {}
         for name in map(str, [ids] if isinstance(ids, str | int | np.integer) else ids):
