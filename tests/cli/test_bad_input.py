@@ -215,6 +215,12 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         "--static colour",
         ["column 'colour', row 3: 'blue' changes within series 'a'", "'red'", "--static"],
     ),
+    "a static number that changes": (
+        "t.csv",
+        table("a,1,1,8", "a,2,2,9.5", header="unique_id,ds,y,size"),
+        "--static size",
+        ["column 'size', row 3: 9.5 changes within series 'a' (it was 8.0)", "--static"],
+    ),
     "a static that is not there": (
         "t.csv",
         table("a,1,1,red", "b,2,2,", header="unique_id,ds,y,colour"),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from stepahead.data.future import read_future
@@ -68,6 +69,22 @@ def test_a_missing_row_is_named_with_series_time_and_remedy():
     panel = made_panel()
     with pytest.raises(DataError, match=r"'promo' is missing for series 'b' at day 2021-01-08.*next 2 steps"):
         read_future(made_table().iloc[1:], panel, panel.frequency, 2)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "named"),
+    [("2024-01-22T00:00", "2024-01-22 01:00:00;"), ("2024-01-22T00:00-05:00", "2024-01-22 01:00:00-05:00;")],
+)
+def test_a_missing_row_is_named_by_the_clocks_of_the_table(stamp: str, named: str):
+    table = pd.DataFrame({"ds": pd.date_range(end=stamp, periods=4, freq="h"), "y": range(4), "promo": 0.0})
+    panel = read(table, future=["promo"])
+    given = pd.DataFrame({"ds": table["ds"][-1:] + pd.Timedelta(hours=2), "promo": 1.0})
+    with pytest.raises(DataError, match=f"'promo' is missing for series 'y' at ds {named}"):
+        read_future(given, panel, panel.frequency, 2)
+    days = read(pl.DataFrame({"ds": ["2024-01-01", "2024-01-02"], "y": [1, 2], "promo": [0, 0]}), future=["promo"])
+    given = pl.DataFrame({"ds": ["2024-01-04"], "promo": [0]})
+    with pytest.raises(DataError, match="at ds 2024-01-03; future="):
+        read_future(given, days, days.frequency, 2)
 
 
 def test_a_missing_value_is_named():

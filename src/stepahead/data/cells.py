@@ -154,11 +154,11 @@ def read_static(table: Table, name: str, codes: np.ndarray, ids: tuple[str, ...]
     differs = there & (values != chosen[codes])
     if differs.any():
         place = int(np.argmax(differs))
-        before = chosen[codes[place]]
+        before, value = np.array([chosen[codes[place]], values[place]], dtype=values.dtype).tolist()
         table.refuse(
             name,
             place,
-            f"{values[place]!r} changes within series '{ids[codes[place]]}' (it was {before!r}); "
+            f"{value!r} changes within series '{ids[codes[place]]}' (it was {before!r}); "
             "name it in past= or future= instead of static=",
         )
     return chosen

@@ -136,6 +136,11 @@ def plain_times(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def time_text(time: Any, schema: Schema) -> str:
+    """A time of the library as answers write it: by the clocks of the schema's zone, with their offset."""
+    return str(plain_times(polars_frame({"": np.array([time])}, schema)).item())
+
+
 def zoned(kind: pl.DataType) -> bool:
     return isinstance(kind, pl.Datetime) and kind.time_zone is not None
 

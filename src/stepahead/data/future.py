@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency
+from stepahead.data.frames import time_text
 from stepahead.data.panel import Panel, Schema, check_zone, preview
 from stepahead.data.read import Roles, assemble, refuse_other_columns
 from stepahead.data.table import Table, open_table
@@ -41,7 +42,7 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
         s, step, column = (int(i[0]) for i in np.nonzero(holes))
         raise DataError(
             f"{given.schema.source}: '{names[column]}' is missing for series '{panel.ids[s]}' at {schema.time} "
-            f"{wanted[s, step]}; future= needs a row for each of the next {horizon} steps"
+            f"{time_text(wanted[s, step], given.schema)}; future= needs a row for each of the next {horizon} steps"
         )
     return ahead
 
