@@ -35,6 +35,7 @@ from stepahead.runtime.panel_heads import PanelReading
 from stepahead.runtime.scores import Recalibration
 
 CHUNK = 2048  # windows that are gathered and forecast at once
+ENOUGH_PAIRS = 3  # neighbouring rows that tell how much a series moves: one that begins has none
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class PanelFitted:
         else:
             point = combine_members(points, config.combine)
         size = np.where(still, 0.0, windows.scale)  # where all is zero, zero goes on
-        return Split(point * size[:, None], movement(windows), self.calibration)
+        return Split(point * size[:, None], movement(windows, self.held.usual), self.calibration)
 
     def points(self, read: Mapping[str, Arrays]) -> list[np.ndarray]:
         """Each member's forecasts in units of the windows' scales: [N, H]. read: what each kind of member reads."""
@@ -214,7 +215,9 @@ class PanelFitted:
             return NOTHING_HELD
         y = np.where(there, y, np.nan)
         if self.reading is None:
-            return of_point(y - self.forecast(source, origins).mean, movement(source.windows(origins)))
+            windows = source.windows(origins)
+            usual = usual_movement(windows)
+            return of_point(y - self.forecast(source, origins).mean, movement(windows, usual), usual)
         rng, scores = np.random.default_rng([self.config.seed, 3]), np.empty(y.shape)
         for start in range(0, len(origins), CHUNK):
             part = slice(start, start + CHUNK)
@@ -264,12 +267,31 @@ def not_below(windows: Windows, values: np.ndarray) -> np.ndarray:
     return np.where(positive.reshape(-1, *[1] * (values.ndim - 1)), np.maximum(values, 0.0), values)
 
 
-def movement(windows: Windows) -> np.ndarray:
-    """How much the target moves from row to row within each window, in its own units: [N]; its size where it stands."""
-    both = windows.mask[:, 1:] & windows.mask[:, :-1]
-    changes = np.abs(np.diff(windows.x, axis=1)) * both
-    moved = changes.sum(axis=1) / np.maximum(both.sum(axis=1), 1)
+def movement(windows: Windows, usual: float) -> np.ndarray:
+    """How much the target moves from row to row within each window, in its own units: [N]; its size where it stands.
+
+    usual: from `usual_movement`, which a window of fewer than ENOUGH_PAIRS is drawn towards; 0 for nothing.
+    """
+    moved, pairs = changes(windows)
+    if usual > 0:
+        few = (pairs < ENOUGH_PAIRS) & windows.x.any(axis=1)  # where all is zero, the scale says nothing
+        share = pairs / ENOUGH_PAIRS
+        moved = np.where(few, share * moved + (1 - share) * usual * windows.scale, moved)
     return np.maximum(moved, 1e-3 * windows.scale)
+
+
+def usual_movement(windows: Windows) -> float:
+    """How much windows of ENOUGH_PAIRS move from row to row, of their scales: the median; 0 where there are none."""
+    moved, pairs = changes(windows)
+    known = pairs >= ENOUGH_PAIRS
+    return float(np.median((moved / windows.scale)[known])) if known.any() else 0.0
+
+
+def changes(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """The mean absolute change from row to row, 0 where there is none to see, and of how many pairs: [N], [N]."""
+    both = windows.mask[:, 1:] & windows.mask[:, :-1]
+    pairs = both.sum(axis=1)
+    return (np.abs(np.diff(windows.x, axis=1)) * both).sum(axis=1) / np.maximum(pairs, 1), pairs
 
 
 def check_rows(source: Rows, origins: np.ndarray, future: np.ndarray | None) -> None:
@@ -321,6 +343,7 @@ def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, An
         "frequency": vars(fitted.frequency),
         "statics": fitted.covariates.statics,
         "floor": fitted.calibration.floor,
+        "usual": fitted.held.usual,
         "kinds": list(fitted.kinds),
         "back": fitted.back,
     }
@@ -346,6 +369,7 @@ def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) ->
             Calibration(tensors["calibration.scores"], saved["floor"]),
             Recalibration.from_array(tensors["held.recalibration"]),
             tensors["held.links"],
+            usual=saved.get("usual", 0.0),  # files of before had none
         ),
         shares=Shares(**under("shares.")) if "shares.keys" in tensors else EQUAL,
     )

@@ -19,13 +19,15 @@ class HeldOut:
 
     calibration: how far a point head's intervals reach. recalibration: how the scores of a distribution are read.
     links: [H, H] how the steps of a path hang together, empty where nothing was held out. scores: [N, H] what the last
-    two were learned from, to be joined with others; no part of a model file.
+    two were learned from, to be joined with others; no part of a model file. usual: how much a window moves from row to
+    row, of its scale, for those too short to tell; 0 where unknown.
     """
 
     calibration: Calibration
     recalibration: Recalibration
     links: np.ndarray
     scores: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    usual: float = 0.0
 
     def path_links(self, horizon: int) -> np.ndarray:
         """Those of sampled paths: [H, H]."""
@@ -35,11 +37,14 @@ class HeldOut:
 NOTHING_HELD = HeldOut(NOT_CALIBRATED, AS_LEARNED, np.zeros((0, 0)))
 
 
-def of_point(errors: np.ndarray, moved: np.ndarray) -> HeldOut:
-    """From a point head's errors [N, H], NaN where the truth is unknown, of windows that move by moved [N]."""
+def of_point(errors: np.ndarray, moved: np.ndarray, usual: float) -> HeldOut:
+    """From a point head's errors [N, H], NaN where the truth is unknown, of windows that move by moved [N].
+
+    usual: see HeldOut.
+    """
     calibration = calibrate(errors, moved, floor=float(np.finfo(float).tiny))
     scores = errors / moved[:, None]
-    return HeldOut(calibration, AS_LEARNED, links_of(scores), scores)
+    return HeldOut(calibration, AS_LEARNED, links_of(scores), scores, usual)
 
 
 def of_distribution(scores: np.ndarray) -> HeldOut:
@@ -54,7 +59,8 @@ def joined_held(parts: Sequence[HeldOut]) -> HeldOut:
         return known[0] if known else parts[0]
     calibration, scores = joined([part.calibration for part in known]), np.concatenate([p.scores for p in known])
     point = calibration.scores.shape[1] > 0
-    return HeldOut(calibration, AS_LEARNED if point else recalibrate(scores), links_of(scores), scores)
+    recalibration = AS_LEARNED if point else recalibrate(scores)
+    return HeldOut(calibration, recalibration, links_of(scores), scores, known[0].usual)
 
 
 @dataclass(frozen=True)
