@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stepahead.data.clock import checked_holidays
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 from stepahead.errors import ModelFileError
@@ -127,6 +128,8 @@ def rows_to_remember(panel: Panel, config: Config) -> np.ndarray:
 def plain(params: dict[str, Any]) -> dict[str, Any]:
     """Parameters as JSON values, without the user's module."""
     values = {n: v for n, v in params.items() if n != "network"}
+    if values["calendar"] is not None and not isinstance(values["calendar"], bool):
+        values["calendar"] = checked_holidays(values["calendar"])
     return {
         n: list(v) if isinstance(v, tuple | np.ndarray) else getattr(v, "tolist", lambda v=v: v)()
         for n, v in values.items()

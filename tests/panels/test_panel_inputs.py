@@ -1,5 +1,8 @@
 """Inputs besides the target help where they must, and are harmless where they are noise; made data."""
 
+from datetime import UTC, date, datetime
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -90,6 +93,17 @@ def test_the_time_since_the_last_row_is_harmless_where_it_is_always_the_same() -
     table = readings().with_columns(y=pl.col("y") * 0 + 5, ds=pl.int_range(pl.len()).over("unique_id"))
     model = small(horizon=1, season_length=None, elapsed=True, max_steps=30).fit(sa.read(table))
     np.testing.assert_allclose(model.predict()["GRU"].to_numpy(), 5, rtol=0.05)
+
+
+def test_a_model_with_holidays_given_as_dates_is_saved(tmp_path: Path) -> None:
+    days = np.datetime64("2024-12-01", "us") + np.arange(60) * np.timedelta64(1, "D")
+    panel = sa.Panel.from_arrays(np.arange(60.0), times=days)
+    options: dict[str, object] = {"max_steps": 5, "season_length": None}
+    model = small(calendar=[date(2024, 12, 25), datetime(2024, 12, 26, tzinfo=UTC)], **options).fit(panel)
+    model.save(tmp_path / "m.safetensors")
+    loaded = sa.load(tmp_path / "m.safetensors")
+    assert loaded.calendar == ["2024-12-25", "2024-12-26"]
+    assert loaded.predict().equals(model.predict())
 
 
 def test_a_calendar_that_says_nothing_is_harmless() -> None:
