@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stepahead.evaluate.over_series import SeriesVerdict
     from stepahead.evaluate.verdict import Verdict
 
+MOST_JUDGED = 10_000  # series whose verdict a file holds unasked: 2 seconds' work
+
 
 def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What was learned, the parameters, and the rows that the next forecast goes on from."""
@@ -33,7 +35,8 @@ def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str,
     }
     config |= {"kind": "forecaster", "ids": last.ids, "own": model.network is not None}
     config["verdict"] = pack_verdict(model.verdict_)
-    if (over := model.series_verdict_) is not None:
+    known = model._over_series is not None or model.panel_.n_series <= MOST_JUDGED
+    if known and (over := model.series_verdict_) is not None:
         position = {name: s for s, name in enumerate(last.ids)}
         tensors["over.series"] = np.array([position[name] for name in over.ids], dtype=np.int64)
         tensors |= {"over.skill": over.skill, "over.p_value": over.p_value}
