@@ -18,32 +18,43 @@ def find_season(panel: Panel) -> int | None:
     """The season length in steps that most series agree on, or None.
 
     A candidate counts for a series of at least three seasons when the autocorrelation of its first differences at
-    that lag is above 0.3, above three standard errors (Bartlett), and a peak among its neighbours.
+    that lag is above 0.3, above three standard errors, and a peak among its neighbours. The calendar names two or three
+    lengths, which are held against the error of white changes; the many that are tried on bare steps against
+    Bartlett's, which a smooth season itself makes so wide that its lag needs some 9 (m + 1) rows.
     """
+    calendar = bool(panel.frequency.seasons)
     candidates = panel.frequency.seasons or (STEP_SEASONS if panel.frequency.unit == "step" else ())
     if not candidates or panel.n_series == 0:
         return None
     chosen = np.unique(np.linspace(0, panel.n_series - 1, min(panel.n_series, PANEL_SAMPLE)).astype(int))
-    strengths = np.array([season_strengths(panel.y[panel.rows(s)], candidates) for s in chosen])
+    strengths = np.array([season_strengths(panel.y[panel.rows(s)], candidates, calendar) for s in chosen])
     shared = (strengths > 0).mean(axis=0) >= 0.5
     if not shared.any():
         return None
     return int(candidates[int(np.argmax(np.where(shared, strengths.mean(axis=0), 0.0)))])
 
 
-def season_strengths(y: np.ndarray, candidates: tuple[int, ...]) -> np.ndarray:
-    """The autocorrelation at each candidate lag where it counts as a season, else 0: [candidates]."""
+def season_strengths(y: np.ndarray, candidates: tuple[int, ...], calendar: bool) -> np.ndarray:
+    """The autocorrelation at each candidate lag where it counts as a season, else 0: [candidates].
+
+    calendar: whether the candidates come from the stamps.
+    """
     known = y[~np.isnan(y)]
     usable = [m for m in candidates if len(known) >= 3 * m + 2]
     if not usable:
         return np.zeros(len(candidates))
     correlation = autocorrelation(np.diff(known), max(usable) + 1)
-    return np.array([strength(correlation, m, len(known)) if m in usable else 0.0 for m in candidates])
+    errors = [1.0 if calendar else 1 + 2 * np.square(correlation[1:m]).sum() for m in candidates]
+    return np.array(
+        [
+            strength(correlation, m, np.sqrt(variance / len(known))) if m in usable else 0.0
+            for m, variance in zip(candidates, errors, strict=True)
+        ]
+    )
 
 
-def strength(correlation: np.ndarray, lag: int, n: int) -> float:
-    """correlation[lag] if it is clear, significant and a local peak, else 0."""
-    error = np.sqrt((1 + 2 * np.square(correlation[1:lag]).sum()) / n)
+def strength(correlation: np.ndarray, lag: int, error: float) -> float:
+    """correlation[lag] if it is clear, beyond three errors and a local peak, else 0."""
     here = correlation[lag]
     peak = here >= correlation[lag - 1] and here >= correlation[lag + 1]
     return float(here) if peak and here > CLEAR and here > 3 * error else 0.0
