@@ -99,13 +99,11 @@ def darts(kind: str) -> Callable[..., Series]:
         shortest = min(map(len, train.values())) - horizon
         scaler = Scaler()
         series = scaler.fit_transform([TimeSeries.from_values(y.astype(np.float32)) for y in train.values()])
-        inputs = min(window or 2 * horizon, shortest)
         given: dict[str, Any] = {}
-        if steps is not None:  # so many epochs as hold them; Darts lets no trainer go on without an end
-            batches = sum(len(y) - inputs - horizon + 1 for y in train.values()) / 32
-            given = {"n_epochs": int(-(-steps // batches)), "pl_trainer_kwargs": QUIET | {"max_steps": steps}}
+        if steps is not None:
+            given = {"n_epochs": 1, "pl_trainer_kwargs": QUIET | {"max_steps": steps, "max_epochs": -1}}
         model = BlockRNNModel(
-            input_chunk_length=inputs,
+            input_chunk_length=min(window or 2 * horizon, shortest),
             output_chunk_length=horizon,
             model=kind,
             random_state=1,

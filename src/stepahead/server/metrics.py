@@ -32,18 +32,8 @@ class Metrics:
         self.batches = Histogram(
             "stepahead_commit_seconds", "Time of a batch: advance, write, fsync.", buckets=SECONDS, **given
         )
-        self.jobs = Histogram(
-            "stepahead_batch_jobs",
-            "Requests that shared a batch.",
-            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 512),
-            **given,
-        )
-        self.pushes = Counter(
-            "stepahead_pushes_total",
-            "Pushes by outcome: taken, refused or failed.",
-            ["outcome"],
-            **given,
-        )
+        self.jobs = Histogram("stepahead_batch_jobs", "Requests that shared a batch.", buckets=SHARED, **given)
+        self.pushes = Counter("stepahead_pushes_total", "Pushes: taken, refused or failed.", ["outcome"], **given)
         self._children: dict[tuple[str, int], Any] = {}
 
     def request(self, route: str, status: int, seconds: float) -> None:
