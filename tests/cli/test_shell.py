@@ -153,6 +153,32 @@ def test_what_the_library_takes_the_shell_takes_too(
     assert bool(config.calendar) == ("--calendar" in options)
 
 
+def test_holidays_come_from_a_file(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("days.csv").write_text('date,name\n2021-02-14,"Carnival, of a kind"\n\n2021-03-01\n')
+    fit = ["fit", goog, "--target", "close", "--recipe", "panel", "--max-steps", "2", "-o", "m.st"]
+    run(capsys, *fit, "--holidays", "days.csv")
+    config = sa.load("m.st").config_
+    assert config.holidays == ("2021-02-14", "2021-03-01")
+    assert any("holiday" in name for name in config.calendar)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "holds no date"),
+        ("date\n", "holds no date"),
+        ("2021-02-14\n14.2.2021\n", "line 2: '14.2.2021' is no date; write them as 2024-12-25"),
+    ],
+)
+def test_holidays_that_are_none(goog: Path, capsys: pytest.CaptureFixture[str], text: str | None, said: str) -> None:
+    if text is not None:
+        Path("days.csv").write_text(text)
+    fit = ["fit", goog, "--target", "close", "--recipe", "panel", "--holidays", "days.csv", "-o", "m.st"]
+    assert run(capsys, *fit, status=2).startswith(f"error: --holidays days.csv: {said}")
+    assert not Path("m.st").exists()
+
+
 def test_gaps_are_filled_where_a_frequency_is_given(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = pl.read_csv(goog)
     frame.filter(pl.int_range(80) % 9 != 4).write_csv(goog)

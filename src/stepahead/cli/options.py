@@ -4,11 +4,14 @@ import functools
 import inspect
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from inspect import Parameter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from stepahead.errors import DataError
 
 
 def option(flag: str, text: str, *more: str, **rest: Any) -> Any:
@@ -116,6 +119,7 @@ Quantiles = Annotated[
 ]
 Memory = Annotated[str | None, option("--memory", "window, or carried: a state that goes from row to row [window].")]
 Calendar = Annotated[bool | None, option("--calendar", "Inputs from the stamps: hour, weekday, month.")]
+Holidays = Annotated[Path | None, option("--holidays", "File of holidays, a date a line: --calendar, and these days.")]
 Elapsed = Annotated[bool | None, option("--elapsed", "The time since the row before is an input.")]
 LearningRate = Annotated[float | None, option("--learning-rate", "Of the optimizer [by recipe].")]
 WeightDecay = Annotated[float | None, option("--weight-decay", "Of the optimizer [by recipe].")]
@@ -167,6 +171,7 @@ MODEL = {
     "quantiles": Quantiles,
     "memory": Memory,
     "calendar": Calendar,
+    "holidays": Holidays,
     "elapsed": Elapsed,
     "learning_rate": LearningRate,
     "weight_decay": WeightDecay,
@@ -206,7 +211,33 @@ def takes(*groups: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callabl
 def given(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """Those of the named options that were typed, as the library takes them."""
     typed = {name: params[name] for name in names if params.get(name) is not None}
+    if "holidays" in typed:
+        typed["calendar"] = dates_in(Path(typed.pop("holidays")))
     return {name: None if value is NONE else value for name, value in typed.items()}
+
+
+def dates_in(path: Path) -> list[str]:
+    """The dates of a file, one a line: what stands before the first comma; a first line without one is a heading.
+
+    Raises: DataError where the file cannot be read or a line holds no date.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--holidays {path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        text = line.split(",")[0].strip().strip('"')
+        try:
+            found.append(str(datetime.fromisoformat(text).date()))
+        except ValueError:
+            if number > 1 and text:
+                raise DataError(
+                    f"--holidays {path}: line {number}: {text!r} is no date; write them as 2024-12-25"
+                ) from None
+    if not found:
+        raise DataError(f"--holidays {path}: holds no date; write them as 2024-12-25, one a line")
+    return found
 
 
 def command_line(context: typer.Context) -> str:
