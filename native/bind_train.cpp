@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "arrays.h"
+#include "pool.h"
 
 namespace stepahead {
 namespace {
@@ -136,6 +137,7 @@ private:
         TrainSetup setup = setup_;
         setup.quantiles = quantiles_.data();
         nb::gil_scoped_release release;
+        const OwnPool own;
         kernel().train(setup, call);
     }
 

@@ -7,6 +7,7 @@ NB_MODULE(_native, module) {
     module.attr("simd") = stepahead::kernel().name;
     module.def("get_threads", &stepahead::default_threads);
     module.def("set_threads", &stepahead::set_default_threads, nanobind::arg("threads"));
+    module.def("use_own_pool", &stepahead::use_own_pool, nanobind::arg("on"));
     stepahead::bind_push(module);
     stepahead::bind_scan(module);
     stepahead::bind_step(module);

@@ -35,7 +35,7 @@ inline void relax() {
 // Some 50 microseconds: longer than the gap between two calls of a training loop, shorter than anyone notices.
 constexpr int spins = 1500;
 
-thread_local bool inside_task = false;
+thread_local bool inside_task = false, own_pool = false;
 
 class Pool {
 public:
@@ -181,7 +181,7 @@ void run_tasks(long count, int threads, Task task, void* context) {
     if (threads > 1024) threads = 1024;
     if (threads > 1 && count < (1L << 31) && !inside_task) {
         Outer outer{task, context};
-        if (run_on_openmp(count, threads, run_inside, &outer)) return;
+        if (!own_pool && run_on_openmp(count, threads, run_inside, &outer)) return;
         Pool& shared = pool();
         std::unique_lock<std::mutex> lock(shared.busy, std::try_to_lock);
         if (lock.owns_lock()) {
@@ -192,6 +192,12 @@ void run_tasks(long count, int threads, Task task, void* context) {
         }
     }
     for (long i = 0; i < count; ++i) task(context, i);
+}
+
+bool use_own_pool(bool on) {
+    const bool before = own_pool;
+    own_pool = on;
+    return before;
 }
 
 int default_threads() {

@@ -26,6 +26,11 @@ def get_threads() -> int:
 def set_threads(threads: int) -> None:
     """Use so many threads where a call says `threads=0`; 0 returns to the processors of this process."""
 
+def use_own_pool(on: bool) -> bool:
+    """Whether this thread's calls take the kernel's own threads where torch has brought OpenMP's; returns what was so.
+    Trainer always does.
+    """
+
 def saved_size(cell: str, models: int, steps: int, rows: int, inputs: int, hidden: int, *, double: bool) -> int:
     """Elements (not bytes) that `saved` must hold for a scan of this size: opaque, contiguous, one flat array."""
 

@@ -4,6 +4,8 @@ The best that the processor has, unless one is named that it has too.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stepahead.errors import ConfigError
@@ -19,3 +21,17 @@ try:
     from stepahead import _native as native
 except ImportError:  # neither a wheel nor a compiler
     native = None
+
+
+@contextmanager
+def own_pool() -> Iterator[None]:
+    """The kernel's own threads inside, not torch's team: for where torch computes nothing, or with one thread.
+
+    A team is waited for to its last thread, which a busy machine does not let run for milliseconds.
+    """
+    before = native is not None and native.use_own_pool(True)
+    try:
+        yield
+    finally:
+        if native is not None:
+            native.use_own_pool(before)

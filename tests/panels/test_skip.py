@@ -1,6 +1,7 @@
 """The linear skip's closed form."""
 
 import numpy as np
+import pytest
 
 from stepahead.panels.skip import fit_skip
 
@@ -42,3 +43,22 @@ def test_a_negative_fold_is_never_held_back() -> None:
     z, target, true = sample(noise=0.01)
     found = fit_skip(z, target, np.ones_like(target), np.where(np.arange(600) >= 480, 0, -1))
     np.testing.assert_allclose(found, true, atol=0.05)
+
+
+def test_rows_before_every_series_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A season of 300 on 80 rows is a window of 900, and the regression is cubic in what it reads: 40 s.
+    z, target, _ = sample(noise=0.3)
+    blank = np.concatenate([np.zeros((600, 40), dtype=np.float32), z], axis=1)
+    with_all = fit_skip(blank + np.float32(1e-30), target, np.ones_like(target), FOLD)
+    sizes: list[int] = []
+    eigh = np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda gram: sizes.append(len(gram)) or eigh(gram))
+    found = fit_skip(blank, target, np.ones_like(target), FOLD)
+    assert set(sizes) == {8}
+    assert not found[:40].any()
+    np.testing.assert_allclose(found, with_all, atol=1e-5)
+
+
+def test_windows_of_zeros_teach_nothing() -> None:
+    found = fit_skip(np.zeros((600, 8), dtype=np.float32), np.ones((600, 3), np.float32), np.ones((600, 3)), FOLD)
+    np.testing.assert_array_equal(found, np.zeros((8, 3)))

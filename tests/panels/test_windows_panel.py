@@ -6,10 +6,8 @@ from panel_series import seasonal
 
 from stepahead.data.covariates import Covariates
 from stepahead.data.panel import Panel
-from stepahead.panels import start
 from stepahead.panels.draw import measure, origins_of
 from stepahead.panels.feed import Source
-from stepahead.panels.skip import fit_skip
 from stepahead.panels.start import fit_lines
 from stepahead.panels.windows import Rows, prepare_rows
 
@@ -63,21 +61,6 @@ def test_other_inputs_are_copied_for_a_batch_alone(panel: Panel, monkeypatch: py
     source = Source(rows, covariates, measure(rows, origins.draw(np.random.default_rng(0), 100)), patch=4)
     monkeypatch.setattr(Rows, "extra", lambda *_: pytest.fail("copied"))
     assert fit_lines(source, origins, ("linear", "log"), np.random.default_rng(0)).keys() == {"linear", "log"}
-
-
-def test_linear_start_does_not_pay_for_rows_before_every_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A season of 300 on 80 rows is a window of 900, and the regression is cubic in what it reads: 40 s.
-    panel = Panel.from_arrays(
-        np.random.default_rng(0).normal(10, 1, 160), ids=("a", "b"), offsets=np.array([0, 80, 160])
-    )
-    rows, nothing = prepare_rows(panel, window=900, horizon=4, season=300), Covariates(np.zeros(0), np.ones(0), ())
-    origins = origins_of(rows)
-    source = Source(rows, nothing, measure(rows, origins.draw(np.random.default_rng(0), 100)), patch=75)
-    read: list[int] = []
-    monkeypatch.setattr(start, "fit_skip", lambda z, *rest: read.append(z.shape[1]) or fit_skip(z, *rest))
-    skip = fit_lines(source, origins, ("linear",), np.random.default_rng(0))["linear"].skip
-    assert (skip.shape, read) == ((900, 4), [80])
-    assert not skip[:820].any()
 
 
 def test_baseline_repeats_the_season_and_steps_back_over_holes() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stepahead.kernel import own_pool
 from stepahead.nn.members import GATES, Workspace, last_outputs
 
 Arrays = dict[str, np.ndarray]
@@ -250,7 +251,8 @@ class Members:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            yield
+            with own_pool():
+                yield
         finally:
             torch.set_num_threads(threads)
 

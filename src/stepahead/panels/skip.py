@@ -19,11 +19,14 @@ def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.nda
 
     z: [N, L] float32. target: [N, H], the truth less the baseline. weight: [N, H], what an absolute error costs, 0
     where the truth is missing. fold: [N], the windows of a fold are held back together; a negative one's never.
+    Rows that lie before every series, zero in all windows, have weights of zero and cost nothing.
     Source: Hoerl and Kennard 1970; reweighting after Schlossmacher 1973.
     """
     whole = (weight > 0).all(axis=1)
     if whole.sum() >= len(z) / 2:  # enough is there; a missing truth would have to be guessed
         weight = weight * np.expand_dims(whole, 1)
+    window, seen = z.shape[1], int(np.append(z.any(axis=0), True).argmax())
+    z = z[:, seen:]
     order = np.argsort(fold, kind="stable")
     z, target, weight, fold = z[order], target[order], weight[order], fold[order]
     parts = [slice(*np.searchsorted(fold, [k, k + 1])) for k in np.unique(fold)]
@@ -31,17 +34,17 @@ def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.nda
     start = np.zeros((z.shape[1], target.shape[1]))
     for _ in range(ROUNDS):
         sums = [normal_equations(z[part], target[part], weight[part], start) for part in parts]
-        systems = {k: decompose(*total(sums[:k] + sums[k + 1 :])) for k in held}
+        systems = {k: decompose(*total(sums[:k] + sums[k + 1 :]), window) for k in held}
         costs = [
             sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], solve(systems[k], penalty)) for k in held)
             for penalty in PENALTIES
         ]
         penalty = PENALTIES[int(np.argmin(costs))]
-        start = solve(decompose(*total(sums)), penalty)
+        start = solve(decompose(*total(sums), window), penalty)
     if min(costs) >= sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], np.zeros_like(start)) for k in held):
-        return np.zeros_like(start, dtype=np.float32)
-    weights = solve(decompose(*normal_equations(z, target, weight, start)), penalty)
-    return weights.astype(np.float32)
+        return np.zeros((window, target.shape[1]), dtype=np.float32)
+    weights = solve(decompose(*normal_equations(z, target, weight, start), window), penalty)
+    return np.concatenate([np.zeros((seen, target.shape[1])), weights]).astype(np.float32)
 
 
 def cost(z: np.ndarray, target: np.ndarray, weight: np.ndarray, found: np.ndarray) -> float:
@@ -50,7 +53,8 @@ def cost(z: np.ndarray, target: np.ndarray, weight: np.ndarray, found: np.ndarra
 
 
 Sums = tuple[np.ndarray, np.ndarray]  # the weighted Gram matrix [L, L] and the right side [L, H]
-System = tuple[np.ndarray, np.ndarray, np.ndarray]  # its eigenvalues [L] and vectors [L, L], the rotated right side
+# Its eigenvalues [L] and vectors [L, L], the rotated right side, the mean of its diagonal.
+System = tuple[np.ndarray, np.ndarray, np.ndarray, float]
 
 
 def normal_equations(z: np.ndarray, target: np.ndarray, weight: np.ndarray, start: np.ndarray) -> Sums:
@@ -73,12 +77,14 @@ def total(sums: Sequence[Sums]) -> Sums:
     return np.sum([gram for gram, _ in sums], axis=0), np.sum([right for _, right in sums], axis=0)
 
 
-def decompose(gram: np.ndarray, right: np.ndarray) -> System:
+def decompose(gram: np.ndarray, right: np.ndarray, window: int) -> System:
+    """window: rows that the mean goes over, those that were left out for being zero among them."""
     values, vectors = np.linalg.eigh(gram)
-    return np.maximum(values, 0.0), vectors, vectors.T @ right
+    values = np.maximum(values, 0.0)
+    return values, vectors, vectors.T @ right, float(values.sum() / window)
 
 
 def solve(system: System, penalty: float) -> np.ndarray:
     """The ridge solution: [L, H]."""
-    values, vectors, right = system
-    return vectors @ (right / (values + penalty * max(values.mean(), 1e-12))[:, None])
+    values, vectors, right, size = system
+    return vectors @ (right / (values + penalty * max(size, 1e-12))[:, None])

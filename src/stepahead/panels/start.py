@@ -45,9 +45,7 @@ def fit_kind(source: Source, sample: np.ndarray, kind: str, fold: np.ndarray) ->
     weight = cost_of_errors(source, read, base, logs)
     effect = fit_effects(read["shift"], target, weight)
     shift = read["shift"] @ effect[:, 0]
-    seen = min(source.rows.window, int(source.rows.panel.lengths.max()))  # what lies before all series says nothing
-    skip = np.zeros((source.rows.window, source.rows.horizon), dtype=np.float32)
-    skip[-seen:] = fit_skip(read["z"][:, -seen:], (target - shift).astype(np.float32), weight, fold)
+    skip = fit_skip(read["z"], (target - shift).astype(np.float32), weight, fold)
     return Lines(skip, effect)
 
 
