@@ -169,7 +169,13 @@ def by_statsforecast(kind: str) -> Callable[[Series, int, list[int]], Series]:
         from statsforecast import models
 
         model = getattr(models, kind)(season_length=(seasons or [1])[0])
-        return {key: model.forecast(y=y, h=horizon)["mean"] for key, y in train.items()}
+        said = {}
+        for key, y in train.items():
+            try:
+                said[key] = model.forecast(y=y, h=horizon)["mean"]
+            except NotImplementedError:  # AutoETS, of fewer rows than it has parameters
+                said[key] = np.full(horizon, y[-1])
+        return said
 
     return forecast
 

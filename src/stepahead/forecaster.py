@@ -5,7 +5,6 @@ print(model.verdict_)
 model.predict(level=[80, 95])
 """
 
-import contextlib
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -381,26 +380,31 @@ class Forecaster(Parameters):
 
     def _judge_behind(self, panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None) -> Any:
         """Fit probes on the first kept [S] rows of each series, and score the first of them on those behind."""
-        from stepahead.together import calibration_of_probes, probes_of, verdict_of_probes
+        from stepahead.together import calibration_of_probes, probes_of, verdict_of
 
-        probes = probes_of(self, panel, kept)
-        first = probes[0].model
+        probes, told = probes_of(self, panel, kept), []
+        judge = probes.judge.model
         try:
-            first.fit(probes[0].panel, progress=progress)
+            judge.fit(probes.judge.panel, progress=progress)
         except TrainingError:
             self.panel_ = panel
-            self.fitted_ = first.fitted_  # the last good weights
+            self.fitted_ = judge.fitted_  # the last good weights
             raise
-        judged = verdict_of_probes(probes, panel)
-        self._interrupted, told = first._interrupted, probes[:1]
-        for probe in [] if self._interrupted else probes[1:]:
-            with contextlib.suppress(DataError, TrainingError):  # too little to learn from: the first one's errors do
-                self._interrupted = probe.model.fit(probe.panel, progress=progress)._interrupted
-                told += [] if self._interrupted else [probe]
-        self._calibration = calibration_of_probes(told)
-        if self._interrupted:  # Ctrl-C ends all of the fit: these weights are the model
-            self.panel_, self.history_ = panel, first.history_
-            self.fitted_ = with_calibration(first.fitted_, self._calibration)
+        judged = verdict_of(probes.judge, panel)
+        self._interrupted = judge._interrupted
+        for probe in [] if self._interrupted else probes.measure:
+            if probe is not probes.judge:
+                try:
+                    self._interrupted = probe.model.fit(probe.panel, progress=progress)._interrupted
+                except (DataError, TrainingError):
+                    continue  # too little to learn from: the others' errors do
+            told += [] if self._interrupted else [probe]
+        if self._interrupted:  # Ctrl-C ends all of the fit: the judge's weights are the model
+            told = [probes.judge]
+            self.panel_, self.history_, self.fitted_ = panel, judge.history_, judge.fitted_
+        self._calibration = calibration_of_probes(told) if told else None
+        if self._interrupted:
+            self.fitted_ = with_calibration(self.fitted_, self._calibration)
         return judged
 
     def _learn(self, panel: Panel, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
@@ -413,7 +417,7 @@ class Forecaster(Parameters):
         except TrainingError as error:
             self.fitted_ = error.kept  # the last good weights
             raise
-        if self.backtest_ is not None:
+        if self.backtest_ is not None and self._calibration is not None:
             fitted = with_calibration(fitted, self._calibration)
         self._keep(fitted, results)
 

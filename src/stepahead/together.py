@@ -35,23 +35,55 @@ class Probe:
         return self.known.head(self.kept)
 
 
-def probes_of(model: "Forecaster", panel: Panel, kept: np.ndarray) -> list[Probe]:
-    """The unfitted probes of a model, the newest first.  kept: [S] rows that stay when the holdout is taken away."""
-    probe = model.clone().set_params(holdout=None, window=model._asked()["window"])
-    config = resolve(model._asked(), panel.head(kept))  # the held-out rows must not choose a season
+@dataclass(frozen=True)
+class Probes:
+    """judge: its forecasts of the held-out rows are the verdict. measure: their errors make the intervals, the newest
+    first; the judge among them, unless all rows show another season than those that it learns.
+    """
+
+    judge: Probe
+    measure: tuple[Probe, ...]
+
+    @property
+    def all(self) -> list[Probe]:
+        return [self.judge, *(probe for probe in self.measure if probe is not self.judge)]
+
+
+def probes_of(model: "Forecaster", panel: Panel, kept: np.ndarray) -> Probes:
+    """The unfitted probes of a model.  kept: [S] rows that stay when the holdout is taken away.
+
+    The judge looks for a season in its own rows: the held-out ones must not choose it. Intervals are of the model that
+    all rows get, so what measures them has its recipe and season.
+    """
+    asked = model._asked()
+    whole = resolve(asked, panel)
+    like_whole = {"recipe": whole.recipe, "season_length": list(whole.seasons) or None}
+    judge = probe_of(model, asked, panel, kept)
+    own = resolve(judge.model.get_params(), judge.panel)
+    same = (own.recipe, own.seasons) == (whole.recipe, whole.seasons)
+    first = judge if same else probe_of(model, asked | like_whole, panel, kept)
+    earlier = earlier_rows(panel, first.kept, whole.horizon)
+    if earlier is None:
+        return Probes(judge, (first,))
+    second = first.model.clone().set_params(**like_whole)
+    return Probes(judge, (first, Probe(second, panel.head(first.kept), earlier)))
+
+
+def probe_of(model: "Forecaster", asked: dict[str, Any], panel: Panel, kept: np.ndarray) -> Probe:
+    """The probe with these parameters; one of the panel recipe is lighter, and few rows are held out of many series."""
+    probe = model.clone().set_params(**asked | {"holdout": None})
+    config = resolve(asked, panel.head(kept))
     if config.backbone == "panel":
         probe.set_params(**lighter(config))
         kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if model.holdout == "auto" else kept
-    earlier = earlier_rows(panel, kept, config.horizon)
-    found = [Probe(probe, panel, kept)]
-    return found if earlier is None else [*found, Probe(probe.clone(), panel.head(kept), earlier)]
+    return Probe(probe, panel, kept)
 
 
-def verdict_of_probes(probes: Sequence[Probe], panel: Panel) -> "Backtest":
-    """The first probe's forecasts of the held-out rows beside the baselines'."""
+def verdict_of(judge: Probe, panel: Panel) -> "Backtest":
+    """The fitted probe's forecasts of the held-out rows beside the baselines'."""
     from stepahead.evaluate.backtest import holdout_verdict
 
-    return holdout_verdict(probes[0].model, panel, probes[0].kept)
+    return holdout_verdict(judge.model, panel, judge.kept)
 
 
 def calibration_of_probes(probes: Sequence[Probe]) -> Any:
@@ -64,20 +96,22 @@ def calibration_of_probes(probes: Sequence[Probe]) -> Any:
 def fit_each(model: Model, panels: Sequence[Panel], progress: Callable[[Any], None] | None = None) -> list[Model]:
     """One fitted clone of the model for each panel: all of them, and their probes, train side by side."""
     models = [model.clone() for _ in panels]
-    probes: list[list[Probe]] = []
+    probes: list[Probes | None] = []
     for one, panel in zip(models, panels, strict=True):
         one._begin(panel)
         kept = rows_to_keep(panel, one.holdout, one.horizon)
-        probes.append([] if kept is None else probes_of(one, panel, kept))
-    asked: list[tuple[Forecaster, Panel]] = [(probe.model, probe.panel) for each in probes for probe in each]
+        probes.append(None if kept is None else probes_of(one, panel, kept))
+    asked: list[tuple[Forecaster, Panel]] = [
+        (probe.model, probe.panel) for each in probes if each for probe in each.all
+    ]
     for member, part in asked:
         member._begin(part)
     learn([*asked, *zip(models, panels, strict=True)], progress)
     for one, panel, each in zip(models, panels, probes, strict=True):
         if each:
-            one.backtest_ = verdict_of_probes(each, panel)
+            one.backtest_ = verdict_of(each.judge, panel)
             one.verdict_ = one.backtest_.verdict
-            one.fitted_ = with_calibration(one.fitted_, calibration_of_probes(each))
+            one.fitted_ = with_calibration(one.fitted_, calibration_of_probes(each.measure))
     return models
 
 

@@ -1,0 +1,91 @@
+"""Probes of a fit, where a season shows in some of the rows and not in others."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+
+import stepahead as sa
+from stepahead.forecaster import Forecaster
+from stepahead.panels.fitted import PanelFitted
+from stepahead.recipe import resolve
+from stepahead.together import probes_of
+
+# Seeds of series: the recipe that Forecaster() takes of the first three fifths of the rows, of four fifths, of all.
+CASES = {
+    170: ("price", "price", "panel"),
+    489: ("price", "panel", "panel"),
+    623: ("panel", "panel", "price"),
+    1774: ("panel", "price", "price"),
+    150: ("price", "panel", "price"),
+    1309: ("panel", "panel", "panel"),
+}
+
+
+def spell(seed: int) -> sa.Panel:
+    """A year of twelve steps that ends, or begins, somewhere among some hundred rows."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(60, 160))
+    t = np.arange(n)
+    y = 50 + rng.uniform(1, 3) * np.sin(2 * np.pi * t / 12) + rng.normal(size=n)
+    cut = rng.uniform(0.3, 0.95)
+    if rng.random() < 0.6:
+        y = np.where(t < n * cut, y, 50 + rng.uniform(1, 5) * rng.normal(size=n))
+    else:
+        y = np.where(t > n * (1 - cut), y, 50 + rng.normal(size=n))
+    return sa.Panel.from_arrays(y)
+
+
+def first(panel: sa.Panel, share: float) -> sa.Panel:
+    return panel.head(np.floor(panel.lengths * share).astype(np.int64))
+
+
+@pytest.mark.parametrize(("seed", "recipes"), CASES.items())
+def test_a_season_that_some_rows_show_alone(seed: int, recipes: tuple[str, str, str]) -> None:
+    panel = spell(seed)
+    assert tuple(resolve({}, first(panel, share)).recipe for share in (0.6, 0.8, 1.0)) == recipes
+    model = sa.Forecaster(max_steps=2)
+    (together,) = model.fit_each([panel])
+    model.fit(panel)
+    assert model.config_.recipe == recipes[2]
+    frame = model.predict(level=[80])
+    assert np.isfinite(frame.drop("unique_id", "ds").to_numpy()).all()
+    assert frame.width == 5
+    assert (frame.to_numpy() == together.predict(level=[80]).to_numpy()).all()
+    assert len(model.sample(5)) == 5
+    assert model.verdict_ == together.verdict_
+
+
+@pytest.mark.parametrize(("seed", "recipes"), CASES.items())
+def test_the_judge_finds_its_own_season_and_intervals_are_of_the_model_that_is_given(
+    seed: int, recipes: tuple[str, str, str]
+) -> None:
+    panel = spell(seed)
+    model = cast("Forecaster", sa.Forecaster(max_steps=2))
+    model._begin(panel)
+    probes = probes_of(model, panel, np.floor(panel.lengths * 0.8).astype(np.int64))
+    assert resolve(probes.judge.model.get_params(), probes.judge.panel).recipe == recipes[1]
+    for probe in probes.measure:
+        probe.model.fit(probe.panel)
+        assert isinstance(probe.model.fitted_, PanelFitted) == (recipes[2] == "panel")
+        assert probe.model.config_.seasons == resolve({}, panel).seasons
+    assert (probes.measure[0] is probes.judge) == (recipes[1] == recipes[2])
+    assert [len(probe.panel.y) for probe in probes.measure] == sorted(
+        (len(probe.panel.y) for probe in probes.measure), reverse=True
+    )
+
+
+def test_intervals_are_left_out_where_nothing_can_measure_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = Forecaster.fit
+
+    def refusing(self: Forecaster, panel: sa.Panel, **rest: object) -> Forecaster:
+        if self.holdout is None and self.recipe == "panel":
+            raise sa.errors.DataError("too few")
+        return fit(self, panel, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Forecaster, "fit", refusing)
+    model = sa.Forecaster(max_steps=2).fit(spell(170))
+    assert model.verdict_ is not None
+    assert np.isfinite(model.predict()["GRU"].to_numpy()).all()
+    with pytest.raises(sa.errors.ConfigError, match="intervals need held-out errors"):
+        model.predict(level=[80])
