@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import timing
-from kernel_train import RATE, Size, by_layers, draw
+from kernel_train import RATE, SETTLE, Size, by_layers, draw
 from stepahead.nn.fleet import Fleet, Shape, Windows
 
 Losses = Callable[[int], np.ndarray]  # steps -> losses [S, M]
@@ -39,7 +39,9 @@ def main() -> None:
     }
     check(options.cell, size, networks, {name: run(5) for name, run in sides.items()})
     steps = options.steps
-    found = timing.in_turns({name: lambda run=run: run(steps) for name, run in sides.items()}, repeats=options.repeats)
+    found = timing.in_turns(
+        {name: lambda run=run: run(steps) for name, run in sides.items()}, repeats=options.repeats, settle=SETTLE
+    )
     text = "\n".join(
         [
             timing.machine(),
