@@ -175,10 +175,10 @@ class Forecaster(Parameters):
         check_panel(panel, "fit")
         check_size(panel)
         self.window_choice_ = self._search(panel)
-        self.backtest_ = self._judge(panel, progress)
+        self.backtest_, calibration = self._judge(panel, progress)
         self.verdict_, self._over_series = self.backtest_.verdict if self.backtest_ else None, None
         if self.backtest_ is None or not self._interrupted:
-            self._learn(panel, checkpoint, progress)
+            self._learn(panel, calibration, checkpoint, progress)
         return self
 
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
@@ -366,48 +366,23 @@ class Forecaster(Parameters):
         """The parameters, with the window that was found in place of "search"."""
         return self.get_params() | ({} if self.window_choice_ is None else {"window": self.window_choice_.chosen})
 
-    def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> Any:
-        """Fit without the held-out stretch and score on it; None where nothing is, or can be, held out."""
+    def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> tuple[Any, Any]:
+        """Fit without the held-out stretch and score on it: the Backtest and a calibration of the intervals, None where
+        nothing is, or can be, held out.
+        """
         kept = rows_to_keep(panel, self.holdout, self.horizon)
         if kept is None:
-            return None
+            return None, None
+        from stepahead.together import judge
+
         try:
-            return self._judge_behind(panel, kept, progress)
+            return judge(self, panel, kept, progress)
         except DataError:
             if self.holdout == "auto":
-                return None  # nothing can be held out or scored; `fit` itself says if there is too little to learn from
+                return None, None  # nothing can be held out or scored; `fit` says if there is too little to learn from
             raise
 
-    def _judge_behind(self, panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None) -> Any:
-        """Fit probes on the first kept [S] rows of each series, and score the first of them on those behind."""
-        from stepahead.together import calibration_of_probes, probes_of, verdict_of
-
-        probes, told = probes_of(self, panel, kept), []
-        judge = probes.judge.model
-        try:
-            judge.fit(probes.judge.panel, progress=progress)
-        except TrainingError:
-            self.panel_ = panel
-            self.fitted_ = judge.fitted_  # the last good weights
-            raise
-        judged = verdict_of(probes.judge, panel)
-        self._interrupted = judge._interrupted
-        for probe in [] if self._interrupted else probes.measure:
-            if probe is not probes.judge:
-                try:
-                    self._interrupted = probe.model.fit(probe.panel, progress=progress)._interrupted
-                except (DataError, TrainingError):
-                    continue  # too little to learn from: the others' errors do
-            told += [] if self._interrupted else [probe]
-        if self._interrupted:  # Ctrl-C ends all of the fit: the judge's weights are the model
-            told = [probes.judge]
-            self.panel_, self.history_, self.fitted_ = panel, judge.history_, judge.fitted_
-        self._calibration = calibration_of_probes(told) if told else None
-        if self._interrupted:
-            self.fitted_ = with_calibration(self.fitted_, self._calibration)
-        return judged
-
-    def _learn(self, panel: Panel, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
+    def _learn(self, panel: Panel, calibration: Any, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
         from stepahead.learn import learn
 
         config = resolve(self._asked(), panel)
@@ -417,8 +392,8 @@ class Forecaster(Parameters):
         except TrainingError as error:
             self.fitted_ = error.kept  # the last good weights
             raise
-        if self.backtest_ is not None and self._calibration is not None:
-            fitted = with_calibration(fitted, self._calibration)
+        if calibration is not None:
+            fitted = with_calibration(fitted, calibration)
         self._keep(fitted, results)
 
     def _training(self, checkpoint: Any = None, progress: Callable[[Any], None] | None = None) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from stepahead.data.panel import Panel
+from stepahead.errors import DataError, TrainingError
 from stepahead.holdout import earlier_rows, enough_rows, held_out, lighter, rows_to_keep, with_calibration
 from stepahead.recipe import resolve
 
@@ -91,6 +92,39 @@ def calibration_of_probes(probes: Sequence[Probe]) -> Any:
     from stepahead.learn import calibration_of
 
     return calibration_of([held_out(probe.model.fitted_, probe.known, probe.kept) for probe in probes])
+
+
+def judge(
+    model: "Forecaster", panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None
+) -> tuple["Backtest", Any]:
+    """Fit the probes of a model: its verdict, and the calibration that their errors give.  kept: as for probes_of.
+
+    Ctrl-C ends all of the fit: the judge's weights are the model then. Raises: TrainingError, the last good weights are
+    kept; DataError where there is too little to learn from, or to score.
+    """
+    probes, told = probes_of(model, panel, kept), []
+    first = probes.judge.model
+    try:
+        first.fit(probes.judge.panel, progress=progress)
+    except TrainingError:
+        model.panel_, model.fitted_ = panel, first.fitted_
+        raise
+    judged = verdict_of(probes.judge, panel)
+    model._interrupted = first._interrupted
+    for probe in [] if model._interrupted else probes.measure:
+        if probe is not probes.judge:
+            try:
+                model._interrupted = probe.model.fit(probe.panel, progress=progress)._interrupted
+            except (DataError, TrainingError):
+                continue  # too little to learn from: the others' errors do
+        told += [] if model._interrupted else [probe]
+    if model._interrupted:
+        told = [probes.judge]
+        model.panel_, model.history_, model.fitted_ = panel, first.history_, first.fitted_
+    calibration = calibration_of_probes(told) if told else None
+    if model._interrupted:
+        model.fitted_ = with_calibration(model.fitted_, calibration)
+    return judged, calibration
 
 
 def fit_each(model: Model, panels: Sequence[Panel], progress: Callable[[Any], None] | None = None) -> list[Model]:
