@@ -113,7 +113,8 @@ def make_jobs(source: WindowSource, config: Config) -> list[Job]:
     if len(origins) == 0:
         raise DataError(
             f"{source.panel.schema.source}: the longest series has {source.panel.lengths.max(initial=0)} rows; "
-            f"window {config.window} and horizon {config.horizon} need {config.window + config.horizon} with a target"
+            f"window {config.window} and horizon {config.horizon} need {config.window + config.horizon} with a target; "
+            f"give a smaller window=, or recipe='panel', which needs two rows"
         )
     learned, validated = split_tail(source, origins, config)
     return [Job(source, learned, validated, (config.seed * SEED_STRIDE + m) % 2**63) for m in range(config.ensemble)]

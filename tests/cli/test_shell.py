@@ -168,6 +168,7 @@ def test_holidays_come_from_a_file(goog: Path, capsys: pytest.CaptureFixture[str
         (None, "cannot be read: No such file"),
         ("", "holds no date"),
         ("date\n", "holds no date"),
+        ("14.2.2021\n2021-02-14\n", "line 1: '14.2.2021' is no date"),
         ("2021-02-14\n14.2.2021\n", "line 2: '14.2.2021' is no date; write them as 2024-12-25"),
     ],
 )

@@ -1,5 +1,7 @@
 """A row at each step, against pandas' resampling."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -8,6 +10,7 @@ import pytest
 import stepahead as sa
 from stepahead.data.calendar import DAY, HOUR, Frequency
 from stepahead.data.elapsed import elapsed_ahead, elapsed_steps
+from stepahead.data.read import read_like
 from stepahead.errors import ConfigError, DataError
 
 
@@ -63,3 +66,33 @@ def test_elapsed_is_counted_in_steps_within_each_series() -> None:
         times[-1:], times[-1:, None] + np.array([[1, 2]]) * np.timedelta64(1, "D"), Frequency("us", DAY)
     )
     np.testing.assert_allclose(ahead, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("asked", ["auto", "MS"])
+def test_a_model_s_table_is_put_on_the_steps_that_it_learned(asked: str, tmp_path: Path) -> None:
+    """A gap in the table that is forecast moved every season after it by a step."""
+    months = pl.date_range(pl.date(2015, 1, 1), pl.date(2020, 12, 1), interval="1mo", eager=True)
+    table = pl.DataFrame({"ds": months, "y": 50 + 10 * np.sin(2 * np.pi * np.arange(72) / 12)})
+    holed = table.filter(pl.col("ds") != pl.date(2020, 10, 1))
+    learned = sa.read(holed, frequency=asked)
+    assert learned.schema.grid == "MS"
+    model = sa.Forecaster(horizon=3, season_length=12, missing="mask", max_steps=20, holdout=None).fit(learned)
+    from_table = model.predict(holed)
+    assert from_table.equals(model.predict(learned))
+    assert from_table.equals(model.predict())
+    model.save(tmp_path / "m.st")
+    assert sa.load(tmp_path / "m.st").predict(holed).equals(from_table)
+    off = holed.with_columns(
+        ds=pl.when(pl.col("ds") == pl.date(2020, 12, 1)).then(pl.date(2020, 12, 15)).otherwise("ds")
+    )
+    with pytest.raises(DataError, match="2020-12-15"):
+        model.predict(off)
+
+
+def test_rows_taken_as_they_are_stay_so_and_integers_keep_their_step() -> None:
+    table = pl.DataFrame({"ds": [0, 10, 30, 40], "y": [1.0, 2, 4, 5]})
+    assert sa.read(table).schema.grid is None
+    learned = sa.read(table, frequency=10)
+    assert (learned.schema.grid, learned.n_rows) == (10, 5)
+    assert read_like(table, learned.schema).n_rows == 5
+    assert read_like(table, sa.read(table).schema).n_rows == 4

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stepahead.evaluate.metrics import Actual, rmse
-from stepahead.evaluate.verdict import Verdict, distinct, judge, losses_over_time, p_words, percent
+from stepahead.evaluate.verdict import Verdict, distinct, judge, losses_over_time, p_words, percent, same_holds
 
 RNG = np.random.default_rng(11)
 WALK = np.cumsum(RNG.normal(size=401)) + 100
@@ -94,6 +94,28 @@ def test_the_plainest_baseline_is_named_even_where_another_is_a_little_better() 
     )
     assert found.baseline == "drift"
     assert str(found).startswith("Does not beat repeating the last close or the straight line of its drift")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "of_naive", "skill", "named"),
+    [
+        ("tie", "tie", -0.01, True),
+        ("tie", "unproven", 0.01, True),
+        ("tie", "unproven", 0.9, False),  # far ahead of naive, with too few rows to prove it
+        ("tie", "worse", -0.3, True),
+        ("worse", "worse", -0.3, True),
+        ("worse", "unproven", 0.05, False),
+        ("unproven", "unproven", 0.01, True),
+        ("unproven", "unproven", 0.3, False),
+        ("unproven", "beats", 0.3, False),
+        ("beats", "unproven", 0.7, False),
+        ("beats", "beats", 0.7, False),
+    ],
+)
+def test_naive_is_named_beside_the_best_where_the_same_holds_for_it(
+    outcome: str, of_naive: str, skill: float, named: bool
+) -> None:
+    assert same_holds(outcome, of_naive, skill) is named
 
 
 def test_the_mean_loss_difference_is_the_difference_of_the_reported_errors() -> None:

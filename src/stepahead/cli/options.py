@@ -231,7 +231,7 @@ def dates_in(path: Path) -> list[str]:
         try:
             found.append(str(datetime.fromisoformat(text).date()))
         except ValueError:
-            if number > 1 and text:
+            if text and (number > 1 or any(map(str.isdigit, text))):
                 raise DataError(
                     f"--holidays {path}: line {number}: {text!r} is no date; write them as 2024-12-25"
                 ) from None

@@ -61,6 +61,18 @@ def word_of(frequency: Frequency) -> str:
     return "auto"
 
 
+def at_each_step(panel: Panel, asked: str | int) -> Panel:
+    """The panel with a row at each step; its schema remembers the step for the tables that follow.  asked: see
+    parse_frequency.
+
+    Raises: ConfigError for what is no step; DataError naming the first stamp that lies between two steps.
+    """
+    step = parse_frequency(asked, panel)
+    grid = step.count if step.unit == "step" else word_of(step)
+    panel = on_grid(panel, step)
+    return replace(panel, schema=replace(panel.schema, grid=grid))
+
+
 def on_grid(panel: Panel, frequency: Frequency) -> Panel:
     """The panel with a row at each step from the first to the last of each series.
 

@@ -29,6 +29,7 @@ class Schema:
     backend: "pandas" | "polars" | "pyarrow", the kind of frame that came in and goes out.
     source: file name or kind of frame, for messages. time_zone: name of the zone of the stamps, or None.
     notes: what reading decided by itself (text columns left out, say), to be shown once.
+    grid: the step that `read` put a row at, as frequency= takes it, or None where rows were taken as they are.
     """
 
     series: str = "unique_id"
@@ -43,6 +44,7 @@ class Schema:
     backend: str = "polars"
     source: str = "table"
     notes: tuple[str, ...] = ()
+    grid: str | int | None = None
 
     @property
     def target(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from stepahead.data.cells import read_ids, read_numbers, read_static, try_numbers
-from stepahead.data.grid import on_grid, parse_frequency
+from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.data.parquet import ParquetColumns
 from stepahead.data.skipped import skipped_steps
@@ -94,7 +94,7 @@ def read(
     several = ", or name the column of series with series= if there are several"
     panel = assemble(table, roles, time_format, several)
     if frequency is not None:
-        return on_grid(panel, parse_frequency(frequency, panel))
+        return at_each_step(panel, frequency)
     notes = skipped_steps(panel)
     return replace(panel, schema=replace(panel.schema, notes=panel.schema.notes + notes)) if notes else panel
 
@@ -316,4 +316,5 @@ def read_like(source: Any, schema: Schema, *, time_format: str | None = None) ->
         static=schema.static,
     )
     panel = assemble(table, roles, time_format, "; the model knows one series: give the rows of one alone")
-    return replace(panel, schema=replace(panel.schema, notes=()))
+    panel = replace(panel, schema=replace(panel.schema, notes=()))
+    return panel if schema.grid is None else at_each_step(panel, schema.grid)

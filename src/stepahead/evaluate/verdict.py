@@ -73,11 +73,12 @@ def judge(
     own = float(rmse(actual, forecast))
     test = diebold_mariano(*losses_over_time(actual, forecast, baselines[best]), overlap=overlap)
     simple = diebold_mariano(*losses_over_time(actual, forecast, baselines["naive"]), overlap=overlap)
-    beats_naive = outcome_of(skill_of(own, errors["naive"]), simple.p_value) == "beats"
+    against_naive = skill_of(own, errors["naive"])
     to_previous, to_next = echo_errors(actual, forecast, baselines["naive"])
     skill, echo = skill_of(own, errors[best]), bool(to_previous < to_next)
     outcome = outcome_of(skill, test.p_value)
-    words = describe(best, target, season_length, also_naive=best != "naive" and not beats_naive)
+    also_naive = best != "naive" and same_holds(outcome, outcome_of(against_naive, simple.p_value), against_naive)
+    words = describe(best, target, season_length, also_naive=also_naive)
     return Verdict(
         sentence=say(outcome, words, own, errors[best], skill, test.p_value, echo, daily),
         beats=outcome == "beats",
@@ -166,6 +167,13 @@ def by_time_and_series(loss: np.ndarray, actual: Actual) -> np.ndarray:
     table = np.full((actual.n_cutoffs, actual.n_series), np.nan)
     table[actual.cutoff, actual.series] = mean_of_known(loss.T)
     return table[~np.isnan(table).all(axis=1)]
+
+
+def same_holds(outcome: str, of_naive: str, skill: float) -> bool:
+    """Whether what is said of the best baseline holds for naive too, so that it may be named beside it."""
+    if outcome in ("worse", "unproven"):
+        return of_naive == outcome and skill < CLOSE
+    return outcome in ("tie", "same") and of_naive != "beats" and skill < CLOSE
 
 
 # The words.
