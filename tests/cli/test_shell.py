@@ -204,9 +204,18 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 def test_messages_speak_of_options_that_the_command_has() -> None:
     options = {"time_format": "--time-format", "past": "--past", "window": "--window"}
     assert as_options("pass time_format='%d/%m/%Y'", options) == "pass --time-format '%d/%m/%Y'"
+    assert as_options("or past=None", options) == "or --past none"
     assert as_options("choose inputs with past=)", options) == "choose inputs with --past)"
     assert as_options("window=0 must be", options) == "--window 0 must be"
     assert as_options("/data/past=3/t.csv: sep=';'", options) == "/data/past=3/t.csv: sep=';'"
+
+
+def test_a_fit_without_a_verdict_says_why(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ["fit", goog, "--target", "close", "--recipe", "classic", "--max-steps", "2", "-o", "m.st"]
+    why = "No verdict and no intervals: too few rows to hold some out (window 78, horizon 1)"
+    assert why in run(capsys, *fit, "--window", "78")
+    assert "No verdict" not in run(capsys, *fit, "--window", "78", "--holdout", "none")
+    assert "No verdict" not in run(capsys, *fit, "--window", "3")
 
 
 @pytest.mark.parametrize("command", [[], ["fit"], ["predict"], ["backtest"]])

@@ -62,6 +62,12 @@ def fit(
     elif not quiet:
         if forecaster.backtest_:
             output.print_scores(forecaster.backtest_)
+        elif forecaster.holdout is not None:
+            needs = f"window {forecaster.config_.window}, horizon {forecaster.config_.horizon}"
+            typer.echo(
+                f"No verdict and no intervals: too few rows to hold some out ({needs}); give more rows, a smaller "
+                f"--window, or --recipe panel"
+            )
         if over is not None:
             typer.echo(str(over))
         typer.echo(f"{forecaster.name} of {panel.n_series} series, {panel.n_rows} rows -> {model}")

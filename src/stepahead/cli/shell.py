@@ -72,6 +72,7 @@ def as_options(message: str, options: dict[str, str]) -> str:
     def typed(match: re.Match[str]) -> str:
         name, value = match[1], match[2] or ""
         option = "--" + name.replace("_", "-") if message[: match.start()].endswith("fit with ") else options.get(name)
-        return match[0] if option is None else f"{option} {'' if value == 'True' else value}".rstrip()
+        written = {"True": "", "None": "none"}.get(value, value)
+        return match[0] if option is None else f"{option} {written}".rstrip()
 
     return re.sub(r"(?<![\w/.'-])([a-z_]+)=('[^']*'|[\w.-]+)?", typed, message)
