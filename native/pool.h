@@ -11,8 +11,8 @@ using Task = void (*)(void* context, long index);
 // all are done. A call from inside a task, or while another thread holds the pool, runs on the caller alone.
 void run_tasks(long count, int threads, Task task, void* context);
 
-// Where torch has brought OpenMP, tasks go to its team, or two pools would fight for the same processors. But such a team
-// is waited for to the last thread, which on a busy machine is not let run for milliseconds; our own pool waits for
+// Where torch has brought OpenMP, tasks go to its team, or two pools would fight for the same processors. But such a
+// team is waited for to the last thread, which a busy machine does not let run for milliseconds; our own pool waits for
 // tasks alone. Where torch computes nothing by the side, take that: true for this thread until told otherwise; returns
 // what it was.
 bool use_own_pool(bool on);
