@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 
 import stepahead as sa
-from stepahead.data.grid import parse_frequency, word_of
+from stepahead.data.grid import parse_frequency
 from stepahead.data.panel import Panel
+from stepahead.data.steps import word_of
 
 
 def notes_of(times: object, **columns: object) -> tuple[str, ...]:

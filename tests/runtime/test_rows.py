@@ -24,7 +24,7 @@ def dated() -> sa.Panel:
 
 def door(panel: sa.Panel) -> Door:
     frequency = Frequency() if panel is STEPS else Frequency("us", 3_600_000_000)
-    return Door(panel.schema, frequency, 1, gaps=False)
+    return Door(panel.schema, frequency, 1, gaps=False, reach=8)
 
 
 @pytest.mark.parametrize("value", [1e30, -1e308, 10**400, np.float64(1e200)])

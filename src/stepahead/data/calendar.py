@@ -1,6 +1,7 @@
 """What one step of time is.  Stamps -> Frequency -> the stamps that come next, and the seasons to try."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,25 @@ class Frequency:
         if self.unit == "business":
             return np.busday_offset(days[:, None], ahead[None, :], roll="backward").astype(last.dtype) + within[:, None]
         return self._months_after(days, ahead).astype(last.dtype) + within[:, None]
+
+    def between(self, first: Any, last: Any, newest: int) -> np.ndarray | None:
+        """The steps between two stamps, so many of the newest; None where `last` is no step that follows `first`."""
+        apart = int((last - first).astype(np.int64))
+        if self.zone is None and self.unit in ("step", "us"):
+            back = np.arange(min(apart // self.count - 1, newest), 0, -1) * self.count
+            return None if apart % self.count else last - back.astype((last - first).dtype)
+        steps = self.after(np.array([first]), apart // self.shortest + 1)[0]
+        place = int(np.searchsorted(steps, last))
+        return steps[max(0, place - newest) : place] if steps[place] == last else None
+
+    @property
+    def shortest(self) -> int:
+        """The least that a step can be, in microseconds or in the units of integer times."""
+        if self.unit == "month":
+            return 26 * DAY * self.count  # a last weekday may come two days before the month's end
+        if self.unit == "business":
+            return DAY * self.count
+        return self.count - (2 * HOUR if self.zone else 0)
 
     def _months_after(self, days: np.ndarray, ahead: np.ndarray) -> np.ndarray:
         months = days.astype("datetime64[M]")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency, infer_frequency
+from stepahead.data.steps import frequency_named
 from stepahead.errors import ConfigError, DataError
 
 Floats = np.ndarray  # float64
@@ -104,8 +105,10 @@ class Panel:
 
     @cached_property
     def frequency(self) -> Frequency:
-        """The step from one row to the next, inferred from this panel's own rows; forecasts continue with it."""
-        return infer_frequency(self.times, self.offsets, self.schema.time_zone)
+        """The step from one row to the next, as asked for or inferred from the rows; forecasts go on with it."""
+        grid = self.schema.grid
+        asked = None if grid is None else frequency_named(grid, self.schema.time_zone)
+        return asked or infer_frequency(self.times, self.offsets, self.schema.time_zone)
 
     @property
     def n_series(self) -> int:

@@ -6,8 +6,8 @@ Rows count as neighbours, however far apart they are: so that a week left out re
 import numpy as np
 
 from stepahead.data.calendar import Frequency
-from stepahead.data.grid import word_of
 from stepahead.data.panel import Panel
+from stepahead.data.steps import word_of
 from stepahead.data.zones import local_times
 
 HOLIDAYS = 10  # business days in a row that may be free, the longest of new years, without a note

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from math import exp, inf, log
+from math import exp, inf, isnan, log, nan
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -115,27 +115,35 @@ class Adaptive:
         self.level, self.logs, self.positive, self.yard, self.learns = tuple(level), logs, positive, yard, learns
         self.shares = [(100 - each) / 100 for each in level]  # of misses, that are promised
         self.widths = [[0.0] * len(self.level) for _ in range(horizon)]
-        self.pending: deque[tuple[Bounds, float, float]] = deque(maxlen=horizon)  # with the model's own first reach
+        # With the model's own first reach; None for a step at which no row came, and nothing was forecast.
+        self.pending: deque[tuple[Bounds, float, float] | None] = deque(maxlen=horizon)
         self.record: Array = np.zeros((RECENT, 1 + len(self.level)), dtype=np.int16)  # judged, and hits by level
         self.seen = 0
         self.sums = (0.0, 0.0, 0.0)  # up, down, grown
 
     def judge(self, truth: float) -> None:
         """Take the newest value of the target: every forecast that was made for it learns from it.  NaN: nobody can."""
-        if not self.pending or truth != truth:
+        if not any(self.pending) or truth != truth:
             return
         hits, gamma = [0] * len(self.level), self.gamma
-        for step, (bounds, _, _) in enumerate(self.pending):
-            widths = self.widths[step]
+        for step, made in enumerate(self.pending):
+            if made is None:
+                continue
+            bounds, widths = made[0], self.widths[step]
             for i, (lo, hi, share) in enumerate(zip(bounds.lo[step], bounds.hi[step], self.shares, strict=True)):
                 inside = lo <= truth <= hi
                 hits[i] += inside
                 moved = widths[i] + gamma * (-share if inside else 1 - share)
                 widths[i] = min(max(moved, -FARTHEST), FARTHEST)
-        self.record[self.seen % RECENT] = (len(self.pending), *hits)
+        self.record[self.seen % RECENT] = (len(self.pending) - self.pending.count(None), *hits)
         self.seen += 1
-        if self.yard is not None:
-            self._watch(truth, self.yard)
+        if self.yard is not None and self.pending[0] is not None:
+            self._watch(truth, self.pending[0], self.yard)
+
+    def skip(self, steps: int) -> None:
+        """So many steps passed without a row: nothing was forecast from them."""
+        if self.pending:
+            self.pending.extendleft([None] * steps)
 
     def stretch(self, own: Bounds) -> Bounds:
         """The model's own bounds -> those that hold; remembered until their truth comes."""
@@ -182,9 +190,9 @@ class Adaptive:
         """Whether errors are no longer what they were on held-out rows."""
         return max(self.sums) > ALARM
 
-    def _watch(self, truth: float, yard: Yardstick) -> None:
+    def _watch(self, truth: float, made: tuple[Bounds, float, float], yard: Yardstick) -> None:
         """Add the newest one-step error to the cumulative sums."""
-        bounds, below, above = self.pending[0]
+        bounds, below, above = made
         error = truth - bounds.mean[0]
         reach = above if error > 0 else below
         ratio = abs(error) / reach if reach > 0 else inf if error else 0.0
@@ -208,8 +216,11 @@ class Adaptive:
 
     def arrays(self) -> dict[str, Array]:
         """All that a snapshot must hold."""
-        stacked = {name: np.array([getattr(bounds, name) for bounds, _, _ in self.pending]) for name in Bounds._fields}
-        own = np.array([[below, above] for _, below, above in self.pending])
+        nothing = np.full((len(self.widths), len(self.level)), nan).tolist()
+        blank = (Bounds([nan] * len(self.widths), nothing, nothing), nan, nan)
+        pending = [made or blank for made in self.pending]
+        stacked = {name: np.array([getattr(bounds, name) for bounds, _, _ in pending]) for name in Bounds._fields}
+        own = np.array([[below, above] for _, below, above in pending])
         rest = {"widths": np.array(self.widths), "record": self.record, "sums": np.array([*self.sums, self.seen])}
         return stacked | {"own": own} | rest
 
@@ -220,4 +231,5 @@ class Adaptive:
         self.sums, self.seen = (up, down, grown), int(seen)
         made = zip(*(arrays[name].tolist() for name in Bounds._fields), strict=True)
         self.pending.clear()
-        self.pending.extend((Bounds(*parts), *own) for parts, own in zip(made, arrays["own"].tolist(), strict=True))
+        pending = ((Bounds(*parts), *own) for parts, own in zip(made, arrays["own"].tolist(), strict=True))
+        self.pending.extend(None if isnan(each[0].mean[0]) else each for each in pending)

@@ -45,15 +45,18 @@ class PanelHistory:
         return self._look(self.panel, ahead)
 
     def take(self, row: Row, ahead: Array | None) -> Bounds:
-        """One row more, and the forecast from it; where that cannot be, an error, and all stays as it was."""
-        panel = self.panel
-        times = np.append(panel.times.view(np.int64), row.time).view(panel.times.dtype)
+        """One row more, and the forecast from it; where that cannot be, an error, and all stays as it was.
+
+        Steps that it skips become rows without values, as `read` has them: known ahead is what was before.
+        """
+        panel, left_out = self.panel, len(row.skipped)
+        times = np.append(panel.times.view(np.int64), (*row.skipped, row.time)).view(panel.times.dtype)
         longer = replace(
             panel,
             offsets=np.array([0, len(times)]),
             times=times,
-            past=np.vstack([panel.past, row.past]),
-            future=np.vstack([panel.future, row.known]),
+            past=np.vstack([panel.past, np.full((left_out, panel.past.shape[1]), np.nan), row.past]),
+            future=np.vstack([panel.future, np.repeat(panel.future[-1:], left_out, axis=0), row.known]),
         )
         bounds = self._look(longer, ahead)
         self.panel = self._kept(longer)

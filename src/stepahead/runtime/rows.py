@@ -28,21 +28,27 @@ END_OF_TIME = (datetime(LAST_YEAR + 1, 1, 1) - EPOCH) // MICROSECOND
 
 
 class Row(NamedTuple):
-    """One observation.  time: steps, or microseconds since 1970.  past: P numbers, NaN where missing.  known: K."""
+    """One observation.  time: steps, or microseconds since 1970.  past: P numbers, NaN where missing.  known: K.
+
+    skipped: the times of the newest steps before it that had no row, where the model has a row at each step.
+    """
 
     time: int
     past: tuple[float, ...]
     known: tuple[float, ...]
+    skipped: tuple[int, ...] = ()
 
 
 class Door:
     """Reads the rows of models that learned from one kind of table.
 
-    schema, frequency: of the model. gaps: whether a value may be missing.
+    schema, frequency: of the model. gaps: whether a value may be missing. reach: how many steps without a row it can
+    notice.
     """
 
-    def __init__(self, schema: Any, frequency: Any, horizon: int, *, gaps: bool) -> None:
-        self.schema, self.frequency, self.horizon, self.gaps = schema, frequency, horizon, gaps
+    def __init__(self, schema: Any, frequency: Any, horizon: int, *, gaps: bool, reach: int) -> None:
+        self.schema, self.frequency, self.horizon, self.gaps, self.reach = schema, frequency, horizon, gaps, reach
+        self.on_grid = schema.grid is not None
         self.names = (*schema.past, *schema.future)
         self.counts_steps = schema.time_kind == "integer"
         self.time_type = np.dtype(np.int64 if self.counts_steps else "datetime64[us]")
@@ -77,6 +83,13 @@ class Door:
                 f"series '{series}': {self.schema.time} {self.text_of(time)} is not after the last row, "
                 f"{self.text_of(cutoff)}; send each row once, in the order of time"
             )
+        row = self.seen_at(time, values, series)
+        if self.on_grid and time != self.next_time(cutoff):
+            return row._replace(skipped=self._skipped(time, series, cutoff))
+        return row
+
+    def seen_at(self, time: int, values: Sequence[Any], series: str) -> Row:
+        """The same, whatever row came before it."""
         for value in values:
             if value.__class__ is not float or not -LARGEST < value < LARGEST:
                 values = self._numbers(values, series)
@@ -99,6 +112,22 @@ class Door:
                 f"{self.horizon} steps; pass future=, a row for each"
             )
         return np.array([[self._known(row, series) for row in rows]])
+
+    def _skipped(self, time: int, series: str, cutoff: int) -> tuple[int, ...]:
+        """The steps between two rows of a model that has a row at each step.
+
+        Raises: DataError for a time between two steps, or skipped steps where no value may be missing.
+        """
+        steps = self.frequency.between(*np.array([cutoff, time]).view(self.time_type), self.reach)
+        where = f"series '{series}': {self.schema.time} {self.text_of(time)}"
+        if steps is None:
+            raise DataError(f"{where} lies between two steps of the frequency; round it")
+        if not self.gaps:
+            raise DataError(
+                f"{where} comes after {self.text_of(self.next_time(cutoff))}, which has no row; send each step, or fit "
+                "with missing='ffill' or 'mask' to allow gaps"
+            )
+        return tuple(steps.view(np.int64).tolist())
 
     def next_time(self, cutoff: int) -> int:
         """The time of the row after this one, by the frequency."""

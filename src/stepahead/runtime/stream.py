@@ -200,9 +200,9 @@ class Stream:
         self._track.check(row)
         return row
 
-    def read_at(self, time: int, values: Sequence[Any]) -> Row:
-        """The same with the time as a number, later than the last row taken in; for stores."""
-        row = self._course.door.row_at(time, values, self.series, self._cutoff)
+    def read_at(self, time: int, values: Sequence[Any], after: int | None = None) -> Row:
+        """The same with the time as a number; for stores."""
+        row = self._course.door.row_at(time, values, self.series, self._cutoff if after is None else after)
         self._track.check(row)
         return row
 

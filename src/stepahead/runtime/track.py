@@ -77,7 +77,8 @@ class Together:
 
     def __init__(self, history: History, adaptive: Adaptive, *, begins: bool) -> None:
         self.history, self.adaptive = history, adaptive
-        self.present: Bounds | None = adaptive.pending[0][0] if adaptive.pending else None
+        newest = adaptive.pending[0] if adaptive.pending else None
+        self.present: Bounds | None = newest[0] if newest else None
         if self.present is None and begins:
             self.present = adaptive.stretch(history.look(None))
 
@@ -124,6 +125,8 @@ class Together:
 
     def _learn(self, row: Row, own: Bounds) -> Bounds:
         """What follows a row that was taken in: widths learn from it, and the forecast gets its bounds."""
+        if row.skipped:
+            self.adaptive.skip(len(row.skipped))
         self.adaptive.judge(row.past[-1])
         self.present = self.adaptive.stretch(own)
         return self.present

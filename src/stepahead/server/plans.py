@@ -83,12 +83,16 @@ def push_several(live: Live, rows: Sequence[tuple[int, bytes]]) -> None:
         for time, packed in rows:
             stream.push(reader.mapping(time, packed), future=reader.future(packed))
         return
-    stream.push_rows([read_row(live, time, packed) for time, packed in rows], tell=False)
+    before = [stream.last_time, *(time for time, _ in rows[:-1])]
+    checked = [read_row(live, time, packed, after) for (time, packed), after in zip(rows, before, strict=True)]
+    stream.push_rows(checked, tell=False)
 
 
-def read_row(live: Live, time: int, packed: bytes) -> Row:
-    """A kept row as a stream without inputs known ahead takes it. Raises: StepaheadError."""
-    return live.stream.read_at(time, live.served.reader.packer.unpack(packed))
+def read_row(live: Live, time: int, packed: bytes, after: int | None = None) -> Row:
+    """A kept row as a stream without inputs known ahead takes it. after: the time of the row before it, if not the
+    stream's last.  Raises: StepaheadError.
+    """
+    return live.stream.read_at(time, live.served.reader.packer.unpack(packed), after)
 
 
 def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: Live) -> None:
