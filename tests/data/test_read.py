@@ -308,10 +308,6 @@ BAD_FRAMES = {
     "decimal ids": (pl.DataFrame({"unique_id": [1.0], "ds": [1], "y": [1.0]}), "text or whole numbers"),
     "a null id": (pl.DataFrame({"unique_id": ["a", None], "ds": [1, 2], "y": [1.0, 2.0]}), r"row 1 \(counted from 0\)"),
     "a null time": (pd.DataFrame({"ds": [pd.Timestamp("2021-01-01"), pd.NaT], "y": [1.0, 2.0]}), "row 1 .* no time"),
-    "periods": (
-        pd.DataFrame({"ds": pd.period_range("2021Q1", periods=2, freq="Q"), "y": [1.0, 2]}),
-        "column 'ds', row 0",
-    ),
     "durations": (pl.DataFrame({"ds": [1], "y": [1.0]}).with_columns(ds=pl.duration(days="ds")), "holds Duration"),
     "a target of dates": (pl.DataFrame({"ds": [1], "y": [pd.Timestamp("2021-01-01")]}), "column 'y' holds dates"),
     "a target of flags": (pl.DataFrame({"ds": [1], "y": [True]}), "column 'y' holds true and false"),

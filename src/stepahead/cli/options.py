@@ -78,7 +78,7 @@ Static = Annotated[
     Any, option("--static", "Inputs that never change within a series.", parser=columns, metavar="NAMES")
 ]
 TimeFormat = Annotated[
-    str | None, option("--time-format", "How times are written, such as %d/%m/%Y, or 'integer' [ISO].")
+    str | None, option("--time-format", "How times are written: %d/%m/%Y say, 'integer', 'decimal_year' [ISO].")
 ]
 Frequency = Annotated[
     Any,

@@ -64,7 +64,8 @@ def read(
         past: input columns known up to now, beside the target's own past; all other columns of numbers if None.
         future: input columns known ahead, such as a holiday.
         static: columns that do not change within a series: numbers, or text as categories.
-        time_format: how times are written where not in ISO, such as "%d/%m/%Y"; "integer" for steps like 20210131.
+        time_format: how times are written where not in ISO, such as "%d/%m/%Y"; "integer" for steps like 20210131;
+            "decimal_year" for 1960.25, April 1960.
         frequency: None takes the rows as they are, with a note where dates leave steps out; a step ("D", "15min",
             "MS" ..., or a number for integer times), or "auto" for the commonest, puts a row at each step, missing
             where there was none (see `missing=`).

@@ -1,7 +1,7 @@
 """What time a cell means.  A column of dates, stamps or integer steps -> Stamps, in UTC where there is a zone.
 
-ISO forms alone are understood without being told: 2021-01-31, 2021/01/31, 2021-01, 2021-01-31T10:00:00+01:00.
-Whether 03/04/2021 is in March or in April is asked, never guessed.
+Understood without being told: ISO's 2021-01-31, 2021/01/31, 2021-01, 2021-01-31T10:00:00+01:00, and names of periods
+(data/periods.py). Whether 03/04/2021 is in March or in April is asked, never guessed.
 """
 
 import re
@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from stepahead.data.cells import MISSING
+from stepahead.data.periods import DECIMAL_YEAR, decimal_years, first_days, may_be_decimal_years
 from stepahead.data.table import Table
 from stepahead.data.zones import offset_minutes, offset_name
 from stepahead.errors import DataError
@@ -24,6 +25,7 @@ ISO = (
 INTEGER = r"^[+-]?\d{1,19}$"
 COMPACT = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
 TWO_WAYS = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
+DECIMAL_REMEDY = f"is not a date; if it is a year with twelfths for the months, pass time_format='{DECIMAL_YEAR}'"
 CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
 
 
@@ -42,7 +44,8 @@ class Stamps:
 def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
     """The time column of a table.
 
-    time_format: how text is written, such as "%d/%m/%Y"; "integer" for steps that look like dates.
+    time_format: how text is written, such as "%d/%m/%Y"; "integer" for steps that look like dates; "decimal_year" for
+    1960.25, April 1960.
 
     Raises:
         DataError: a missing, unreadable or ambiguous time, or stamps with and without a zone.
@@ -60,6 +63,8 @@ def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
     if isinstance(column.dtype, pl.Datetime):
         utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.dtype.time_zone else column
         return Stamps(utc.cast(pl.Datetime("us")).to_numpy(), "datetime", column.dtype.time_zone)
+    if time_format == DECIMAL_YEAR:
+        return dates_of(table, decimal_years(table, name, column))
     if column.dtype.is_float():
         column = whole_steps(table, name, column)
     if column.dtype.is_integer():
@@ -84,6 +89,8 @@ def whole_steps(table: Table, name: str, column: pl.Series) -> pl.Series:
     odd = (column != column.round()) | (column.abs() > 2.0**53)
     if odd.any():
         place = int(odd.arg_max() or 0)
+        if may_be_decimal_years(column):
+            table.refuse(name, place, f"{column[place]} {DECIMAL_REMEDY}")
         table.refuse(name, place, f"{column[place]} is not a whole step; give integers, dates or stamps")
     return column.cast(pl.Int64)
 
@@ -97,9 +104,14 @@ def read_text(table: Table, name: str, text: pl.Series, time_format: str | None)
     if text.str.contains(ISO_DATE).all():
         days = text.str.to_date("%Y-%m-%d", strict=False)
         if days.null_count() == 0:
-            kind = "datetime" if table.backend == "pandas" else "date"
-            return Stamps(days.cast(pl.Datetime("us")).to_numpy(), kind)
-    return iso(table, name, text)
+            return dates_of(table, days.to_numpy())
+    periods = first_days(table, name, text)
+    return iso(table, name, text) if periods is None else dates_of(table, periods)
+
+
+def dates_of(table: Table, days: np.ndarray) -> Stamps:
+    """Days as the table's own kind has them: pandas knows moments alone."""
+    return Stamps(days.astype("datetime64[us]"), "datetime" if table.backend == "pandas" else "date")
 
 
 def integers(table: Table, name: str, text: pl.Series, *, named: bool) -> Stamps:
@@ -187,6 +199,8 @@ def offsets(table: Table, name: str, text: pl.Series, written: pl.Series) -> tup
 
 def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
     """Say why a cell is no time, and how to write it."""
+    if may_be_decimal_years(text):
+        table.refuse(name, place, f"'{text[place]}' {DECIMAL_REMEDY}")
     digits = text.str.contains(INTEGER)
     if digits.sum() > 0.5 * len(text):
         place = int((~digits).arg_max() or 0)
