@@ -150,7 +150,7 @@ def one_series(panel: Panel, series: str | None) -> Panel:
 
 def course_of(fitted: Fitted | PanelFitted, digest: str, level: tuple[float, ...], adaptive: bool) -> Course:
     """What all streams of a model have in common."""
-    config = fitted.config
+    config, (logs, positive) = fitted.config, moves_of(fitted)
     return Course(
         name=config.name,
         horizon=config.horizon,
@@ -166,10 +166,15 @@ def course_of(fitted: Fitted | PanelFitted, digest: str, level: tuple[float, ...
             reach=config.window + config.horizon,
         ),
         yard=yardstick_of(fitted, level),
-        logs=isinstance(fitted, Fitted) and fitted.scale.log_target,
-        positive=isinstance(fitted, PanelFitted),
+        logs=logs,
+        positive=positive,
         learned=learns_widths(fitted),
     )
+
+
+def moves_of(fitted: Fitted | PanelFitted) -> tuple[bool, bool]:
+    """How the bounds of a model's streams move, `logs` and `positive` of an Adaptive."""
+    return isinstance(fitted, Fitted) and fitted.scale.log_target, isinstance(fitted, PanelFitted)
 
 
 def is_plain(fitted: Fitted | PanelFitted) -> bool:

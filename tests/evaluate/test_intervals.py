@@ -1,6 +1,9 @@
 """Scores of intervals against naive loops, the levels that are always told, and bounds that turn as a stream's do."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +13,12 @@ import stepahead as sa
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.backtest import backtest
+from stepahead.evaluate.folds import split_at
 from stepahead.evaluate.intervals import interval_losses
 from stepahead.evaluate.metrics import Actual
+from stepahead.evaluate.turning import record_of, turned
+from stepahead.evaluate.walk import ARRAYS, answer
+from stepahead.runtime.adaptive import Bounds
 
 RNG = np.random.default_rng(5)
 WALK = Panel.from_arrays(np.concatenate([RNG.normal(size=80).cumsum(), RNG.normal(size=60).cumsum()]) + 60,
@@ -115,6 +122,45 @@ def test_adaptive_bounds_are_those_of_a_stream_pushed_row_by_row(params: dict[st
     np.testing.assert_allclose(result.hi[mine], [one.hi[0] for one in said], rtol=1e-5)
 
 
+@pytest.mark.parametrize("params", MODELS.values(), ids=list(MODELS))
+def test_a_split_learns_from_each_truth_unless_it_is_told_not_to(params: dict[str, object], tmp_path: Path) -> None:
+    model = sa.Forecaster(**params, season_length=None, holdout=0.5)  # type: ignore[arg-type]
+    told, learned, fitted = (backtest(model, WALK, level=[50, 80], adaptive=a) for a in (None, True, False))
+    assert told.forecasts.equals(learned.forecasts)
+    assert not told.forecasts.equals(fitted.forecasts)
+    assert told.coverage_as_fitted == learned.coverage_as_fitted == fitted.coverage
+    assert fitted.coverage_as_fitted == {} == backtest(model, WALK).coverage_as_fitted
+    assert json.loads(json.dumps(told.to_json()))["coverage_as_fitted"].keys() == {"50", "80", "90", "95"}
+    # One file of the fits done serves all three.
+    path = tmp_path / "done"
+    for adaptive, expected in ((False, fitted), (None, told), (True, learned)):
+        again = backtest(model, WALK, level=[50, 80], adaptive=adaptive, checkpoint=path)
+        assert again.forecasts.equals(expected.forecasts)
+    fits = backtest(model, WALK, level=[80], n_windows=4, step_size=1, refit=False)
+    assert fits.coverage_as_fitted
+    assert not backtest(model, WALK, level=[80], n_windows=2, step_size=1).coverage_as_fitted
+
+
+def test_intervals_learn_across_rows_that_the_model_cannot_answer_from() -> None:
+    """Origins 60 to 64 of the first series are taken away: their truths are seen, and nothing was forecast there."""
+    model = sa.Forecaster(recipe="classic", max_steps=5, season_length=None, holdout=0.5, horizon=2)
+    fitted = model.clone().fit(WALK.head(np.array([56, 42])))
+    whole = answer(fitted, WALK, split_at(WALK, np.array([56, 42])), (80,))
+    kept = ~np.isin(whole.origins, np.arange(60, 65))
+    part = replace(whole, **{name: getattr(whole, name)[kept] for name in ARRAYS})
+    found, without = turned(WALK, part), turned(WALK, whole)
+    early = part.origins < 60
+    np.testing.assert_array_equal(found.hi[early], without.hi[kept][early])
+    record = record_of(whole, np.array([0]))
+    for n, origin in enumerate(part.origins[part.origins < 80]):
+        for row in range(55 if n == 0 else part.origins[n - 1], origin):
+            record.judge(float(WALK.y[row + 1]))
+            if row + 1 < origin:
+                record.skip(1)
+        bounds = record.stretch(Bounds(*(x[n].tolist() for x in (part.mean, part.lo, part.hi))))
+        np.testing.assert_array_equal(found.lo[n], bounds.lo)
+
+
 def test_adaptive_bounds_know_no_later_truth() -> None:
     past = WALK.past.copy()
     past[70:80] = 500  # of the first series; its origins are 55 to 78
@@ -127,14 +173,15 @@ def test_adaptive_bounds_know_no_later_truth() -> None:
 
 def test_adaptive_bounds_need_a_single_fit_with_forecasts_a_row_apart() -> None:
     model = sa.Forecaster(recipe="classic", max_steps=5, season_length=None, holdout=0.5)
-    with pytest.raises(ConfigError, match="a single fit"):
-        backtest(model, WALK, adaptive=True)
-    with pytest.raises(ConfigError, match="a single fit"):
-        backtest(model, WALK, level=[80], adaptive=True, n_windows=3)
-    with pytest.raises(ConfigError, match="a forecast at every row"):
-        backtest(model, WALK, level=[80], adaptive=True, n_windows=3, step_size=2, refit=False)
-    with pytest.raises(ConfigError, match="for a Forecaster, not a FakeModel"):
-        backtest(FakeModel(), WALK, level=[80], adaptive=True)
+    wrong: list[tuple[Any, dict[str, Any]]] = [
+        (model, {}),
+        (model, {"level": [80], "n_windows": 3}),
+        (model, {"level": [80], "n_windows": 3, "step_size": 2, "refit": False}),
+        (FakeModel(), {"level": [80]}),
+    ]
+    for asked, plan in wrong:
+        with pytest.raises(ConfigError, match="of a Forecaster, of a single fit with a forecast at every row"):
+            backtest(asked, WALK, adaptive=True, **plan)
 
 
 def test_with_a_level_folds_train_together_in_the_bits_that_each_has_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,10 @@ Refit = Annotated[
     ),
 ]
 TrainRows = Annotated[int | None, o.option("--train-rows", "In a walk: learn so many rows before a cutoff [all].")]
-Adaptive = Annotated[bool, o.option("--adaptive", "Intervals that learn from each truth as it comes.")]
+Adaptive = Annotated[
+    bool | None,
+    o.option("--adaptive/--as-fitted", "Intervals that learn from each truth as it comes [where a stream would]."),
+]
 Baselines = Annotated[
     Any,
     o.option("--baselines", "Classical models too: auto_ets,auto_arima,theta.", parser=o.columns, metavar="NAMES"),
@@ -51,7 +54,7 @@ def backtest(
     step_size: StepSize = None,
     refit: Refit = None,
     train_rows: TrainRows = None,
-    adaptive: Adaptive = False,
+    adaptive: Adaptive = None,
     baselines: Baselines = None,
     checkpoint: Checkpoint = None,
     level: Level = None,

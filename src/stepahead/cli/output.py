@@ -70,6 +70,17 @@ def print_scores(result: Any) -> None:
     rows = [[name, *(float(scores[metric]) for metric in metrics)] for name, scores in found.items()]
     print_table(["model", *metrics], rows)
     typer.echo(str(result.verdict))
+    if result.coverage:
+        typer.echo(coverage_line(result.coverage, result.coverage_as_fitted))
+
+
+def coverage_line(reached: Mapping[float, float], as_fitted: Mapping[float, float]) -> str:
+    """What intervals covered, and how they came about."""
+    told = ", ".join(f"{100 * share:.1f} of {level:g} %" for level, share in reached.items())
+    if not as_fitted:
+        return f"Intervals cover {told}."
+    before = ", ".join(f"{100 * share:.1f}" for share in as_fitted.values())
+    return f"Intervals that learn from each truth cover {told}; as fitted {before}."
 
 
 def check_outputs(inputs: Sequence[Path], outputs: Mapping[str, tuple[Path | None, tuple[str, ...]]]) -> None:

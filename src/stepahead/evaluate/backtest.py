@@ -19,6 +19,7 @@ from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, tra
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, Told
+from stepahead.evaluate.turning import turned
 from stepahead.evaluate.verdict import judge
 from stepahead.evaluate.walk import Answers, Model, answer, check_model, walk
 from stepahead.fitted import checked_levels
@@ -39,7 +40,7 @@ def backtest(
     refit: bool | int | None = None,
     train_rows: int | None = None,
     level: Sequence[float] = (),
-    adaptive: bool = False,
+    adaptive: bool | None = None,
     baselines: Sequence[str] = (),
     checkpoint: str | PathLike[str] | None = None,
     seed: int = 0,
@@ -61,8 +62,9 @@ def backtest(
         refit: in a walk, True (the default) fits anew at each cutoff, False once at the first, k at every k-th.
         train_rows: None trains on all rows up to the cutoff, a number on that many.
         level: interval coverages in percent; with any, the coverage reached for 50, 80, 90 and 95 is told too.
-        adaptive: intervals that learn from each truth as it comes, as those of a stream do; for a single fit whose
-            forecasts are a row apart.
+        adaptive: True for intervals that learn from each truth as it comes, as those of a stream do; False for those of
+            `predict`; None learns where a stream would, of a single fit whose forecasts are a row apart, and tells
+            beside it what the others cover.
         baselines: classical models beside the simple ones: "auto_ets", "auto_arima", "theta", out of statsforecast.
         checkpoint: file that holds the folds done; a backtest that was killed goes on from it, to the same bits.
         seed: of the bootstrap in the verdict.
@@ -92,21 +94,25 @@ def backtest(
     steps = check_count("horizon", asked.get_params()["horizon"])
     classical = check_classical(baselines)
     walking = n_windows is not None or step_size is not None
-    if adaptive and (not level or (walking and refit is not False)):
-        raise ConfigError("adaptive=True is for intervals of a single fit: pass level=, and refit=False in a walk")
     folds, step = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
+    once = len(folds) == 1 and step == 1
+    if adaptive and not (level and once and hasattr(model, "stream")):
+        raise ConfigError(
+            "adaptive=True is for intervals of a Forecaster, of a single fit with a forecast at every row: pass level= "
+            "and one split, or step_size=1 and refit=False"
+        )
     told = checked_levels((*level, *REPORTED)) if level else ()
     try:
-        answers = walk(
-            asked, panel, folds, level=told, needed=level, adaptive=adaptive, checkpoint=checkpoint, progress=progress
-        )
+        answers = walk(asked, panel, folds, level=told, needed=level, checkpoint=checkpoint, progress=progress)
     except DataError as error:  # it speaks of a series with as few rows as a fit was given
         if train_rows is None:
             raise
         raise DataError(f"{error}; each fit was given the train_rows={train_rows} rows before its cutoff") from error
+    learns = bool(level) and once and answers.live is not None and adaptive is not False
     found = assess(
         panel,
-        answers,
+        turned(panel, answers) if learns else answers,
+        as_fitted=answers if learns else None,
         level=level,
         baselines=(WALKING if walking else STANDARD) + classical,
         step_size=step,
@@ -116,7 +122,7 @@ def backtest(
     )
     plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
     plan |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
-    plan |= ({"baselines": classical} if classical else {}) | ({"adaptive": True} if adaptive else {})
+    plan |= ({"baselines": classical} if classical else {}) | ({} if adaptive is None else {"adaptive": adaptive})
     return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
 
 
@@ -179,6 +185,7 @@ def assess(
     answers: Answers,
     *,
     n_asked: int,
+    as_fitted: Answers | None = None,
     level: Sequence[float] = (),
     baselines: Sequence[str] = STANDARD,
     step_size: int = 1,
@@ -189,7 +196,8 @@ def assess(
 
     level: coverages whose bounds the result holds; those of the other levels answered are scored alone.
     baselines: names out of BASELINES and CLASSICAL; seasonal_naive is left out without a season. step_size: rows from
-    one origin to the next. n_asked: origins that were asked for, with those that the model could not answer.
+    one origin to the next. n_asked: origins that were asked for, with those that the model could not answer. as_fitted:
+    the same answers before their bounds learned from the truths, where they did.
     Raises: DataError where there is no truth at all.
     """
     horizon, season = answers.mean.shape[1], answers.season_length
@@ -207,8 +215,7 @@ def assess(
         overlap=-(-horizon // step_size),
         seed=seed,
     )
-    losses = interval_losses(actual, answers.mean, answers.level, answers.lo, answers.hi)
-    own = numbers(score(actual, answers.mean)) | numbers(interval_scores(actual, losses))
+    own = scores_of(actual, answers)
     kept = [answers.level.index(one) for one in level]
     return Backtest(
         name=answers.name,
@@ -228,8 +235,20 @@ def assess(
         step_size=step_size,
         n_fits=n_fits,
         n_skipped=n_asked - len(answers.origins),
-        coverage={one: own[f"coverage-{one:g}"] for one in answers.level if np.isfinite(own[f"coverage-{one:g}"])},
+        coverage=coverage_in(own, answers.level),
+        coverage_as_fitted={} if as_fitted is None else coverage_in(scores_of(actual, as_fitted), answers.level),
     )
+
+
+def scores_of(actual: Actual, answers: Answers) -> dict[str, float]:
+    """All that there is to say of forecasts and their intervals, over everything."""
+    losses = interval_losses(actual, answers.mean, answers.level, answers.lo, answers.hi)
+    return numbers(score(actual, answers.mean)) | numbers(interval_scores(actual, losses))
+
+
+def coverage_in(scores: Mapping[str, float], level: Sequence[float]) -> dict[float, float]:
+    """The share of truths inside the interval of each level that could be given."""
+    return {one: scores[f"coverage-{one:g}"] for one in level if np.isfinite(scores[f"coverage-{one:g}"])}
 
 
 def baseline_means(panel: Panel, answers: Answers, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -62,7 +62,8 @@ class Backtest:
     baseline_means: {name: [N, H]}. scores: {name: {"mae": .., "rmse": ..}}, with intervals also "coverage-90",
     "width-90", ..., "pinball" and "crps". baselines: the same for each baseline, without intervals.
     told: the intervals that are scored, of 50, 80, 90, 95 % and what was asked for. coverage: {90.0: share of truths
-    inside} of these; empty without intervals.
+    inside} of these; empty without intervals. coverage_as_fitted: where they learned from each truth as it came, the
+    same of the intervals that `predict` gives; else empty.
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
     enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a
@@ -88,6 +89,7 @@ class Backtest:
     n_skipped: int = 0
     asked: Mapping[str, Any] = field(default_factory=dict)
     coverage: Mapping[float, float] = field(default_factory=dict)
+    coverage_as_fitted: Mapping[float, float] = field(default_factory=dict)
 
     @property
     def skill(self) -> float:
@@ -228,6 +230,7 @@ class Backtest:
                 "scores": self.scores,
                 "baselines": self.baselines,
                 "coverage": {f"{level:g}": share for level, share in self.coverage.items()},
+                "coverage_as_fitted": {f"{level:g}": share for level, share in self.coverage_as_fitted.items()},
                 "skill": verdict.skill,
                 "skill_interval": list(verdict.interval),
                 "p_value": verdict.p_value,

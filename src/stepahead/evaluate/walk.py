@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -20,6 +20,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.folds import Fold, training
+from stepahead.live import moves_of
 from stepahead.runtime.conformal import TooFewErrors
 
 FLEET = 64  # fits that train together at most
@@ -76,7 +77,8 @@ class Answers:
     """Forecasts with what their fit knew: origins [N], mean [N, H], lo and hi [N, H, L].
 
     starts, stops: [N] the training rows of each origin's series. name: the model's column. season_length: what the
-    (first) fit found or was given.
+    (first) fit found or was given. live: how bounds move in its streams, `logs` and `positive` of an Adaptive; None
+    where it has no streams.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Answers:
     level: tuple[float, ...]
     lo: np.ndarray
     hi: np.ndarray
+    live: tuple[bool, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,21 +110,20 @@ def walk(
     *,
     level: Sequence[float] = (),
     needed: Sequence[float] | None = None,
-    adaptive: bool = False,
     checkpoint: str | PathLike[str] | None = None,
     progress: Callable[[Any], None] | None = None,
 ) -> Answers:
     """Fit on each fold's training part and forecast at its origins.
 
     model: unfitted; each fold fits a clone. level: coverages in percent; needed: those without which there is no answer
-    (all of them by default), the others are NaN where a fit cannot give them. adaptive: bounds as those of a stream.
+    (all of them by default), the others are NaN where a fit cannot give them.
     checkpoint: file that holds the folds done so far; a walk that was killed goes on from it and ends in the same bits.
     progress: called with Walked; where there is one fit only, handed to `model.fit`.
     Returns: the Answers of all folds, by series and by time.
     Raises: ConfigError where the checkpoint is of another walk; what `fit` raises; TrainingError where a forecast is
     not a number.
     """
-    saved = Saved(checkpoint, fingerprint(model, panel, folds, (*level, adaptive)) if checkpoint else "")
+    saved = Saved(checkpoint, fingerprint(model, panel, folds, level) if checkpoint else "")
     parts = saved.load()
     clock = Clock(progress, len(folds), len(parts))
     networks = 1 if model.get_params().get("holdout") is None else 1 + PROBES
@@ -129,7 +131,7 @@ def walk(
         with interrupt_ends_it():
             fitted = fit_many(model, [training(panel, fold) for fold in fleet], clock.within(len(parts), len(fleet)))
         for one, fold in zip(fitted, fleet, strict=True):
-            parts.append(answer(one, panel, fold, level, needed, adaptive=adaptive))
+            parts.append(answer(one, panel, fold, level, needed))
             saved.save(parts, last=len(parts) == len(folds))
         clock.tell(len(parts))
     return join(parts)
@@ -199,12 +201,10 @@ def answer(
     fold: Fold,
     level: Sequence[float],
     needed: Sequence[float] | None = None,
-    *,
-    adaptive: bool = False,
 ) -> Answers:
     """The forecasts of one fit at those origins of its fold where it can answer.
 
-    level, needed, adaptive: as for `walk`.
+    level, needed: as for `walk`.
     Raises: DataError where it can answer nowhere; TrainingError naming the first forecast that is not a number.
     """
     origins = np.sort(answerable(fitted, panel, fold.origins))
@@ -227,7 +227,7 @@ def answer(
             f"{fitted.name}: the forecast for series '{panel.ids[series[at]]}' at {panel.schema.time} "
             f"{panel.times[origins[at]]} is not a number ({len(broken)} of {len(series)} such); check its inputs"
         )
-    answers = Answers(
+    return Answers(
         name=fitted.name,
         season_length=fitted.season_length_,
         origins=origins,
@@ -237,12 +237,8 @@ def answer(
         level=tuple(found.level),
         lo=np.asarray(found.lo, dtype=np.float64),
         hi=np.asarray(found.hi, dtype=np.float64),
+        live=moves_of(fitted.fitted_) if hasattr(fitted, "fitted_") else None,
     )
-    if not adaptive:
-        return answers
-    from stepahead.evaluate.turning import turned  # late: it needs this module's Answers
-
-    return turned(fitted, panel, answers)
 
 
 @dataclass(frozen=True)
@@ -291,8 +287,8 @@ def answerable(fitted: Model, panel: Panel, origins: np.ndarray) -> np.ndarray:
 def join(parts: Sequence[Answers]) -> Answers:
     """The answers of all folds, by series and by time."""
     order = np.argsort(np.concatenate([part.origins for part in parts]), kind="stable")
-    columns = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in ARRAYS}
-    return Answers(parts[0].name, parts[0].season_length, level=parts[0].level, **columns)
+    columns: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts])[order] for name in ARRAYS}
+    return replace(parts[0], **columns)
 
 
 class Saved:
@@ -316,10 +312,9 @@ class Saved:
                 f"or delete it"
             )
         season, level = config["season_length"], tuple(config["level"])
-        return [
-            Answers(config["name"], season, level=level, **{name: tensors[f"{i}.{name}"] for name in ARRAYS})
-            for i in range(config["done"])
-        ]
+        live = config["live"] and tuple(config["live"])
+        parts: list[dict[str, Any]] = [{name: tensors[f"{i}.{name}"] for name in ARRAYS} for i in range(config["done"])]
+        return [Answers(config["name"], season, level=level, live=live, **part) for part in parts]
 
     def save(self, parts: Sequence[Answers], *, last: bool) -> None:
         """Write all folds done so far, unless the last write was a moment ago."""
@@ -328,8 +323,9 @@ class Saved:
             return
         first = parts[0]
         tensors = {f"{i}.{name}": getattr(part, name) for i, part in enumerate(parts) for name in ARRAYS}
-        config = {"kind": "backtest", "key": self.key, "done": len(parts), "name": first.name}
-        store.save(self.path, tensors, config | {"season_length": first.season_length, "level": first.level})
+        config: dict[str, Any] = {"kind": "backtest", "key": self.key, "done": len(parts), "name": first.name}
+        config |= {"season_length": first.season_length, "level": first.level, "live": first.live}
+        store.save(self.path, tensors, config)
         now = time.perf_counter()
         self._free_at = now + (now - started) / SAVING
 

@@ -194,11 +194,19 @@ def calibration_section(charts: Mapping[str, Any]) -> Part | None:
     data = charts["calibration"]
     if not data:
         return None
-    rows = list(zip(data["x"], data["reached"], data["noise"], data["width"], strict=True))
+    columns = {
+        "asked for, %": data["x"],
+        "reached, %": data["reached"],
+        "luck alone, ± %": data["noise"],
+        "mean width": data["width"],
+    }
     text = "How often the truth fell inside the interval, beside how often it should. On the diagonal is right."
+    if data["as_fitted"]:
+        text += " These learned from each truth as it came, as those of a stream do; those of predict() do not."
+        columns["as fitted, %"] = data["as_fitted"]
     body = f"<p>{text}</p>" + figure("calibration", "Coverage reached against coverage asked for, in percent")
-    header = ["asked for, %", "reached, %", "luck alone, ± %", "mean width"]
-    return section("calibration-section", "Calibration", body + table("Coverage of the intervals", header, rows))
+    rows = list(zip(*columns.values(), strict=True))
+    return section("calibration-section", "Calibration", body + table("Coverage of the intervals", list(columns), rows))
 
 
 def windows_section(charts: Mapping[str, Any]) -> Part | None:

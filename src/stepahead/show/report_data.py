@@ -175,6 +175,9 @@ def calibration(result: "Backtest") -> dict[str, Any]:
         "reached": short(reached),
         "noise": short(200 * np.sqrt(share * (1 - share) / n)),
         "width": short([own.get(f"width-{level:g}", np.nan) for level in result.level]),
+        "as_fitted": short(
+            [100 * share for share in map(result.coverage_as_fitted.get, result.level) if share is not None]
+        ),
     }
 
 
