@@ -395,3 +395,14 @@ def test_tables_of_pandas_with_other_names_are_handed_over_as_they_are() -> None
 
     assert audit(forecast, panel).ok
     assert seen[0] == (["shop", "day", "sold"], pd.Timestamp)
+
+
+def test_moments_with_too_few_rows_for_a_window_say_nothing_of_the_batch() -> None:
+    """Of the last four rows up to the cutoff, row 22 of 30, the first two have no window of 22 rows behind them."""
+    short = sa.Panel.from_arrays(np.random.default_rng(2).normal(size=30).cumsum())
+    model = sa.Forecaster("classic", window=22, max_steps=2, patience=None)
+    found = sa.audit(model, short)
+    assert "neighbours" in found.asked
+    assert not [f for f in found.findings if f.check == "neighbours"]
+    with pytest.raises(DataError, match="an audit learns from the 15 rows up to 15"):
+        sa.audit(model, short.head(np.array([20])))

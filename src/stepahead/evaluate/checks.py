@@ -12,6 +12,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.data.season import STEP_SEASONS
+from stepahead.errors import DataError
 from stepahead.evaluate.disturb import after, blanked, extreme_values, nudged, other_values, reordered, shaken
 from stepahead.evaluate.metrics import Actual
 from stepahead.evaluate.subjects import CallableSubject, ModelSubject, Subject, last_rows
@@ -190,12 +191,21 @@ def rarely_felt(case: Case) -> int:
     """How many of the newest rows act at few cutoffs only, as through a median, where the next one acts at all."""
     before = np.unique(case.panel.times[case.panel.times <= case.cutoff])
     cases = [replace(case, cutoff=moment) for moment in before[-1 : -4 * CUTOFFS : -4]]
+    cases = [one for one in cases if answers(one)]
     depth = min(case.depth, case.base.shape[1] + 8)
     felt = np.mean([(responses(one, depth, TINY, each=True) > 0).mean(axis=1) for one in cases], axis=0)  # [K]
     always = np.flatnonzero(felt > 0.9)
     if len(always) == 0 or seasonal(always + 1, case) or (felt[: always[0]] > 0.5).any():
         return 0
     return int(always[0])
+
+
+def answers(case: Case) -> bool:
+    """Whether there are rows enough up to the cutoff."""
+    try:
+        return not np.isnan(case.base).all()
+    except DataError:
+        return False
 
 
 def responses(case: Case, depth: int | None = None, size: float = 0.5, *, each: bool = False) -> np.ndarray:
@@ -252,6 +262,8 @@ def neighbours(case: Case) -> list[Finding]:
         return [Finding("determinism", f"asked twice for the same batch, the forecasts differ by {gap:.3g}", RANDOM)]
     size = np.nanmax(np.abs(together))
     for moment, answer in zip(moments, together, strict=True):
+        if np.isnan(answer).all():  # too few rows so far
+            continue
         try:
             alone = case.subject.forecast(case.panel, moment)
         except Exception as error:  # whatever a module raises

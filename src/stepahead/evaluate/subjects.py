@@ -43,7 +43,11 @@ class ModelSubject:
     def __init__(self, model: Model, panel: Panel, learned_until: Any, horizon: int | None = None) -> None:
         changes: dict[str, Any] = {"holdout": None} if horizon is None else {"holdout": None, "horizon": horizon}
         self.unfitted = model.clone().set_params(**changes)
-        self.fitted = self.unfitted.clone().fit(panel.until(learned_until))
+        known = panel.until(learned_until)
+        try:
+            self.fitted = self.unfitted.clone().fit(known)
+        except DataError as error:
+            raise DataError(f"{error}; an audit learns from the {known.n_rows} rows up to {learned_until}") from error
 
     def refitted(self, panel: Panel, cutoff: Any) -> "ModelSubject":
         """The same model, learned again from another panel up to the cutoff."""
