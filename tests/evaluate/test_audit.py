@@ -404,5 +404,5 @@ def test_moments_with_too_few_rows_for_a_window_say_nothing_of_the_batch() -> No
     found = sa.audit(model, short)
     assert "neighbours" in found.asked
     assert not [f for f in found.findings if f.check == "neighbours"]
-    with pytest.raises(DataError, match="an audit learns from the 15 rows up to 15"):
+    with pytest.raises(DataError, match="an audit learns from the 16 rows up to 16"):
         sa.audit(model, short.head(np.array([20])))
