@@ -236,11 +236,21 @@ def test_a_series_shorter_than_a_window_and_a_target_says_what_it_needs(n):
         Forecaster(**TINY).fit(Panel.from_arrays(np.arange(float(n))))
 
 
-@pytest.mark.parametrize("recipe", ["auto", "classic", "price"])
-def test_default_parameters_on_one_and_two_rows_raise_a_data_error(recipe):
+@pytest.mark.parametrize("recipe", ["classic", "price"])
+def test_the_parameters_of_a_recipe_on_one_and_two_rows_raise_a_data_error(recipe):
     for n in (1, 2):
         with pytest.raises(DataError, match=f"the longest series has {n} rows"):
             Forecaster(recipe).fit(Panel.from_arrays(np.arange(float(n))))
+
+
+def test_defaults_forecast_from_two_rows_on_and_say_what_one_lacks():
+    with pytest.raises(DataError, match="no series has two rows to learn from; give more history"):
+        Forecaster().fit(Panel.from_arrays([5.0]))
+    for n in (2, 3, 21, 41, 42):
+        model = Forecaster(max_steps=5).fit(Panel.from_arrays(10 + np.random.default_rng(n).normal(size=n)))
+        assert model.config_.recipe == ("price" if n == 42 else "panel")
+        assert np.isfinite(last(model.predict(), model.name)[0])
+        assert (model.verdict_ is None) == (n == 2)
 
 
 def test_a_holdout_that_was_asked_for_and_cannot_be_is_an_error():

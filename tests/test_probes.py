@@ -89,3 +89,14 @@ def test_intervals_are_left_out_where_nothing_can_measure_them(monkeypatch: pyte
     assert np.isfinite(model.predict()["GRU"].to_numpy()).all()
     with pytest.raises(sa.errors.ConfigError, match="intervals need held-out errors"):
         model.predict(level=[80])
+
+
+@pytest.mark.parametrize("rows", [42, 45, 50])
+def test_the_judge_has_the_recipe_of_the_model_though_it_has_fewer_rows(rows: int) -> None:
+    """The first four fifths alone would be too short for the price recipe."""
+    panel = sa.Panel.from_arrays(50 + np.random.default_rng(rows).normal(size=rows).cumsum())
+    model = sa.Forecaster()
+    model._begin(panel)
+    probes = probes_of(model, panel, np.array([rows * 4 // 5]))
+    assert resolve(probes.judge.model.get_params(), probes.judge.panel).recipe == "price"
+    assert probes.measure[0] is probes.judge

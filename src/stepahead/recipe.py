@@ -206,7 +206,8 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     seasons = seasons_of(asked.get("season_length", "auto"), panel)
     values |= {"season_length": seasons[0] if seasons else None, "seasons": seasons}
     counts = values.get("head") == "negative_binomial"
-    recipe = values.setdefault("recipe", "panel" if horizon > 1 or seasons or counts else "price")
+    short = "window" not in values and not wants_plain(values) and panel.lengths.max(initial=0) < SHORT
+    recipe = values.setdefault("recipe", "panel" if horizon > 1 or seasons or counts or short else "price")
     defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
     if recipe == "panel":
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
@@ -263,6 +264,7 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
     return {"calendar": clock_names(panel.frequency, panel.schema, holidays), "holidays": holidays}
 
 
+SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 

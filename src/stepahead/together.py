@@ -59,10 +59,9 @@ def probes_of(model: "Forecaster", panel: Panel, kept: np.ndarray) -> Probes:
     asked = model._asked()
     whole = resolve(asked, panel)
     like_whole = {"recipe": whole.recipe, "season_length": list(whole.seasons) or None}
-    judge = probe_of(model, asked, panel, kept)
-    own = resolve(judge.model.get_params(), judge.panel)
-    same = (own.recipe, own.seasons) == (whole.recipe, whole.seasons)
-    first = judge if same else probe_of(model, asked | like_whole, panel, kept)
+    first = probe_of(model, asked | like_whole, panel, kept)
+    own = probe_of(model, asked, panel, kept)
+    judge = first if resolve(own.model.get_params(), own.panel).seasons == whole.seasons else own
     earlier = earlier_rows(panel, first.kept, whole.horizon)
     if earlier is None:
         return Probes(judge, (first,))
