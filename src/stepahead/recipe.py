@@ -261,7 +261,7 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
     if defaults.get("backbone") != "panel":
         raise ConfigError("calendar= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
     holidays = checked_holidays(asked)
-    return {"calendar": clock_names(panel.frequency, panel.schema, holidays), "holidays": holidays}
+    return {"calendar": clock_names(panel, holidays), "holidays": holidays}
 
 
 SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stepahead.data.calendar import DAY, Frequency
 from stepahead.data.clock import checked_holidays, clock_names, clock_values
-from stepahead.data.panel import Schema
+from stepahead.data.panel import Panel
 from stepahead.data.zones import local_times
 from stepahead.errors import ConfigError
 
@@ -35,15 +34,36 @@ def test_weekdays_and_holidays_are_those_of_the_local_day() -> None:
     np.testing.assert_array_equal(values, [[0, 1, 1], [0, 1, 1]])
 
 
-def test_names_are_what_the_frequency_can_tell_apart() -> None:
-    schema = Schema(time_kind="datetime")
-    kinds = {f.partition(".")[0] for f in clock_names(Frequency("us", DAY), schema, ())}
-    assert kinds == {"weekday", "month"}
-    assert {f.partition(".")[0] for f in clock_names(Frequency("month"), schema, ("2024-01-01",))} == {
-        "month",
-        "holiday",
-    }
-    assert clock_names(Frequency("us", DAY // 24), schema, ())[0] == "hour.sin1"
+def kinds_of(step: str, rows: int, holidays: tuple[str, ...] = ()) -> list[str]:
+    """What the clocks tell of so many rows a step apart."""
+    times = pd.date_range("2023-01-02", periods=rows, freq=step).to_numpy().astype("datetime64[us]")
+    names = clock_names(Panel.from_arrays(np.zeros(rows), times=times), holidays)
+    return list(dict.fromkeys(name.partition(".")[0] for name in names))
+
+
+def test_names_are_what_the_step_can_tell_apart() -> None:
+    assert kinds_of("D", 800) == ["weekday", "month"]
+    assert kinds_of("MS", 30, ("2024-01-01",)) == ["month", "holiday"]
+    assert kinds_of("h", 24 * 800) == ["hour", "weekday", "month"]
+    assert kinds_of("B", 600) == ["weekday", "month"]
+    assert kinds_of("W", 110) == ["month"]
+
+
+@pytest.mark.parametrize(
+    ("step", "rows", "last_without"),
+    [("h", 48, 47), ("h", 336, 335), ("D", 14, 13), ("D", 730, 729), ("B", 10, 9), ("MS", 24, 23), ("W", 105, 104)],
+)
+def test_a_cycle_counts_from_its_second_time_on(step: str, rows: int, last_without: int) -> None:
+    assert len(kinds_of(step, rows)) == len(kinds_of(step, last_without)) + 1
+
+
+def test_of_several_series_one_that_is_long_enough_is() -> None:
+    days = np.datetime64("2023-01-01", "us") + np.arange(20) * np.timedelta64(1, "D")
+    panel = Panel.from_arrays(np.zeros(25), times=np.r_[days[:5], days], ids=("a", "b"), offsets=[0, 5, 25])
+    assert {name.partition(".")[0] for name in clock_names(panel, ())} == {"weekday"}
+    assert clock_names(panel.select(["a"]), ()) == ()
+    with pytest.raises(ConfigError, match="counts steps"):
+        clock_names(Panel.from_arrays(np.zeros(5)), ())
 
 
 def test_what_is_no_date_is_refused() -> None:

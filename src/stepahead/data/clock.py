@@ -10,28 +10,39 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.calendar import DAY, HOUR, Frequency
-from stepahead.data.panel import Schema
+from stepahead.data.calendar import DAY, HOUR
+from stepahead.data.panel import Panel
 from stepahead.data.zones import local_times
 from stepahead.errors import ConfigError
 
 WAVES = (1, 2)  # harmonics of a cycle
+YEAR = 365  # days: two of them, of which one may be a leap year
 
 
-def clock_names(frequency: Frequency, schema: Schema, holidays: Sequence[str]) -> tuple[str, ...]:
-    """The features that this frequency can tell apart, "hour.sin1" say.
+def clock_names(panel: Panel, holidays: Sequence[str]) -> tuple[str, ...]:
+    """The features that the panel's step can tell apart and its rows can teach, "hour.sin1" say.
 
+    A cycle that no series has gone through twice is left out: what it did once may be anything.
     Raises: ConfigError where time is counted in bare steps.
     """
+    schema, frequency = panel.schema, panel.frequency
     if schema.time_kind == "integer":
         raise ConfigError(f"calendar= needs dates or timestamps; column '{schema.time}' counts steps")
     names: list[str] = []
-    if frequency.unit == "us" and frequency.count < DAY:
+    if frequency.unit == "us" and frequency.count < DAY and twice(panel, 1):
         names += cycle("hour")
-    if frequency.unit == "business" or (frequency.unit == "us" and frequency.count <= DAY):
+    if (frequency.unit == "business" or (frequency.unit == "us" and frequency.count <= DAY)) and twice(panel, 7):
         names += [f"weekday.{day}" for day in range(5 if frequency.unit == "business" else 7)]
-    names += cycle("month")
+    if twice(panel, YEAR):
+        names += cycle("month")
     return (*names, "holiday") if holidays else tuple(names)
+
+
+def twice(panel: Panel, days: float) -> bool:
+    """Whether some series has gone through so many days twice."""
+    first, last = panel.times[panel.offsets[:-1]], panel.times[panel.offsets[1:] - 1]
+    ends = panel.frequency.after(last, 1)[:, 0]
+    return bool(((ends - first).astype(np.int64) >= 2 * int(days * DAY)).any())
 
 
 def cycle(name: str) -> list[str]:
