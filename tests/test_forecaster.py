@@ -219,7 +219,8 @@ def test_without_a_holdout_there_is_no_verdict_and_no_interval_of_a_point():
     assert model.verdict_ is None
     assert model.backtest_ is None
     with pytest.raises(
-        ConfigError, match="intervals need held-out errors: fit with holdout='auto', or head='quantile'"
+        ConfigError,
+        match="intervals need held-out errors, of which there are none: fit with holdout='auto' on more rows, or",
     ):
         model.predict(level=[80])
 

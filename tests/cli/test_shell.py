@@ -15,6 +15,7 @@ from typed import run
 
 import stepahead as sa
 from stepahead.cli import app, output
+from stepahead.cli.options import quoted
 from stepahead.cli.shell import as_options
 from stepahead.evaluate.walk import Walked
 from stepahead.train import Report
@@ -303,3 +304,26 @@ def test_the_bar_tells_of_a_training_and_of_a_walk() -> None:
     assert output.told(Walked(3, 50, 6.0, 94.0)) == (3, 50, "fits, 1 min 34 s left")
     assert output.told(Walked(0, 50, 6.0, 6.0)) == (25, 50, "fits, 6 s left")  # half way through a fleet of all
     assert [output.duration(s) for s in (0.4, 59.6, 3700)] == ["0 s", "1 min 0 s", "1 h 1 min"]
+
+
+def test_a_backtest_tells_what_its_intervals_cover(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = ("backtest", goog, "--target", "close", *QUICK, "--level", "80")
+    learning, fitted = run(capsys, *plan).splitlines()[-1], run(capsys, *plan, "--as-fitted").splitlines()[-1]
+    told = json.loads(run(capsys, *plan, "--json"))
+    assert learning.startswith(
+        f"Intervals that learn from each truth cover {100 * told['coverage']['50']:.1f} of 50 %, "
+    )
+    assert fitted.startswith(f"Intervals cover {100 * told['coverage_as_fitted']['50']:.1f} of 50 %, ")
+    assert learning.split("as fitted ")[1].startswith(f"{100 * told['coverage_as_fitted']['50']:.1f}, ")
+    assert "ntervals" not in run(capsys, "backtest", goog, "--target", "close", *QUICK)
+
+
+def test_names_with_commas_stand_in_quotes(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("Rio, RJ", 'the "big" one', "plain")
+    prices = pl.read_csv(goog)
+    pl.concat([prices.with_columns(place=pl.lit(name)) for name in names]).write_csv("places.csv")
+    run(capsys, "fit", "places.csv", "--series", "place", "--target", "close", *QUICK, "-o", "m.safetensors")
+    asked = '"Rio, RJ","the ""big"" one"'
+    told = run(capsys, "predict", "m.safetensors", "places.csv", "--ids", asked, "--json")
+    assert [row["place"] for row in json.loads(told)["forecasts"]] == list(names[:2])
+    assert ",".join(map(quoted, names[:2])) == asked

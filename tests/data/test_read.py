@@ -386,3 +386,18 @@ def test_whatever_the_text_says_it_is_a_panel_or_a_data_error(
     else:
         assert np.isfinite(panel.past[~np.isnan(panel.past)]).all()
         assert all(panel.ids)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "remedy"),
+    [
+        ("2024-10-27T02:00:00", "give the times in UTC, or with their offset"),
+        ("2024-04-07T02:00:00", "give the times in UTC, or with their offset"),
+        ("2024-10-28T02:00:00", "keep one of them"),
+        ("2024-10-27T12:00:00", "keep one of them"),
+        ("2024-10-27", "keep one of them"),
+    ],
+)
+def test_an_hour_that_clocks_repeat_is_told_of(stamp: str, remedy: str) -> None:
+    with pytest.raises(DataError, match=f"conflict .*; .*{remedy}"):
+        read(pl.DataFrame({"ds": [stamp, stamp], "y": [1.0, 2.0]}))

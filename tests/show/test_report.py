@@ -226,12 +226,14 @@ def test_the_shell_writes_a_report_that_tells_its_own_command_without_folders(tm
     page = tmp_path / "goog page.html"
     words = ["--time", "date", "--target", "close", "--recipe", "classic", "--max-steps", "5", "--test-size", "60"]
     table = samples.path("goog")
-    run = CliRunner().invoke(app, ["backtest", str(table), *words, "--past", "none", "--report", str(page), "-q"])
+    more = ["--past", "none", "--as-fitted", "--level", "80", "--report", str(page), "-q"]
+    run = CliRunner().invoke(app, ["backtest", str(table), *words, *more])
     assert run.exit_code == 0, run.output
     text = Reader(page.read_text(encoding="utf-8")).text
     line = f"stepahead backtest goog.csv {' '.join(words[:6])} --max-steps 5 --test-size 60"
     assert all(part in text for part in line.split())
     assert "--past none" in text
+    assert "--as-fitted --level 80" in text
     assert "--report 'goog page.html'" in text
     assert str(tmp_path) not in page.read_text(encoding="utf-8")
     assert str(Path(table).parent) not in page.read_text(encoding="utf-8")

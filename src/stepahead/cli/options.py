@@ -1,5 +1,6 @@
 """The options that several commands share, and what their text means."""
 
+import csv
 import functools
 import inspect
 import shlex
@@ -19,8 +20,10 @@ def option(flag: str, text: str, *more: str, **rest: Any) -> Any:
 
 
 def columns(text: str) -> list[str]:
-    """'open,high' -> two names; 'none' and '' -> none."""
-    return [] if text.strip() in ("", "none") else [name.strip() for name in text.split(",")]
+    """'open,high' -> two names; '"Rio, RJ",high' too; 'none' and '' -> none."""
+    if text.strip() in ("", "none"):
+        return []
+    return [name.strip() for name in next(csv.reader([text.strip()], skipinitialspace=True))]
 
 
 def numbers(text: str) -> list[float]:
@@ -251,11 +254,17 @@ def command_line(context: typer.Context) -> str:
         value = Path(value) if parameter.type.name == "path" else value  # some versions of typer convert later
         if parameter.param_type_name == "argument":
             words.append(typed(value))
-        elif value is True and getattr(parameter, "is_flag", False):
-            words.append(parameter.opts[-1])
+        elif isinstance(value, bool) and getattr(parameter, "is_flag", False):
+            words.append((parameter.opts if value else parameter.secondary_opts)[-1])
         else:
             words += [max(parameter.opts, key=len), typed(value)]
     return shlex.join(words)
+
+
+def quoted(value: Any) -> str:
+    """A value as it stands in a list, which commas part."""
+    text = typed(value)
+    return text if not isinstance(value, str) or not {",", '"'} & {*text} else '"{}"'.format(text.replace('"', '""'))
 
 
 def typed(value: Any) -> str:
@@ -263,7 +272,7 @@ def typed(value: Any) -> str:
     if value is NONE:
         return "none"
     if isinstance(value, list | tuple):
-        return ",".join(map(typed, value)) or "none"
+        return ",".join(map(quoted, value)) or "none"
     if isinstance(value, Path):
         return value.name
     if isinstance(value, bool):

@@ -294,7 +294,19 @@ def refuse_duplicates(table: Table, panel: Panel, codes: np.ndarray, order: Orde
         raise DataError(f"{table.source}: {where} are the same; remove one{hint}")
     column = (*schema.past, *schema.future)[int(np.argmax(differs))]
     pair = " and ".join(f"{value:g}" for value in values[:, int(np.argmax(differs))])
-    raise DataError(f"{table.source}: {where} conflict (column '{column}': {pair}); keep one of them{hint}")
+    remedy = SET_BACK if clocks_go_back(panel.times[first], schema) else "keep one of them"
+    raise DataError(f"{table.source}: {where} conflict (column '{column}': {pair}); {remedy}{hint}")
+
+
+SET_BACK = "clocks go back on such a night: give the times in UTC, or with their offset, 2024-10-27T02:00+01:00 say"
+
+
+def clocks_go_back(moment: np.datetime64, schema: Schema) -> bool:
+    """Whether a local time may come twice by the clocks: in an early hour of a Sunday in spring or autumn."""
+    if schema.time_kind != "datetime" or schema.time_zone is not None:
+        return False
+    stamp = moment.astype("datetime64[us]").item()
+    return stamp.weekday() == 6 and stamp.hour < 4 and stamp.month in (3, 4, 9, 10, 11)
 
 
 def read_like(source: Any, schema: Schema, *, time_format: str | None = None) -> Panel:

@@ -45,7 +45,10 @@ class Calibration:
         """
         n, ranks = self.scores.shape[1], self.rank(level)
         if n == 0:
-            raise TooFewErrors("intervals need held-out errors: fit with holdout='auto', or head='quantile'")
+            raise TooFewErrors(
+                "intervals need held-out errors, of which there are none: fit with holdout='auto' on more rows, or "
+                "head='quantile'"
+            )
         if (ranks > n).any():
             raise TooFewErrors(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
         return self.scores[:, np.maximum(ranks, 1) - 1]

@@ -179,7 +179,8 @@ def skill_section(result: "Backtest", charts: Mapping[str, Any]) -> Part:
     ]
     text = (
         "Skill is 1 - RMSE / RMSE of the baseline: above 0 the model is better. The line is its 95 % interval by block "
-        "bootstrap; p is Diebold-Mariano's, corrected for the number of comparisons."
+        "bootstrap; p is Diebold-Mariano's, corrected for the number of comparisons. Where few rows were tested the "
+        "two may disagree; the verdict goes by p alone."
     )
     body = f"<p>{escape(text)}</p>{skill_chart(comparisons)}"
     body += table("Skill against each baseline", ["baseline", "its RMSE", "skill (95 % interval)", "p"], rows)
