@@ -199,3 +199,25 @@ def test_quantiles_alone_ask_for_their_head_and_beside_another_they_are_refused(
 def test_differences_need_two_rows():
     with pytest.raises(ConfigError, match="difference=True needs a window of at least 2 rows, not 1"):
         resolve({"recipe": "classic", "difference": True, "window": 1}, WALK)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["window", "horizon", "hidden_size", "num_layers", "ensemble", "batch_size", "max_steps", "seed", "patience"],
+)
+def test_what_no_machine_could_hold_is_refused_before_anything_is_made(name):
+    with pytest.raises(ConfigError, match=rf"^{name}=1000000000000000000000000000 must be at most \d+"):
+        resolve({name: 10**27}, WALK)
+
+
+def test_a_season_is_of_a_size_that_rows_have():
+    with pytest.raises(ConfigError, match="season_length=1000000000000000000000000000 must be whole numbers"):
+        resolve({"season_length": 10**27}, WALK)
+
+
+def test_short_series_take_the_panel_recipe_unless_something_was_asked_that_it_cannot():
+    short = WALK.head(np.array([41]))
+    assert resolve({}, short).recipe == "panel"
+    assert resolve({}, WALK.head(np.array([42]))).recipe == "price"
+    for asked in ({"window": 7}, {"patience": 10}, {"scaler": "minmax"}, {"num_layers": 2}):
+        assert resolve(asked, short).recipe == "price"

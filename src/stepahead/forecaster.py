@@ -399,6 +399,8 @@ class Forecaster(Parameters):
     def _training(self, checkpoint: Any = None, progress: Callable[[Any], None] | None = None) -> Any:
         from stepahead.learn import Training
 
+        if not isinstance(checkpoint, str | PathLike | None):
+            raise ConfigError(f"checkpoint={checkpoint!r} must be the name of a file")
         return Training(self.device, self.network, None if checkpoint is None else Path(checkpoint), progress)
 
     def _keep(self, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:

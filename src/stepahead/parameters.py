@@ -38,8 +38,19 @@ class Parameters:
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
+MOST = 2**62  # of a whole number, so that what is added to it still fits 64 bits
+ROWS = 10**9  # of a window, a horizon or a season
+
+
 def check_whole(**numbers: tuple[Any, int]) -> None:
     """Raise ConfigError for a number that is no whole one of at least its least.  numbers: name -> (value, least)."""
     for name, (value, least) in numbers.items():
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-            raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}")
+        check_between(name, value, least)
+
+
+def check_between(name: str, value: Any, least: int, most: int | None = MOST, others: str = "") -> None:
+    """Raise ConfigError for what is no whole number from least to most (None: to any).  others: what else may be given."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}{others}")
+    if most is not None and value > most:
+        raise ConfigError(f"{name}={value!r} must be at most {most}{others}")

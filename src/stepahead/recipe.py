@@ -19,6 +19,7 @@ from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
 from stepahead.errors import ConfigError
 from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
+from stepahead.parameters import MOST, ROWS, check_between
 
 CELLS = ("rnn", "rnn_relu", "lstm", "gru")
 HEADS = ("mse", "mae", "huber", "quantile", "student_t", "relative", "negative_binomial")
@@ -275,8 +276,10 @@ def is_auto(value: Any) -> bool:
 
 def check_values(values: Mapping[str, Any]) -> None:
     """Check each parameter by itself."""
-    for name in ("window", "horizon", "hidden_size", "num_layers", "max_steps", "ensemble", "check_every"):
+    for name in ("max_steps", "check_every"):
         check_count(values, name, least=1)
+    for name, most in LARGEST.items():
+        check_count(values, name, least=1, most=most)
     check_count(values, "batch_size", least=1, optional=True)
     check_count(values, "patience", least=1, optional=True)
     check_count(values, "seed", least=0)
@@ -294,6 +297,8 @@ def check_values(values: Mapping[str, Any]) -> None:
         raise ConfigError(f"quantiles= is for head='quantile', not head={values['head']!r}; leave one of them out")
 
 
+LARGEST = {"window": ROWS, "horizon": ROWS, "hidden_size": 1 << 16, "num_layers": 1000, "ensemble": 10_000}
+
 CHOICES: dict[str, tuple] = {
     "recipe": tuple(RECIPES),
     "cell": CELLS,
@@ -310,14 +315,9 @@ CHOICES: dict[str, tuple] = {
 }
 
 
-def check_count(values: Mapping[str, Any], name: str, *, least: int, optional: bool = False) -> None:
-    if name not in values or (optional and values[name] is None):
-        return
-    value = values[name]
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise ConfigError(
-            f"{name}={value!r} must be a whole number of at least {least}{' or None' if optional else ''}"
-        )
+def check_count(values: Mapping[str, Any], name: str, *, least: int, most: int = MOST, optional: bool = False) -> None:
+    if name in values and not (optional and values[name] is None):
+        check_between(name, values[name], least, most, " or None" if optional else "")
 
 
 def check_number(

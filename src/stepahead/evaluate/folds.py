@@ -4,13 +4,16 @@ Legend: S series, N origins.  Rows are positions in the whole panel.  A fold's f
 nothing else; every origin of the fold lies at or after the last row of that.
 """
 
+import operator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from stepahead.data.panel import Panel, concatenated_ranges
-from stepahead.errors import ConfigError, DataError
+from stepahead.errors import DataError
 from stepahead.holdout import check_part
+from stepahead.parameters import check_between
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,7 @@ def walk_forward(
     return folds
 
 
-def check_count(name: str, value: object) -> int:
+def check_count(name: str, value: Any) -> int:
     """The value, if it is a whole number above 0.  Raises: ConfigError."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ConfigError(f"{name}={value!r} must be a whole number of at least 1")
-    return int(value)
+    check_between(name, value, 1, most=None)
+    return operator.index(value)

@@ -8,6 +8,7 @@ import numpy as np
 from stepahead.data.panel import Panel
 from stepahead.data.season import find_season
 from stepahead.errors import ConfigError
+from stepahead.parameters import ROWS
 
 REACH = 3  # the window spans so many of the longest season, or of the horizon
 LEAST = 20  # rows of a window where no season asks for more
@@ -28,7 +29,7 @@ def seasons_of(asked: Any, panel: Panel) -> tuple[int, ...]:
         return ()
     given = tuple(asked) if isinstance(asked, Sequence | np.ndarray) and not isinstance(asked, str) else (asked,)
     for season in given:
-        if isinstance(season, bool) or not hasattr(season, "__index__") or season < 2:
+        if isinstance(season, bool) or not hasattr(season, "__index__") or not 2 <= season <= ROWS:
             raise ConfigError(f"season_length={asked!r} must be whole numbers of at least 2, 'auto' or None")
     return tuple(int(season) for season in given)
 
