@@ -49,7 +49,7 @@ def check_whole(**numbers: tuple[Any, int]) -> None:
 
 
 def check_between(name: str, value: Any, least: int, most: int | None = MOST, others: str = "") -> None:
-    """Raise ConfigError for what is no whole number from least to most (None: to any).  others: what else may be given."""
+    """Raise ConfigError for what is no whole number from least to most.  others: what else may be given."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}{others}")
     if most is not None and value > most:
