@@ -51,6 +51,8 @@ class Forecaster(Parameters):
         ensemble, combine: networks that differ by seed, and how they become one: "mean" | "median" | "by_series", the
             mean by their errors on each series' last rows, the panel recipe's.
         zero_head, shrink: start at "no change"; scale the forecast change by what the validation part supports.
+        blend: the most that a simple forecast gets of a point forecast of the panel recipe, in [0, 1): the last season
+            and its drift, the mean season, or halfway, whichever erred least; "auto" takes the more the fewer the rows.
         missing: "error" | "ffill" | "interpolate" | "mask", what to do with missing values inside a series.
         season_length: rows of a season, or several, [24, 168]; None for none; "auto" looks for one.
         calendar: True for inputs from the stamps (hour, weekday, month), or the dates of holidays to know these too.
@@ -109,6 +111,7 @@ class Forecaster(Parameters):
         combine: str = "auto",
         zero_head: bool | str = "auto",
         shrink: bool | str = "auto",
+        blend: float | str = "auto",
         missing: str = "error",
         season_length: int | Sequence[int] | str | None = "auto",
         calendar: bool | Sequence[Any] = False,
@@ -144,6 +147,7 @@ class Forecaster(Parameters):
         self.combine = combine
         self.zero_head = zero_head
         self.shrink = shrink
+        self.blend = blend
         self.missing = missing
         self.season_length = season_length
         self.calendar = calendar

@@ -8,6 +8,7 @@ panel    for many series, long horizons and seasons: one global GRU beside a lin
          own level (stepahead.panels)
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -35,7 +36,8 @@ class Config:
     validation. validation_size: fraction of each series' origins, its last ones. learning_rate, weight_decay: Adam's,
     decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
     forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
-    shrink: the change that is forecast is scaled by what the validation part supports.
+    shrink: the change that is forecast is scaled by what the validation part supports. blend: share of a simple
+    forecast (panels/simple.py) in a point forecast of the panel network.
     memory: "window", or "carried": the network reads whole series, and window is how far its gradients reach back.
     backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in
     patches of
@@ -78,6 +80,7 @@ class Config:
     calendar: tuple[str, ...] = ()
     holidays: tuple[str, ...] = ()
     elapsed: bool = False
+    blend: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -212,7 +215,10 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
     if recipe == "panel":
         defaults |= PLAIN_PANEL if wants_plain(values) else {}
-        defaults |= {} if values.get("head", "relative") == "relative" else {"combine": "median"}
+        if values.get("head", "relative") == "relative":
+            defaults |= {} if wants_plain(values) else {"blend": blend_of(values, panel)}
+        else:
+            defaults |= {"combine": "median"}
         defaults |= sizes_of(values, seasons, horizon, panel)
     if values.get("memory") == "carried":
         defaults |= CARRIED | ({"scaler": "standard"} if defaults["scaler"] == "window" else {})
@@ -255,6 +261,18 @@ def sizes_of(values: Mapping[str, Any], seasons: tuple[int, ...], horizon: int, 
     return {"window": window, "patch": patch, "max_steps": steps} | ({"dropout": 0.1} if panel.n_rows >= MANY else {})
 
 
+def blend_of(asked: Mapping[str, Any], panel: Panel) -> float:
+    """How much of a simple forecast goes into one: half where rows are few, less the more a network learns from.
+
+    Nothing where there are other inputs, of which it knows nothing.
+    """
+    schema = panel.schema
+    if schema.future or schema.static or len(schema.past) > 1 or asked.get("calendar") or asked.get("elapsed"):
+        return 0.0
+    share = round(0.5 * math.exp(-panel.n_rows / FEW), 3)
+    return share if share >= 0.05 else 0.0
+
+
 def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The features of the stamps and the holidays. Raises: ConfigError where there can be none."""
     if asked is False or asked is None:
@@ -266,6 +284,7 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
 
 
 SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
+FEW = 2000  # rows, from which a network is believed four times as much as a simple forecast
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 
@@ -286,6 +305,7 @@ def check_values(values: Mapping[str, Any]) -> None:
     for name in ("learning_rate", "gradient_clip", "clip"):
         check_number(values, name, above=0.0, optional=name != "learning_rate")
     check_number(values, "weight_decay", least=0.0)
+    check_number(values, "blend", least=0.0, below=1.0)
     check_number(values, "dropout", least=0.0, below=1.0)
     check_number(values, "validation_size", above=0.0, below=1.0)
     for name, allowed in CHOICES.items():
@@ -359,6 +379,8 @@ def check_together(config: Config) -> None:
         raise ConfigError(
             f"combine='by_series' is for head='relative', not head={config.head!r}; pass 'mean' or 'median'"
         )
+    if config.blend and (config.head != "relative" or config.backbone != "panel"):
+        raise ConfigError(f"blend={config.blend!r} is for point forecasts of the panel recipe; leave it out")
     if config.difference and config.window < 2:
         raise ConfigError(f"difference={config.difference!r} needs a window of at least 2 rows, not {config.window}")
     if config.memory == "carried":

@@ -17,7 +17,7 @@ from stepahead.panels.shares import BOLD, EQUAL, shares_by_losses
 @pytest.fixture(scope="module")
 def fitted() -> sa.Forecaster:
     """With bold parts, whether they pay or not."""
-    model = sa.Forecaster(horizon=3, season_length=4, max_steps=12, hidden_size=8, batch_size=32, holdout=None)
+    model = sa.Forecaster(horizon=3, season_length=4, max_steps=12, hidden_size=8, batch_size=32, holdout=None, blend=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(learn, "CLEARLY", np.inf)
         return model.fit(seasonal([40, 33, 60, 5, 1, 3, 48, 37, 52]))

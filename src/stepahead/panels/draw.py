@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stepahead.panels.windows import Rows
+from stepahead.panels.windows import Rows, Windows
 
 LIMIT = 20.0  # a series' yardstick may be so many times finer than the panel's usual one
 SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by
@@ -95,13 +95,18 @@ def choose_baseline(rows: Rows, origins: np.ndarray, seasons: Sequence[int]) -> 
 
 def baseline_errors(rows: Rows, origins: np.ndarray, size: np.ndarray) -> np.ndarray:
     """The baseline's mean sMAPE-like and MASE-like error: [2]. size: [S], MASE's denominators."""
-    y, there = rows.targets(origins)
+    windows = rows.windows(origins)
+    return forecast_errors(rows, windows, windows.base, size)
+
+
+def forecast_errors(rows: Rows, windows: Windows, said: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The mean sMAPE-like and MASE-like error of what is said of these windows: said [N, H], size [S] -> [2]."""
+    y, there = rows.targets(windows.origins)
     if not there.any():
         return np.zeros(2)
-    windows = rows.windows(origins)
-    error = np.abs(y - windows.base)
-    sizes = np.maximum(np.abs(y) + np.abs(windows.base), SLACK * windows.scale[:, None])
-    scaled = error / size[rows.series(origins)][:, None]
+    error = np.abs(y - said)
+    sizes = np.maximum(np.abs(y) + np.abs(said), SLACK * windows.scale[:, None])
+    scaled = error / size[rows.series(windows.origins)][:, None]
     return np.array([2 * (error / sizes)[there].mean(), scaled[there].mean()])
 
 

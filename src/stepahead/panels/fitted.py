@@ -23,6 +23,7 @@ from stepahead.forecast import Forecast
 from stepahead.panels.held_out import NOTHING_HELD, HeldOut, Split, of_distribution, of_point
 from stepahead.panels.reading import Arrays, look_ahead, reading
 from stepahead.panels.shares import EQUAL, Shares
+from stepahead.panels.simple import SIMPLE
 from stepahead.panels.statics import statics_of
 from stepahead.panels.windows import Rows, Windows, prepare_rows
 from stepahead.recipe import Config
@@ -43,7 +44,8 @@ class PanelFitted:
     """A trained panel forecaster.
 
     members: weights of each network by the names of nn/panel.py; kinds: how each reads its windows, "linear" | "log".
-    back: rows that the baseline repeats. reading: how the head's distribution is read, None for a point. held: what
+    back: rows that the baseline repeats. simple: the forecast of panels/simple.py that theirs is averaged with, where
+    config.blend says so. reading: how the head's distribution is read, None for a point. held: what
     held-out rows say. shares: how far each member is believed on each series, where config.combine is "by_series".
     """
 
@@ -57,6 +59,7 @@ class PanelFitted:
     reading: PanelReading | None = None
     held: HeldOut = NOTHING_HELD
     shares: Shares = EQUAL
+    simple: str = "carried_on"
 
     @property
     def calibration(self) -> Calibration:
@@ -173,7 +176,10 @@ class PanelFitted:
         else:
             point = combine_members(points, config.combine)
         size = np.where(still, 0.0, windows.scale)  # where all is zero, zero goes on
-        return Split(point * size[:, None], movement(windows, self.held.usual), self.calibration)
+        point = point * size[:, None]
+        if config.blend > 0:
+            point = (1 - config.blend) * point + config.blend * SIMPLE[self.simple](windows)
+        return Split(point, movement(windows, self.held.usual), self.calibration)
 
     def points(self, read: Mapping[str, Arrays]) -> list[np.ndarray]:
         """Each member's forecasts in units of the windows' scales: [N, H]. read: what each kind of member reads."""
@@ -346,6 +352,7 @@ def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, An
         "usual": fitted.held.usual,
         "kinds": list(fitted.kinds),
         "back": fitted.back,
+        "simple": fitted.simple,
     }
     return tensors, config
 
@@ -372,4 +379,5 @@ def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) ->
             usual=saved.get("usual", 0.0),  # files of before had none
         ),
         shares=Shares(**under("shares.")) if "shares.keys" in tensors else EQUAL,
+        simple=saved.get("simple", "carried_on"),
     )

@@ -26,6 +26,7 @@ from stepahead.panels.feed import Source, batch_of_step
 from stepahead.panels.fitted import CHUNK, PanelFitted, not_below, reading_of, rows_of, with_clock
 from stepahead.panels.reading import Arrays, context_width
 from stepahead.panels.shares import BOLD, CAUTIOUS, EQUAL, Shares, parts_by_losses, shares_by_losses
+from stepahead.panels.simple import choose_simple, share_of_simple
 from stepahead.panels.start import Lines, fit_lines
 from stepahead.recipe import Config
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
@@ -38,7 +39,7 @@ WHOLE = 4096  # windows of a batch where all were asked for
 @dataclass(frozen=True)
 class Plan:
     """What the members learn from and how they see it. kinds: "linear" | "log", the linear ones first; lines: where
-    their linear parts start.
+    their linear parts start. simple: what their forecast is averaged with, see panels/simple.py.
     """
 
     config: Config
@@ -46,6 +47,7 @@ class Plan:
     origins: Origins
     kinds: tuple[str, ...]
     lines: tuple[Lines, ...]
+    simple: str
 
     def fitted(self, members: list[dict[str, np.ndarray]]) -> PanelFitted:
         """Trained weights and what was learned around them, as one value."""
@@ -58,6 +60,7 @@ class Plan:
             members=tuple(members),
             kinds=self.kinds,
             back=self.source.rows.back,
+            simple=self.simple,
             reading=reading_of(self.config, t_table(self.config, members) if self.source.spread else None),
         )
         return replace(found, shares=learn_shares(found, self.source)) if self.config.combine == "by_series" else found
@@ -102,7 +105,9 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
         lines = fit_lines(source, origins, able_kinds(panel), rng)
     kinds = kinds_of(tuple(lines), config.ensemble)
-    return Plan(config, source, origins, kinds, tuple(lines[kind] for kind in kinds))
+    simple = choose_simple(rows, sample) if config.blend else "carried_on"
+    share = share_of_simple(config.blend, float(np.mean([line.left for line in lines.values()])))
+    return Plan(replace(config, blend=share), source, origins, kinds, tuple(lines[kind] for kind in kinds), simple)
 
 
 def check_counts(panel: Panel) -> None:

@@ -7,6 +7,7 @@ Legend: N windows, L rows of a window, H horizon.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +15,18 @@ PENALTIES = tuple(10.0**k for k in np.arange(-4.5, 1.1, 0.5))  # times the mean 
 ROUNDS = 3  # of reweighting with a search for the penalty, before the last one
 
 
-def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Weights that take a window to what the baseline leaves: [L, H] float32.
+@dataclass(frozen=True)
+class Skip:
+    """weights: [L, H] float32. left: what the regression leaves of the baseline's cost on windows held back, 1 where it
+    is no better or none were.
+    """
+
+    weights: np.ndarray
+    left: float
+
+
+def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.ndarray) -> Skip:
+    """Weights that take a window to what the baseline leaves.
 
     z: [N, L] float32. target: [N, H], the truth less the baseline. weight: [N, H], what an absolute error costs, 0
     where the truth is missing. fold: [N], the windows of a fold are held back together; a negative one's never.
@@ -41,10 +52,12 @@ def fit_skip(z: np.ndarray, target: np.ndarray, weight: np.ndarray, fold: np.nda
         ]
         penalty = PENALTIES[int(np.argmin(costs))]
         start = solve(decompose(*total(sums), window), penalty)
-    if min(costs) >= sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], np.zeros_like(start)) for k in held):
-        return np.zeros((window, target.shape[1]), dtype=np.float32)
+    without = sum(cost(z[parts[k]], target[parts[k]], weight[parts[k]], np.zeros_like(start)) for k in held)
+    if min(costs) >= without:
+        return Skip(np.zeros((window, target.shape[1]), dtype=np.float32), 1.0)
     weights = solve(decompose(*normal_equations(z, target, weight, start), window), penalty)
-    return np.concatenate([np.zeros((seen, target.shape[1])), weights]).astype(np.float32)
+    padded = np.concatenate([np.zeros((seen, target.shape[1])), weights]).astype(np.float32)
+    return Skip(padded, min(costs) / without)
 
 
 def cost(z: np.ndarray, target: np.ndarray, weight: np.ndarray, found: np.ndarray) -> float:

@@ -22,10 +22,11 @@ EFFECT_ROUNDS = 5  # of reweighting
 
 @dataclass(frozen=True)
 class Lines:
-    """Linear starts of one kind of member: skip [L, H], effect [K, 1]; float32."""
+    """Linear starts of one kind of member: skip [L, H], effect [K, 1]; float32. left: see skip.py's Skip."""
 
     skip: np.ndarray
     effect: np.ndarray
+    left: float
 
 
 def fit_lines(source: Source, origins: Origins, kinds: tuple[str, ...], rng: np.random.Generator) -> dict[str, Lines]:
@@ -46,7 +47,7 @@ def fit_kind(source: Source, sample: np.ndarray, kind: str, fold: np.ndarray) ->
     effect = fit_effects(read["shift"], target, weight)
     shift = read["shift"] @ effect[:, 0]
     skip = fit_skip(read["z"], (target - shift).astype(np.float32), weight, fold)
-    return Lines(skip, effect)
+    return Lines(skip.weights, effect, skip.left)
 
 
 def spoken(out: np.ndarray, read: dict[str, np.ndarray], logs: bool) -> np.ndarray:
