@@ -301,7 +301,7 @@ def check_values(values: Mapping[str, Any]) -> None:
         check_count(values, name, least=1, most=most)
     check_count(values, "batch_size", least=1, optional=True)
     check_count(values, "patience", least=1, optional=True)
-    check_count(values, "seed", least=0)
+    check_count(values, "seed", least=0, most=None)
     for name in ("learning_rate", "gradient_clip", "clip"):
         check_number(values, name, above=0.0, optional=name != "learning_rate")
     check_number(values, "weight_decay", least=0.0)
@@ -335,7 +335,9 @@ CHOICES: dict[str, tuple] = {
 }
 
 
-def check_count(values: Mapping[str, Any], name: str, *, least: int, most: int = MOST, optional: bool = False) -> None:
+def check_count(
+    values: Mapping[str, Any], name: str, *, least: int, most: int | None = MOST, optional: bool = False
+) -> None:
     if name in values and not (optional and values[name] is None):
         check_between(name, values[name], least, most, " or None" if optional else "")
 

@@ -105,7 +105,7 @@ def test_too_few_errors_for_a_level_are_said():
     assert calibration.radius([90], np.ones(1)).shape == (1, 1, 1)
     with pytest.raises(ConfigError, match="level=95 needs more than the 9 held-out errors"):
         calibration.radius([80, 95], np.ones(1))
-    with pytest.raises(ConfigError, match="fit with holdout='auto', or head='quantile'"):
+    with pytest.raises(ConfigError, match="fit with holdout='auto' on more rows, or head='quantile'"):
         NOT_CALIBRATED.radius([80], np.ones(1))
 
 
