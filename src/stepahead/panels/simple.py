@@ -39,7 +39,7 @@ def between(windows: Windows) -> np.ndarray:
 
 
 CLEARLY = 0.95  # of the absolute error of carried_on
-FAR_AHEAD, NOT_FAR = 0.1, 0.5  # of the baseline's error: a sine with some noise on it is half way
+FAR_AHEAD, NOT_FAR = 0.1, 0.8  # of the baseline's error
 
 SIMPLE: dict[str, Callable[[Windows], np.ndarray]] = {
     "carried_on": carried_on,
