@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stepahead.data.panel import Panel
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, DataError
 from stepahead.recipe import RECIPES, Config, resolve
 
 WALK = Panel.from_arrays(np.random.default_rng(0).standard_normal(300).cumsum() + 100)
@@ -208,6 +208,15 @@ def test_differences_need_two_rows():
 def test_what_no_machine_could_hold_is_refused_before_anything_is_made(name):
     with pytest.raises(ConfigError, match=rf"^{name}=1000000000000000000000000000 must be at most \d+"):
         resolve({name: 10**27}, WALK)
+
+
+@pytest.mark.parametrize("asked", [{"horizon": 10**6}, {"season_length": 10**6}, {"window": 10**6, "horizon": 2}])
+def test_what_is_out_of_proportion_to_the_rows_is_refused(asked):
+    with pytest.raises(
+        DataError, match=r"the longest series has 300 rows, out of all proportion to .* of 1000000; give"
+    ):
+        resolve(asked, WALK)
+    assert resolve({"horizon": 2, "season_length": 900}, WALK).window == 2700
 
 
 def test_a_season_is_of_a_size_that_rows_have():

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
+from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, check_panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
@@ -348,7 +349,8 @@ class Forecaster(Parameters):
 
             table = read_like(table, self._need_fit().schema)
         check_size(table)
-        return table
+        grid = self._need_fit().schema.grid
+        return table if grid is None or table.schema.grid is not None else at_each_step(table, grid)
 
     def _begin(self, panel: Panel) -> None:
         """What is known of a fit before anything is learned."""

@@ -23,6 +23,7 @@ from stepahead.runtime.stream import Course, Stream
 from stepahead.runtime.track import History, Together, Track
 from stepahead.runtime.window import WindowHistory, WindowModel
 
+LONGEST_GAP = 100_000  # steps that a line is drawn through, from the row before to the row behind
 LEVELS = (80.0, 95.0)  # coverages of a stream, in percent, where the model can give them
 
 
@@ -163,7 +164,7 @@ def course_of(fitted: Fitted | PanelFitted, digest: str, level: tuple[float, ...
             fitted.frequency,
             config.horizon,
             gaps=config.missing != "error",
-            reach=config.window + config.horizon,
+            reach=LONGEST_GAP if config.missing == "interpolate" else config.window + config.horizon,
         ),
         yard=yardstick_of(fitted, level),
         logs=logs,

@@ -18,7 +18,7 @@ import numpy as np
 from stepahead.data.clock import checked_holidays, clock_names
 from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, DataError
 from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
 from stepahead.parameters import MOST, ROWS, check_between
 
@@ -208,6 +208,7 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
         values.setdefault("head", "quantile")
     horizon = values.setdefault("horizon", 1)
     seasons = seasons_of(asked.get("season_length", "auto"), panel)
+    check_reach(max(horizon, values.get("window", 1), *seasons, 1), panel)
     values |= {"season_length": seasons[0] if seasons else None, "seasons": seasons}
     counts = values.get("head") == "negative_binomial"
     short = "window" not in values and not wants_plain(values) and panel.lengths.max(initial=0) < SHORT
@@ -231,6 +232,16 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
         config = replace(config, shrink=False)  # what was asked for goes before what the recipe would like
     check_together(config)
     return config
+
+
+def check_reach(rows: int, panel: Panel) -> None:
+    """Raise DataError for a horizon, window or season of so many rows that no table of this size could ask for."""
+    longest = int(panel.lengths.max(initial=0))
+    if rows > OUT_OF_PROPORTION * (longest + 100):
+        raise DataError(
+            f"{panel.schema.source}: the longest series has {longest} rows, out of all proportion to a horizon, window "
+            f"or season of {rows}; give a smaller one"
+        )
 
 
 def wants_plain(values: Mapping[str, Any]) -> bool:
@@ -283,6 +294,7 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
     return {"calendar": clock_names(panel, holidays), "holidays": holidays}
 
 
+OUT_OF_PROPORTION = 30  # times the rows there are: a window of three such seasons still fits in memory
 SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
 FEW = 2000  # rows, from which a network is believed four times as much as a simple forecast
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
@@ -355,7 +367,7 @@ def check_number(
     if name not in values or (optional and values[name] is None):
         return
     value = values[name]
-    real = isinstance(value, int | float) and not isinstance(value, bool)
+    real = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
     if not (real and value < below and (value > above if above is not None else value >= least)):
         limit = f"a number above {above:g}" if above is not None else f"a number of at least {least:g}"
         limit += "" if below == float("inf") else f" and below {below:g}"

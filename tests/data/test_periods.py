@@ -37,7 +37,7 @@ def test_weeks_begin_on_the_monday_of_iso(form: str) -> None:
     assert times_of(cells) == [day.isoformat() for day in mondays]
 
 
-@pytest.mark.parametrize("step", ["Q", "M"])
+@pytest.mark.parametrize("step", ["Q", "M", "W", "W-WED"])
 def test_periods_of_pandas_are_read(step: str) -> None:
     periods = pd.period_range("2021-01", periods=5, freq=step)
     panel = sa.read(pd.DataFrame({"ds": periods, "y": np.arange(5.0)}))
@@ -62,7 +62,7 @@ def test_decimal_years_are_read_when_they_are_named(month: int) -> None:
         panel = sa.read(frame, time_format="decimal_year")
         assert panel.times.tolist() == stamps
         if month < 12:  # whole years may be steps
-            with pytest.raises(DataError, match=r"row [01] .*: '?1960.*pass time_format='decimal_year'"):
+            with pytest.raises(DataError, match=r"row [01] .*: '?1960.*read it with time_format='decimal_year'"):
                 sa.read(frame)
 
 
@@ -76,6 +76,7 @@ def test_decimal_years_are_read_when_they_are_named(month: int) -> None:
         (["2021 W52", "2021 W53"], "row 1 .*: '2021 W53' is no period"),
         (["1998 Q1", "1998-04-01"], "row 1 .*: '1998-04-01' is no period"),
         (["1998-01-01", "1998 Q2"], "row 1 .*: '1998 Q2' is not a date"),
+        (["１９９８ Q1", "１９９８ Q2"], "row 0 .*: '１９９８ Q1' is not a date"),
         (["0000 Q1", "0000 Q2"], "is not a date"),
     ],
 )
@@ -84,7 +85,7 @@ def test_what_is_no_period_is_named_with_its_row(cells: list[str], message: str)
         times_of(cells)
 
 
-@pytest.mark.parametrize("cell", ["1960.1", "x", "0.5", "99999.25"])
+@pytest.mark.parametrize("cell", ["1960.1", "x", "0.5", "99999.25", "inf"])
 def test_a_decimal_year_between_two_months_is_refused(cell: str) -> None:
     with pytest.raises(DataError, match=f"row 1 .*: '{cell}' is no year with twelfths"):
         times_of(["1960.0", cell], time_format="decimal_year")

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -100,6 +101,26 @@ def test_months_without_a_row_cost_no_more_than_the_model_can_notice() -> None:
     assert np.isfinite(told.mean).all()
 
 
+def test_a_line_through_a_long_gap_ends_where_predict_ends_it() -> None:
+    days = np.datetime64("2024-01-01") + np.arange(160)
+    y = 50 + np.random.default_rng(4).normal(size=160).cumsum()
+    frame = pl.DataFrame({"ds": days, "y": y})
+    params = {"recipe": "classic", "max_steps": 3, "missing": "interpolate", "horizon": 2}
+    model = sa.Forecaster(**params).fit(sa.read(frame.head(60), frequency="D"))  # type: ignore[arg-type]
+    pushed = model.stream(level=[]).push({"ds": days[150].item(), "y": y[150]})
+    predicted = model.predict(pl.concat([frame.head(60), frame.slice(150, 1)]))
+    np.testing.assert_array_equal(pushed.mean[0], predicted["LSTM"])
+
+
+def test_a_panel_is_put_on_the_models_steps_as_its_table_is() -> None:
+    frame = sales().drop("promo")
+    model = learned(sales(), "D", window=6)
+    known = frame.filter(pl.col("n") < 95).drop("n")
+    assert model.predict(sa.read(known)).equals(model.predict(known))
+    for given in (known, sa.read(known)):
+        assert model.stream(given, level=[]).forecast().mean.tolist() == [model.predict(known)["LSTM"].to_list()]
+
+
 def test_many_streams_at_once_skip_as_they_do_alone() -> None:
     frame = sales().drop("promo")
     model = learned(sales(), "D", horizon=1)
@@ -124,9 +145,13 @@ def test_rows_read_ahead_of_their_push_know_the_row_before_them() -> None:
 
 @pytest.mark.parametrize(
     ("time", "message"),
-    [("2024-03-22T12:00:00", "lies between two steps"), ("2024-03-19", "is not after the last row")],
+    [
+        ("2024-03-22T12:00:00", "ds 2024-03-22T12:00:00 lies between two steps"),
+        ("2024-03-19", "is not after the last row"),
+        (pd.NaT, "ds NaT must be a date or time"),
+    ],
 )
-def test_a_time_off_the_grid_is_refused_and_changes_nothing(time: str, message: str) -> None:
+def test_a_time_off_the_grid_is_refused_and_changes_nothing(time: Any, message: str) -> None:
     stream = learned(sales(), "D").stream(level=[])
     before = stream.snapshot()
     with pytest.raises(DataError, match=message):

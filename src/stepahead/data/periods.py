@@ -8,16 +8,15 @@ import polars as pl
 
 from stepahead.data.table import Table
 
-QUARTER = r"(?i)^(?:(?<year>\d{4})[ -]?Q(?<part>[1-4])|Q(?<part2>[1-4])[ -/](?<year2>\d{4}))$"
-MONTH = (
-    r"(?i)^(?:(?<year>\d{4})[ -]?(?<part>M\d{1,2}|[a-z]{3,9})|(?<part2>[a-z]{3,9})[ -](?<year2>\d{4}))$"  # 1987M01 too
-)
-WEEK = r"(?i)^(?<year>\d{4})[ -]?W(?<part>\d{1,2})$"
+QUARTER = r"(?i)^(?:(?<year>[0-9]{4})[ -]?Q(?<part>[1-4])|Q(?<part2>[1-4])[ -/](?<year2>[0-9]{4}))$"
+MONTH = r"(?i)^(?:(?<year>[0-9]{4})[ -]?(?<part>M[0-9]{1,2}|[a-z]{3,9})|(?<part2>[a-z]{3,9})[ -](?<year2>[0-9]{4}))$"
+SPAN = r"^(?<year>[0-9]{4}-[0-9]{2}-[0-9]{2})/(?<part>[0-9]{4}-[0-9]{2}-[0-9]{2})$"  # pandas' weeks
+WEEK = r"(?i)^(?<year>[0-9]{4})[ -]?W(?<part>[0-9]{1,2})$"
 NAMES = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november")
 NUMBERS = {word: n for n, name in enumerate((*NAMES, "december"), 1) for word in (name, name[:3])}
 NUMBERS |= {"sept": 9} | {f"m{n:{width}}": n for n in range(1, 13) for width in ("", "02")}
 DECIMAL_YEAR = "decimal_year"  # the time_format that says so
-WRITTEN = r"^\d{4}\.\d+$"  # what may be one
+WRITTEN = r"^[0-9]{4}\.[0-9]+$"  # what may be one
 NEAR = 0.05  # of a month: how far from a month's beginning such a number may lie
 
 
@@ -26,7 +25,7 @@ def first_days(table: Table, name: str, text: pl.Series) -> np.ndarray | None:
 
     Raises: DataError naming the first cell that names no period of that kind.
     """
-    for pattern, days_of in ((QUARTER, quarters), (WEEK, weeks), (MONTH, months)):
+    for pattern, days_of in ((QUARTER, quarters), (WEEK, weeks), (MONTH, months), (SPAN, first_of_span)):
         if not text.head(1).str.contains(pattern).any():
             continue
         fields = text.str.extract_groups(pattern).struct.unnest()
@@ -34,7 +33,7 @@ def first_days(table: Table, name: str, text: pl.Series) -> np.ndarray | None:
             pl.select(pl.coalesce(fields[n] for n in fields.columns if n.startswith(word)))[:, 0]
             for word in ("year", "part")
         )
-        days = days_of(year.cast(pl.Int64), part.str.to_lowercase())
+        days = days_of(year, part.str.to_lowercase())
         days[days < np.datetime64("0001-01-01")] = np.datetime64("NaT")
         if np.isnat(days[0]):
             return None
@@ -46,11 +45,11 @@ def first_days(table: Table, name: str, text: pl.Series) -> np.ndarray | None:
 
 
 def quarters(year: pl.Series, part: pl.Series) -> np.ndarray:
-    return days_of_months(year, 3 * part.cast(pl.Int64) - 2)
+    return days_of_months(year.cast(pl.Int64), 3 * part.cast(pl.Int64) - 2)
 
 
 def months(year: pl.Series, part: pl.Series) -> np.ndarray:
-    return days_of_months(year, part.replace_strict(NUMBERS, default=None, return_dtype=pl.Int64))
+    return days_of_months(year.cast(pl.Int64), part.replace_strict(NUMBERS, default=None, return_dtype=pl.Int64))
 
 
 def days_of_months(year: pl.Series, month: pl.Series) -> np.ndarray:
@@ -60,9 +59,14 @@ def days_of_months(year: pl.Series, month: pl.Series) -> np.ndarray:
     return np.where(np.isnan(count), np.datetime64("NaT", "D"), months)
 
 
+def first_of_span(first: pl.Series, last: pl.Series) -> np.ndarray:
+    """The first of two days."""
+    return first.str.to_date("%Y-%m-%d", strict=False).to_numpy().astype("datetime64[D]")
+
+
 def weeks(year: pl.Series, part: pl.Series) -> np.ndarray:
     """Years and ISO weeks -> their Mondays."""
-    written = pl.select(pl.format("{}-W{}-1", year.cast(pl.String).str.zfill(4), part.str.zfill(2)))[:, 0]
+    written = pl.select(pl.format("{}-W{}-1", year, part.str.zfill(2)))[:, 0]
     return written.str.to_date("%G-W%V-%u", strict=False).to_numpy().astype("datetime64[D]")
 
 
@@ -89,4 +93,5 @@ def may_be_decimal_years(text: pl.Series) -> bool:
 
 def on_months(count: np.ndarray) -> np.ndarray:
     """Which numbers of months are whole."""
-    return np.abs(count - np.round(count)) < NEAR
+    finite = np.isfinite(count)
+    return finite & (np.abs(np.where(finite, count - np.round(np.where(finite, count, 0)), 1)) < NEAR)

@@ -16,16 +16,18 @@ from stepahead.data.table import Table
 from stepahead.data.zones import offset_minutes, offset_name
 from stepahead.errors import DataError
 
-ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
+ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 ISO = (
-    r"^(\d{4})[-/](\d{1,2})(?:[-/](\d{1,2}))?"  # year, month, day
-    r"(?:[Tt ](\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?"  # hour, minute, second, fraction
-    r"\s?(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?$"  # zone
+    r"^([0-9]{4})[-/]([0-9]{1,2})(?:[-/]([0-9]{1,2}))?"  # year, month, day
+    r"(?:[Tt ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"  # hour, minute, second, fraction
+    r"\s?(Z|z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?$"  # zone
 )
-INTEGER = r"^[+-]?\d{1,19}$"
-COMPACT = r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$"
-TWO_WAYS = re.compile(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4}|\d{2})\b")
-DECIMAL_REMEDY = f"is not a date; if it is a year with twelfths for the months, pass time_format='{DECIMAL_YEAR}'"
+INTEGER = r"^[+-]?[0-9]{1,19}$"
+COMPACT = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
+TWO_WAYS = re.compile(r"^([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})\b")
+DECIMAL_REMEDY = (
+    f"is not a date; if it is a year with twelfths for the months, read it with time_format='{DECIMAL_YEAR}'"
+)
 CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
 
 

@@ -96,6 +96,8 @@ def backtest(
     walking = n_windows is not None or step_size is not None
     folds, step = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
     once = len(folds) == 1 and step == 1
+    if adaptive not in (None, True, False):
+        raise ConfigError(f"adaptive={adaptive!r} must be True, False or None")
     if adaptive and not (level and once and hasattr(model, "stream")):
         raise ConfigError(
             "adaptive=True is for intervals of a Forecaster, of a single fit with a forecast at every row: pass level= "

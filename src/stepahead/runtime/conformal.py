@@ -50,7 +50,9 @@ class Calibration:
                 "head='quantile'"
             )
         if (ranks > n).any():
-            raise TooFewErrors(f"level={max(level):g} needs more than the {n} held-out errors; hold out more rows")
+            raise TooFewErrors(
+                f"level={max(level):g} needs more than the {n} held-out errors; give or hold out more rows"
+            )
         return self.scores[:, np.maximum(ranks, 1) - 1]
 
     def rank(self, level: Sequence[float] | float) -> np.ndarray:

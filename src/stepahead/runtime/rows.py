@@ -162,6 +162,8 @@ class Door:
         try:
             stamp = datetime.fromisoformat(value) if isinstance(value, str) else value
             stamp = stamp if isinstance(stamp, datetime) else datetime(stamp.year, stamp.month, stamp.day)
+            if stamp != stamp:  # pandas' NaT
+                raise ValueError
         except (ValueError, AttributeError) as error:
             raise self._no_time(value, series, "a date or time such as 2021-01-31 or 2021-01-31T10:00:00") from error
         if (stamp.tzinfo is None) != (self.schema.time_zone is None):
@@ -177,7 +179,8 @@ class Door:
         if self.counts_steps:
             return str(time)
         stamp = EPOCH + timedelta(microseconds=time)
-        text = stamp.date().isoformat() if self.schema.time_kind == "date" else stamp.isoformat()
+        whole = self.schema.time_kind == "date" and time % DAY == 0
+        text = stamp.date().isoformat() if whole else stamp.isoformat()
         return f"{text}Z" if self.schema.time_zone else text
 
     def _regular_offsets(self) -> Array | None:
