@@ -273,14 +273,14 @@ def sizes_of(values: Mapping[str, Any], seasons: tuple[int, ...], horizon: int, 
 
 
 def blend_of(asked: Mapping[str, Any], panel: Panel) -> float:
-    """How much of a simple forecast goes into one: half where rows are few, less the more a network learns from.
+    """How much of a simple forecast goes into one: half of a short series, less of more rows and of more series.
 
     Nothing where there are other inputs, of which it knows nothing.
     """
     schema = panel.schema
     if schema.future or schema.static or len(schema.past) > 1 or asked.get("calendar") or asked.get("elapsed"):
         return 0.0
-    share = round(0.5 * math.exp(-panel.n_rows / FEW), 3)
+    share = round(0.5 * math.exp(-panel.n_rows / FEW) / math.sqrt(max(panel.n_series, 1)), 3)
     return share if share >= 0.05 else 0.0
 
 
@@ -296,7 +296,7 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
 
 OUT_OF_PROPORTION = 30  # times the rows there are: a window of three such seasons still fits in memory
 SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
-FEW = 2000  # rows, from which a network is believed four times as much as a simple forecast
+FEW = 2000  # rows of one series, from which a network is believed four times as much as a simple forecast
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 
