@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepahead import fitted as module
+from stepahead.choices import CELLS
 from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
 from stepahead.errors import ConfigError, DataError
 from stepahead.fitted import Fitted, pack, unpack
 from stepahead.forecast import Forecast
 from stepahead.learn import Training, learn
-from stepahead.recipe import CELLS, resolve
+from stepahead.recipe import resolve
 
 TINY: dict[str, Any] = {"recipe": "classic", "window": 5, "hidden_size": 3, "max_steps": 2, "horizon": 2}
 ROWS = 24

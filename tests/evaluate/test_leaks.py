@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import stepahead as sa
+from stepahead.choices import CELLS, HEADS
 from stepahead.data.panel import Panel
 from stepahead.data.scale import SCALERS
-from stepahead.recipe import CELLS, HEADS
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
 ROWS, HORIZON, WINDOWS, STEP = 64, 2, 3, 5

@@ -5,9 +5,9 @@ import pytest
 import torch
 from scipy import stats
 
+from stepahead.choices import QUANTILES
 from stepahead.nn import panel as net
 from stepahead.nn.panel_heads import as_said, make_distribution, positive, quantile_values, values_in_scale
-from stepahead.recipe import QUANTILES
 from stepahead.runtime.panel_heads import PanelReading
 from stepahead.runtime.panel_heads import positive as positive_without_torch
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
+from stepahead.choices import CELLS, QUANTILES
 from stepahead.errors import ConfigError
 from stepahead.nn.network import Network
-from stepahead.recipe import CELLS, QUANTILES
 from stepahead.runtime.conformal import NOT_CALIBRATED, calibrate
 from stepahead.runtime.network import Reading, between, combine_members, movement, network_output
 
