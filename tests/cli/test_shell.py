@@ -327,3 +327,6 @@ def test_names_with_commas_stand_in_quotes(goog: Path, capsys: pytest.CaptureFix
     told = run(capsys, "predict", "m.safetensors", "places.csv", "--ids", asked, "--json")
     assert [row["place"] for row in json.loads(told)["forecasts"]] == list(names[:2])
     assert ",".join(map(quoted, names[:2])) == asked
+    with pytest.raises(SystemExit):
+        app(["predict", "m.safetensors", "places.csv", "--ids", '"Rio, RJ'])
+    assert "a quote that is not closed" in capsys.readouterr().err

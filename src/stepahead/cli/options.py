@@ -23,7 +23,10 @@ def columns(text: str) -> list[str]:
     """'open,high' -> two names; '"Rio, RJ",high' too; 'none' and '' -> none."""
     if text.strip() in ("", "none"):
         return []
-    return [name.strip() for name in next(csv.reader([text.strip()], skipinitialspace=True))]
+    try:
+        return [name.strip() for name in next(csv.reader([text.strip()], skipinitialspace=True, strict=True))]
+    except csv.Error as error:
+        raise ValueError(f"{text!r} has a quote that is not closed, or one inside a name") from error
 
 
 def numbers(text: str) -> list[float]:

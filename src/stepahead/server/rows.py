@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency
+from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, Schema, preview
+from stepahead.errors import DataError
 from stepahead.runtime.rows import LARGEST
 from stepahead.server.problems import Problem
 from stepahead.server.times import as_number, as_stamp, as_text, read_time, shown
@@ -142,11 +144,11 @@ def read_history(reader: RowReader, rows: Sequence[Mapping[str, Any]], series: s
             raise Problem(422, f"rows: two have the time {as_text(after, schema)}; keep one")
     nothing = [math.nan] * (reader.horizon * len(schema.future))
     values = np.asarray([values for _, values in taken], dtype=np.float64).reshape(len(taken), len(reader.columns))
-    return History(
-        times=tuple(times),
-        packed=tuple(reader.pack(values, nothing) for _, values in taken),
-        panel=as_panel(schema, series, np.asarray(times, dtype=np.int64), values, static),
-    )
+    try:
+        panel = as_panel(schema, series, np.asarray(times, dtype=np.int64), values, static)
+    except DataError as error:
+        raise Problem(422, str(error)) from error
+    return History(times=tuple(times), packed=tuple(reader.pack(values, nothing) for _, values in taken), panel=panel)
 
 
 def read_history_row(reader: RowReader, row: Mapping[str, Any], place: int) -> tuple[int, list[float]]:
@@ -177,10 +179,13 @@ def split_static(
 
 
 def as_panel(schema: Schema, series: str, times: np.ndarray, values: np.ndarray, static: Mapping[str, Any]) -> Panel:
-    """Rows of one series as a Panel: times [R] int64, values [R, P + K]."""
+    """Rows of one series as a Panel: times [R] int64, values [R, P + K].
+
+    It has a row at each step where the model's tables have. Raises: DataError for a time between two steps.
+    """
     constant = [static[name] for name in schema.static]
     kind = object if any(isinstance(value, str) for value in constant) else np.float64
-    return Panel(
+    panel = Panel(
         ids=(series,),
         offsets=np.asarray([0, len(times)], dtype=np.int64),
         times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
@@ -189,6 +194,7 @@ def as_panel(schema: Schema, series: str, times: np.ndarray, values: np.ndarray,
         static=np.asarray(constant, dtype=kind).reshape(1, len(constant)),
         schema=replace(schema, source="rows", notes=()),
     )
+    return panel if schema.grid is None else at_each_step(panel, schema.grid)
 
 
 def learned_history(reader: RowReader, panel: Panel, series: str) -> History:
