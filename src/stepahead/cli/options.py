@@ -26,7 +26,7 @@ def columns(text: str) -> list[str]:
     try:
         return [name.strip() for name in next(csv.reader([text.strip()], skipinitialspace=True, strict=True))]
     except csv.Error as error:
-        raise ValueError(f"{text!r} has a quote that is not closed, or one inside a name") from error
+        raise typer.BadParameter(f"{text} has a quote that is not closed, or one inside a name") from error
 
 
 def numbers(text: str) -> list[float]:
