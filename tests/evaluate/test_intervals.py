@@ -161,12 +161,6 @@ def test_intervals_learn_across_rows_that_the_model_cannot_answer_from() -> None
         np.testing.assert_array_equal(found.lo[n], bounds.lo)
 
 
-def test_a_series_that_stands_still_lies_within_intervals_of_no_width() -> None:
-    """Its logarithm there and back is 4.999999999999999."""
-    result = backtest(sa.Forecaster(max_steps=5), Panel.from_arrays(np.full(100, 5.0)), level=[80])
-    assert set(result.coverage.values()) == set(result.coverage_as_fitted.values()) == {1.0}
-
-
 def test_adaptive_bounds_know_no_later_truth() -> None:
     past = WALK.past.copy()
     past[70:80] = 500  # of the first series; its origins are 55 to 78

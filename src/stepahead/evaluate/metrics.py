@@ -15,7 +15,6 @@ import numpy as np
 from stepahead.errors import ConfigError
 
 GROUPS = ("series", "step", "cutoff")
-ROUNDING = 1e-12  # of a value: what a scale or a logarithm there and back may cost
 
 
 @dataclass(frozen=True)
@@ -161,11 +160,8 @@ def crps(y: np.ndarray, quantiles: np.ndarray, probabilities: Sequence[float]) -
 
 
 def covered(y: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
-    """1 where the truth lies within the interval, its bounds and their rounding included, 0 where not, NaN where it is
-    missing.
-    """
-    rounding = ROUNDING * np.abs(y)
-    return np.where(np.isnan(y), np.nan, ((y >= lo - rounding) & (y <= hi + rounding)).astype(np.float64))
+    """1 where the truth lies within the interval, bounds included, 0 where not, NaN where it is missing."""
+    return np.where(np.isnan(y), np.nan, ((y >= lo) & (y <= hi)).astype(np.float64))
 
 
 def width(y: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
