@@ -174,3 +174,10 @@ def test_unknown_choices_are_refused_by_name():
         fit_scale(made_values(), STARTS, kind="max", difference=False)
     with pytest.raises(ConfigError, match=r"difference='diff' is not one of False, True, 'log'"):
         fit_scale(made_values(), STARTS, kind=None, difference="diff")
+
+
+def test_windows_next_to_zero_are_not_divided_by() -> None:
+    """Found by the property above: a size of 2e-309 took what came after it, 1, beyond all numbers."""
+    values = np.full((12, 1), 2.22507386e-309)
+    values[8:] = 1.0
+    assert_inverts("window", False, values, 3)

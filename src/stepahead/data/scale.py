@@ -13,6 +13,7 @@ import numpy as np
 
 from stepahead.errors import ConfigError, DataError
 
+LEAST = 1e-270  # of a size: what is divided by less may be beyond all numbers
 SCALERS = ("minmax", "standard", "robust", "window", None)
 DIFFERENCES = (False, True, "log")
 
@@ -53,11 +54,11 @@ class Scale:
         """Level and size of each window by itself: features [N, T, P] -> two arrays [N, 1, P].
 
         Level: the mean of the last `level_rows` rows, 0 for differences. Size: the mean absolute value of the
-        window (of its differences, if differenced), 1 where that is 0.
+        window (of its differences, if differenced), 1 where that is next to 0.
         """
         size = np.abs(windows).mean(axis=1, keepdims=True)
         level = np.zeros_like(size) if self.difference else windows[:, -self.level_rows :].mean(axis=1, keepdims=True)
-        return level, np.where(size > 0, size, 1.0)
+        return level, np.where(size > LEAST, size, 1.0)
 
     def anchors(self, last: np.ndarray, level: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Base and unit of each window's target, such that target = (g(y) - base) / unit; g is log or identity.
