@@ -24,6 +24,7 @@ struct StepForward {
     const T* c_before;        // [H, L] read, lstm
     T* c;                     // [H, L] written, may be c_before
     T* kept;                  // [H, keeps, L] written; null for inference
+    bool streams;             // kept goes past the caches
 };
 
 template <class T>
@@ -48,6 +49,22 @@ STEPAHEAD_INLINE void begin(const StepForward<T>& s, Index row, const T* bias, V
         for (int v = 0; v < NV; ++v)
             sums[r][v] = s.start == nullptr ? Vec<T>::splat(bias[r])
                                             : Vec<T>::load(s.start + ((row + r) * NV + v) * width<T>);
+}
+
+// Four numbers of a unit for backward, L apart.
+template <Index L, class T>
+STEPAHEAD_INLINE void keep(bool streams, T* to, Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d) {
+    if (streams) {
+        a.stream(to);
+        b.stream(to + L);
+        c.stream(to + 2 * L);
+        d.stream(to + 3 * L);
+    } else {
+        a.store(to);
+        b.store(to + L);
+        c.store(to + 2 * L);
+        d.store(to + 3 * L);
+    }
 }
 
 // The units themselves, from their gates' sums.
@@ -127,7 +144,7 @@ struct Step<Cell::lstm, NV, T> {
         in_blocks<blocks_at_once<4, NV>()>(s.hidden, [&]<int U>(Index j) {
             V sums[U][4][NV];
             for (int u = 0; u < U; ++u) begin(s, 4 * (j + u), s.bias + 4 * (j + u), sums[u]);
-            if (s.kept != nullptr) fetch(s.kept + j * keeps * L, U * keeps * L);
+            if (s.kept != nullptr && !s.streams) fetch(s.kept + j * keeps * L, U * keeps * L);
             accumulate(sums, s.weights + j * K * 4, K * 4, s.xh, K);
             for (int u = 0; u < U; ++u)
                 for (int v = 0; v < NV; ++v) finish(s, j + u, v, sums[u]);
@@ -140,11 +157,7 @@ struct Step<Cell::lstm, NV, T> {
         u.c.store(s.c + at);
         u.h.store(s.h + at);
         if (s.kept == nullptr) return;
-        T* kept = s.kept + j * keeps * L + v * W;
-        u.i.store(kept);
-        u.f.store(kept + L);
-        u.g.store(kept + 2 * L);
-        u.o.store(kept + 3 * L);
+        keep<L>(s.streams, s.kept + j * keeps * L + v * W, u.i, u.f, u.g, u.o);
     }
 
     static void backward(const StepBackward<T>& s) {
@@ -183,7 +196,7 @@ struct Step<Cell::gru, NV, T> {
             const T *weights = s.weights + j * K * 3, *bias = s.bias + j * 4;
             V sums[U][3][NV], by_x[U][NV];
             for (int u = 0; u < U; ++u) begin(s, 3 * (j + u), bias + 4 * u, sums[u]);
-            if (s.kept != nullptr) fetch(s.kept + j * keeps * L, U * keeps * L);
+            if (s.kept != nullptr && !s.streams) fetch(s.kept + j * keeps * L, U * keeps * L);
             accumulate(sums, weights, K * 3, s.xh, s.inputs);
             for (int u = 0; u < U; ++u)
                 for (int v = 0; v < NV; ++v) {
@@ -201,11 +214,7 @@ struct Step<Cell::gru, NV, T> {
         const GruUnit<T> u(sums[0][v], sums[1][v], by_x, sums[2][v], V::load(s.xh + s.inputs * L + at));
         u.h.store(s.h + at);
         if (s.kept == nullptr) return;
-        T* kept = s.kept + j * keeps * L + v * W;
-        u.r.store(kept);
-        u.z.store(kept + L);
-        u.n.store(kept + 2 * L);
-        sums[2][v].store(kept + 3 * L);
+        keep<L>(s.streams, s.kept + j * keeps * L + v * W, u.r, u.z, u.n, sums[2][v]);
     }
 
     static void backward(const StepBackward<T>& s) {

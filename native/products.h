@@ -18,14 +18,22 @@ constexpr int blocks_at_once() {
     return blocks;
 }
 
+// What is wanted next: numbers that are fetched meanwhile.
+template <class T>
+struct Ahead {
+    const T* data;
+    Index size;
+    bool once;  // they are read just once: beside the second cache, not into it
+};
+
 // sums[u][r] += weights[u, k, r] * values[k] over k, and with each k a line of `ahead` is fetched.
 // weights [U, n, R] by stride, values [n, L], ahead [n lines] or null, read
-template <bool fetches, int U, int R, int NV, class T>
+template <Fetch how, int U, int R, int NV, class T>
 STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* STEPAHEAD_RESTRICT weights, Index stride,
                                  const T* STEPAHEAD_RESTRICT values, Index n, const T* ahead) {
     constexpr int W = width<T>, L = NV * W;
     for (Index k = 0; k < n; ++k, weights += R, values += L) {
-        if constexpr (fetches) fetch_later(ahead + k * line<T>);
+        if constexpr (how != Fetch::nothing) fetch_line<how>(ahead + k * line<T>);
         Vec<T> value[NV];
         for (int v = 0; v < NV; ++v) value[v] = Vec<T>::load(values + v * W);
         for (int u = 0; u < U; ++u)
@@ -38,7 +46,7 @@ STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* STEPAHEAD_RE
 
 template <int U, int R, int NV, class T>
 STEPAHEAD_INLINE void accumulate(Vec<T> (&sums)[U][R][NV], const T* weights, Index stride, const T* values, Index n) {
-    accumulate<false>(sums, weights, stride, values, n, static_cast<const T*>(nullptr));
+    accumulate<Fetch::nothing>(sums, weights, stride, values, n, static_cast<const T*>(nullptr));
 }
 
 // Calls block.template operator()<U>(j) for j = 0, U, 2 U, ... below n, and one by one where fewer than U are left.
@@ -58,20 +66,22 @@ STEPAHEAD_INLINE void clear(Vec<T> (&sums)[R][NV]) {
 
 // out[i] = (start[i] or 0) + sum over k of weights[k, i] * values[k], for i < m.
 // weights [ceil(m/4), n, 4] read; values [n, L] read; start [m, L] read, may be null or out; out [m, L] written
-// Meanwhile `ahead` [size] comes into the second cache.
 template <int NV, class T>
 inline void multiply(const T* weights, const T* values, const T* start, T* out, Index m, Index n,
-                     const T* ahead = nullptr, Index size = 0) {
+                     Ahead<T> ahead = {}) {
     constexpr int W = width<T>, L = NV * W;
     in_blocks<blocks_at_once<4, NV>()>((m + 3) / 4, [&]<int U>(Index block) {
         Vec<T> sums[U][4][NV];
         for (int u = 0; u < U; ++u) clear(sums[u]);
         const T* own = weights + block * 4 * n;
-        const Index lines = size / line<T> < n ? size / line<T> : n;
-        accumulate<true>(sums, own, 4 * n, values, lines, ahead);
+        const Index lines = ahead.size / line<T> < n ? ahead.size / line<T> : n;
+        if (ahead.once)
+            accumulate<Fetch::once>(sums, own, 4 * n, values, lines, ahead.data);
+        else
+            accumulate<Fetch::later>(sums, own, 4 * n, values, lines, ahead.data);
         accumulate(sums, own + 4 * lines, 4 * n, values + lines * L, n - lines);
-        ahead += lines * line<T>;
-        size -= lines * line<T>;
+        ahead.data += lines * line<T>;
+        ahead.size -= lines * line<T>;
         for (int u = 0; u < U; ++u) {
             const Index i = (block + u) * 4, last = m - i < 4 ? m - i : 4;
             for (Index r = 0; r < last; ++r)
@@ -224,42 +234,83 @@ inline void sum_turned(const T* turned, Index rows, Index count, Index lanes, T*
     }
 }
 
+// Calls square(i) for squares of W rows, from i on, that cover n rows, the last over the one before where n is no
+// multiple of W; and part(i, count) where there are fewer than one.
+template <Index W, class Square, class Part>
+STEPAHEAD_INLINE void in_squares(Index n, Square&& square, Part&& part) {
+    Index i = 0;
+    for (; i + W <= n; i += W) square(i);
+    if (i == n) return;
+    if (n >= W)
+        square(n - W);
+    else
+        part(i, n - i);
+}
+
 // to[i, lane] = from[lane][offset + i * stride], lanes beyond `lanes` untouched.
 // from [lanes] pointers, read; to [n, L] written
 template <int NV, class T>
 inline void rows_to_lanes(const T* const* from, Index offset, Index stride, Index n, Index lanes, T* to) {
-    constexpr int W = width<T>, L = NV * W;
-    for (Index l0 = 0; l0 < lanes; l0 += W) {
-        Index i = 0;
-        if (stride == 1 && lanes - l0 >= W)
-            for (; i + W <= n; i += W) {
-                Vec<T> square[W];
-                for (int r = 0; r < W; ++r) square[r] = Vec<T>::load(from[l0 + r] + offset + i);
-                transpose(square);
-                for (int r = 0; r < W; ++r) square[r].store(to + (i + r) * L + l0);
-            }
-        const Index end = lanes - l0 < W ? lanes : l0 + W;
-        for (; i < n; ++i)
+    constexpr Index W = width<T>, L = NV * W;
+    const auto one_by_one = [&](Index l0, Index end, Index i, Index count) {
+        for (; count > 0; --count, ++i)
             for (Index l = l0; l < end; ++l) to[i * L + l] = from[l][offset + i * stride];
+    };
+    for (Index l0 = 0; l0 < lanes; l0 += W) {
+        if (stride != 1 || lanes - l0 < W) {
+            one_by_one(l0, lanes - l0 < W ? lanes : l0 + W, 0, n);
+            continue;
+        }
+        const auto square = [&](Index i) {
+            Vec<T> rows[W];
+            for (Index r = 0; r < W; ++r) rows[r] = Vec<T>::load(from[l0 + r] + offset + i);
+            transpose(rows);
+            for (Index r = 0; r < W; ++r) rows[r].store(to + (i + r) * L + l0);
+        };
+        in_squares<W>(n, square, [&](Index i, Index count) {
+            if constexpr (Vec<T>::has_parts) {
+                Vec<T> rows[W];
+                for (Index r = 0; r < W; ++r) rows[r] = Vec<T>::load_part(from[l0 + r] + offset + i, count);
+                transpose(rows);
+                for (Index r = 0; r < W; ++r)
+                    if (r < count) rows[r].store(to + (i + r) * L + l0);
+            } else {
+                one_by_one(l0, l0 + W, i, count);
+            }
+        });
     }
 }
 
 // to[lane * stride + i] = from[i, lane] for lane < lanes.   from [n, L] read
 template <int NV, class T>
 inline void lanes_to_rows(const T* from, Index n, Index lanes, T* to, Index stride) {
-    constexpr int W = width<T>, L = NV * W;
-    for (Index l0 = 0; l0 < lanes; l0 += W) {
-        Index i = 0;
-        if (lanes - l0 >= W)
-            for (; i + W <= n; i += W) {
-                Vec<T> square[W];
-                for (int r = 0; r < W; ++r) square[r] = Vec<T>::load(from + (i + r) * L + l0);
-                transpose(square);
-                for (int r = 0; r < W; ++r) square[r].store(to + (l0 + r) * stride + i);
-            }
-        const Index end = lanes - l0 < W ? lanes : l0 + W;
-        for (; i < n; ++i)
+    constexpr Index W = width<T>, L = NV * W;
+    const auto one_by_one = [&](Index l0, Index end, Index i, Index count) {
+        for (; count > 0; --count, ++i)
             for (Index l = l0; l < end; ++l) to[l * stride + i] = from[i * L + l];
+    };
+    for (Index l0 = 0; l0 < lanes; l0 += W) {
+        if (lanes - l0 < W) {
+            one_by_one(l0, lanes, 0, n);
+            continue;
+        }
+        const auto square = [&](Index i) {
+            Vec<T> rows[W];
+            for (Index r = 0; r < W; ++r) rows[r] = Vec<T>::load(from + (i + r) * L + l0);
+            transpose(rows);
+            for (Index r = 0; r < W; ++r) rows[r].store(to + (l0 + r) * stride + i);
+        };
+        in_squares<W>(n, square, [&](Index i, Index count) {
+            if constexpr (Vec<T>::has_parts) {
+                Vec<T> rows[W];
+                for (Index r = 0; r < W; ++r)
+                    rows[r] = r < count ? Vec<T>::load(from + (i + r) * L + l0) : Vec<T>::splat(T(0));
+                transpose(rows);
+                for (Index r = 0; r < W; ++r) rows[r].store_part(to + (l0 + r) * stride + i, count);
+            } else {
+                one_by_one(l0, l0 + W, i, count);
+            }
+        });
     }
 }
 

@@ -74,6 +74,16 @@ Index saved_size(const Sizes& z) {
     return size * cut.tiles * z.models;
 }
 
+// What a layer keeps for backward goes past the caches where it is more than this: it would only push out of the second
+// one what is wanted sooner, the code and data of the caller among it.
+constexpr Index cached_bytes = Index(8) << 20;
+
+template <class M, class T>
+inline bool streams(const Sizes& z, const Cut& cut, const T* saved) {
+    const Index bytes = M::size(z.steps, z.inputs, z.hidden) * cut.tiles * z.models * Index(sizeof(T));
+    return bytes > cached_bytes && reinterpret_cast<std::uintptr_t>(saved) % (sizeof(T) * width<T>) == 0;
+}
+
 template <class T>
 inline const T* at(const T* base, Index offset) {
     return base == nullptr ? nullptr : base + offset;
@@ -123,6 +133,7 @@ void forward_task(const Forward<T>& f, const Cut& cut, const T* packed, const T*
     tile.h_n = at(f.h_n, row * H);
     tile.c_n = at(f.c_n, row * H);
     tile.keep = f.saved != nullptr;
+    tile.streams = tile.keep && streams<M>(z, cut, f.saved);
     const Index start = table == nullptr ? 0 : gradient_rows(cell, H) * M::L;
     const Index memory = tile.keep ? 0 : M::size_without_steps(z.inputs, H);
     T* work = static_cast<T*>(scratch(Slot::task, sizeof(T) * (start + memory)));
@@ -155,7 +166,7 @@ void forward(const Forward<T>& f) {
 }
 
 template <Cell cell, int NV, class T>
-void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gradient, Index m, Index b) {
+void backward_rows(const Backward<T>& f, const T* packed, const T* saved, bool streams, T* gradient, Index m, Index b) {
     using M = Memory<cell, NV, T>;
     const Sizes& z = f.sizes;
     const Index H = z.hidden, row = m * z.rows + b, lanes = z.rows - b < M::L ? z.rows - b : M::L;
@@ -165,6 +176,7 @@ void backward_rows(const Backward<T>& f, const T* packed, const T* saved, T* gra
     tile.back_h = packed + m * p.total + p.back_h;
     tile.back_x = packed + m * p.total + p.back_x;
     tile.memory = const_cast<T*>(saved);
+    tile.streams = streams;
     tile.grad_outputs = at(f.grad_outputs, m * f.grad_outputs_strides.m + b * f.grad_outputs_strides.b);
     tile.grad_outputs_stride_t = f.grad_outputs_strides.t;
     tile.grad_outputs_stride_b = f.grad_outputs_strides.b;
@@ -203,12 +215,13 @@ void backward_tasks(const Backward<T>& f, const Cut& cut, const T* packed, T* pa
     using M = Memory<cell, NV, T>;
     const Sizes& z = f.sizes;
     const Index size = part_size(f), saved = M::size(z.steps, z.inputs, z.hidden);
+    const bool past = streams<M>(z, cut, f.saved);
     parallel(z.models * cut.parts, f.threads, [&](Index task) {
         const Index m = task / cut.parts, part = task % cut.parts;
         T* gradient = at(partial, task * size);
         if (gradient != nullptr) std::memset(gradient, 0, sizeof(T) * size);
         for (Index i = part * cut.tiles / cut.parts; i < (part + 1) * cut.tiles / cut.parts; ++i)
-            backward_rows<cell, NV, T>(f, packed, f.saved + (m * cut.tiles + i) * saved, gradient, m, i * M::L);
+            backward_rows<cell, NV, T>(f, packed, f.saved + (m * cut.tiles + i) * saved, past, gradient, m, i * M::L);
     });
 }
 

@@ -199,6 +199,61 @@ void check_scan(const Case& a, double tolerance) {
     if (lstm) check(&Case::c0, gc0, "grad c0");
 }
 
+// outputs, then the gradient of x where every output has the gradient 1; what is kept in between begins so many numbers
+// behind a cache line.
+Numbers there_and_back(const Case& a, Index rows, Index behind) {
+    const Index T = a.z.steps, D = a.z.inputs, H = a.z.hidden, stride = a.z.rows;
+    const Sizes z = {a.z.cell, 1, T, rows, D, H};
+    Numbers out(static_cast<std::size_t>(T * rows * H)), ones(out.size(), 1.0);
+    Numbers gx(static_cast<std::size_t>(T * rows * D)), gih(a.ih.size()), ghh(a.hh.size());
+    Numbers saved(static_cast<std::size_t>(kernel().saved_size_f64(z) + 16));
+    double* kept = saved.data();
+    while (reinterpret_cast<std::uintptr_t>(kept) % 64 != 0) ++kept;
+    kept += behind;
+    Forward<double> f{};
+    f.sizes = z;
+    f.x = a.x.data();
+    f.x_strides = {0, stride * D, D, 1};
+    f.weight_ih = a.ih.data();
+    f.weight_hh = a.hh.data();
+    f.outputs = out.data();
+    f.outputs_strides = {0, rows * H, H, 1};
+    f.saved = kept;
+    call(f);
+    Backward<double> back{};
+    back.sizes = z;
+    back.weight_ih = a.ih.data();
+    back.weight_hh = a.hh.data();
+    back.saved = kept;
+    back.grad_outputs = ones.data();
+    back.grad_outputs_strides = f.outputs_strides;
+    back.grad_x = gx.data();
+    back.grad_x_strides = {0, rows * D, D, 1};
+    back.grad_weight_ih = gih.data();
+    back.grad_weight_hh = ghh.data();
+    call(back);
+    out.insert(out.end(), gx.begin(), gx.end());
+    return out;
+}
+
+// So much is kept that it goes past the caches: the first rows get what they get among few.
+void check_streams(Cell cell) {
+    const Index T = 20, B = 700, D = 3, H = 16, few = 19;
+    const Case a = make_case(cell, T, B, D, H, false);
+    const Numbers expected = there_and_back(a, few, 0), streamed = there_and_back(a, B, 0);
+    if (there_and_back(a, B, 1) != streamed && ++failures < 20) std::printf("FAIL streams: not as beside a line\n");
+    for (Index t = 0; t < T; ++t)
+        for (Index b = 0; b < few; ++b) {
+            const auto same = [&](Index from, Index other, Index n, const char* what) {
+                for (Index i = 0; i < n; ++i)
+                    expect_close(streamed[from + (t * B + b) * n + i], expected[other + (t * few + b) * n + i], 1e-13,
+                                 what, a);
+            };
+            same(0, 0, H, "streamed forward");
+            same(T * B * H, T * few * H, D, "streamed backward");
+        }
+}
+
 void check_step(const Case& a) {
     if (a.z.steps == 0) return;
     const Index B = a.z.rows, D = a.z.inputs, H = a.z.hidden;
@@ -409,6 +464,7 @@ int main() {
             }
         for (const auto& s : {shapes[0], shapes[1], shapes[3], shapes[4]})
             check_codes(cell, s[0], s[1], s[2] + 1, s[3]);
+        check_streams(cell);
         for (const Index H : {1, 16, 21}) check_generate(cell, H + 2, H);
         for (const Loss loss : {Loss::mse, Loss::mae, Loss::huber, Loss::pinball}) check_train(cell, loss);
     }

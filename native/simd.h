@@ -59,11 +59,13 @@ STEPAHEAD_INLINE void fetch(const T* data, std::ptrdiff_t n) {
 #endif
 }
 
-// A line that is read later, into the second cache.
-template <class T>
-STEPAHEAD_INLINE void fetch_later(const T* data) {
+// A line that is read later, into the second cache; or, to be read just once, beside it.
+enum class Fetch { nothing, later, once };
+template <Fetch how, class T>
+STEPAHEAD_INLINE void fetch_line(const T* data) {
 #if defined(__GNUC__)
-    __builtin_prefetch(data, 0, 2);
+    if constexpr (how == Fetch::later) __builtin_prefetch(data, 0, 2);
+    if constexpr (how == Fetch::once) __builtin_prefetch(data, 0, 0);
 #else
     (void)data;
 #endif

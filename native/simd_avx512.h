@@ -17,6 +17,12 @@ struct Vec<float> {
     static Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
     static Vec splat(float x) { return {_mm512_set1_ps(x)}; }
     void store(float* p) const { _mm512_storeu_ps(p, v); }
+    void stream(float* p) const { _mm512_stream_ps(p, v); }
+    // The first n alone; the others are zero, or stay as they are.
+    static constexpr bool has_parts = true;
+    static __mmask16 first(long n) { return static_cast<__mmask16>((1u << n) - 1); }
+    static Vec load_part(const float* p, long n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+    void store_part(float* p, long n) const { _mm512_mask_storeu_ps(p, first(n), v); }
 };
 
 template <>
@@ -26,6 +32,11 @@ struct Vec<double> {
     static Vec load(const double* p) { return {_mm512_loadu_pd(p)}; }
     static Vec splat(double x) { return {_mm512_set1_pd(x)}; }
     void store(double* p) const { _mm512_storeu_pd(p, v); }
+    void stream(double* p) const { _mm512_stream_pd(p, v); }
+    static constexpr bool has_parts = true;
+    static __mmask8 first(long n) { return static_cast<__mmask8>((1u << n) - 1); }
+    static Vec load_part(const double* p, long n) { return {_mm512_maskz_loadu_pd(first(n), p)}; }
+    void store_part(double* p, long n) const { _mm512_mask_storeu_pd(p, first(n), v); }
 };
 
 using F = Vec<float>;
@@ -131,6 +142,9 @@ inline void transpose(D (&r)[8]) {
 }
 
 inline F sqrt(F a) { return {_mm512_sqrt_ps(a.v)}; }
+
+// What was streamed is seen by whoever goes on from here.
+inline void finish_streams() { _mm_sfence(); }
 
 }  // namespace avx512
 }  // namespace stepahead

@@ -15,6 +15,8 @@ struct Vec<float> {
     static Vec load(const float* p) { return {vld1q_f32(p)}; }
     static Vec splat(float x) { return {vdupq_n_f32(x)}; }
     void store(float* p) const { vst1q_f32(p, v); }
+    void stream(float* p) const { store(p); }
+    static constexpr bool has_parts = false;
 };
 
 template <>
@@ -24,6 +26,8 @@ struct Vec<double> {
     static Vec load(const double* p) { return {vld1q_f64(p)}; }
     static Vec splat(double x) { return {vdupq_n_f64(x)}; }
     void store(double* p) const { vst1q_f64(p, v); }
+    void stream(double* p) const { store(p); }
+    static constexpr bool has_parts = false;
 };
 
 using F = Vec<float>;
@@ -85,6 +89,9 @@ inline void transpose(D (&r)[2]) {
 }
 
 inline F sqrt(F a) { return {vsqrtq_f32(a.v)}; }
+
+// What was streamed is seen by whoever goes on from here.
+inline void finish_streams() {}
 
 }  // namespace neon
 }  // namespace stepahead

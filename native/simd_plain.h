@@ -16,6 +16,8 @@ struct Vec {
     void store(T* p) const {
         for (int i = 0; i < 4; ++i) p[i] = v[i];
     }
+    void stream(T* p) const { store(p); }
+    static constexpr bool has_parts = false;
 };
 
 template <class T, class Function>
@@ -97,6 +99,9 @@ inline void transpose(Vec<T> (&r)[4]) {
 inline Vec<float> sqrt(Vec<float> a) {
     return each<float>([&](int i) { return std::sqrt(a.v[i]); });
 }
+
+// What was streamed is seen by whoever goes on from here.
+inline void finish_streams() {}
 
 }  // namespace plain
 }  // namespace stepahead

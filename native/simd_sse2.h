@@ -15,6 +15,8 @@ struct Vec<float> {
     static Vec load(const float* p) { return {_mm_loadu_ps(p)}; }
     static Vec splat(float x) { return {_mm_set1_ps(x)}; }
     void store(float* p) const { _mm_storeu_ps(p, v); }
+    void stream(float* p) const { _mm_stream_ps(p, v); }
+    static constexpr bool has_parts = false;
 };
 
 template <>
@@ -24,6 +26,8 @@ struct Vec<double> {
     static Vec load(const double* p) { return {_mm_loadu_pd(p)}; }
     static Vec splat(double x) { return {_mm_set1_pd(x)}; }
     void store(double* p) const { _mm_storeu_pd(p, v); }
+    void stream(double* p) const { _mm_stream_pd(p, v); }
+    static constexpr bool has_parts = false;
 };
 
 using F = Vec<float>;
@@ -82,6 +86,9 @@ inline void transpose(D (&r)[2]) {
 }
 
 inline F sqrt(F a) { return {_mm_sqrt_ps(a.v)}; }
+
+// What was streamed is seen by whoever goes on from here.
+inline void finish_streams() { _mm_sfence(); }
 
 }  // namespace sse2
 }  // namespace stepahead

@@ -83,6 +83,7 @@ struct TileForward {
     T *h_n, *c_n;  // [lanes, H] or null
     T* memory;     // Memory::size, or size_without_steps
     bool keep;     // for backward
+    bool streams;  // what is kept goes past the caches: memory is then as a vector is aligned
     const T* table;                // [V, gradient_rows], packed, or null
     const Index* codes[max_lanes];  // the first step of each row
     Index codes_stride_t;
@@ -154,13 +155,15 @@ void forward_tile(const TileForward<T>& a) {
         if (a.table != nullptr) pack_codes<cell, NV>(a, time);
         pack_x<cell, NV>(a, time, active, xh);
         T* kept = a.keep ? memory.kept + s * H * M::S::keeps * L : nullptr;
-        M::S::forward({D, H, a.weights, a.bias, a.table == nullptr ? nullptr : a.start, xh, h, c_before, c, kept});
+        const T* start = a.table == nullptr ? nullptr : a.start;
+        M::S::forward({D, H, a.weights, a.bias, start, xh, h, c_before, c, kept, a.streams});
         if (!active.all) {
             active.keep(h, xh + D * L, H);
             if (M::has_c) active.keep(c, c_before, H);
         }
         if (a.outputs != nullptr) write_outputs<NV>(a, time, active, h);
     }
+    if (a.streams) finish_streams();
     if (a.h_n != nullptr) lanes_to_rows<NV>(slot(steps) + D * L, H, a.scan.lanes, a.h_n, H);
     if (M::has_c && a.c_n != nullptr) lanes_to_rows<NV>(c, H, a.scan.lanes, a.c_n, H);
 }
@@ -170,6 +173,7 @@ struct TileBackward {
     Scan scan;
     const T *back_h, *back_x;  // packed; back_x null where the gradient of x is not wanted
     T* memory;                 // from forward_tile, read
+    bool streams;              // it comes past the caches
     const T* grad_outputs;     // of the first row, or null
     Index grad_outputs_stride_t, grad_outputs_stride_b, grad_outputs_stride_i;
     T* grad_x;  // of the first row, or null
@@ -256,7 +260,8 @@ struct BackwardTile {
         }
         const T* start = cell == Cell::gru || !active.all ? carry : nullptr;
         const Index next = s > 0 ? H * S::keeps * L : 0;  // what the step before kept is wanted next
-        if (s > 0 || a.wants_start) multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H, kept - next, next);
+        const Ahead<T> ahead{kept - next, next, a.streams};
+        if (s > 0 || a.wants_start) multiply<NV>(a.back_h, h, start, a.grad_h, H, S::gates * H, ahead);
         if (a.grad_x != nullptr) {
             multiply<NV, T>(a.back_x, x, nullptr, rows_copy, D, S::gates * H);
             lanes_to_rows<NV>(rows_copy, D, a.scan.lanes, a.grad_x + time * a.grad_x_stride_t, a.grad_x_stride_b);

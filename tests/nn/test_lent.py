@@ -12,19 +12,23 @@ import torch
 import stepahead.nn
 from stepahead.nn import lent, stack
 
-pytestmark = pytest.mark.skipif(stack._native is None, reason="the native kernel is not built")
+pytestmark = [
+    pytest.mark.skipif(stack._native is None, reason="the native kernel is not built"),
+    pytest.mark.skipif(lent._uses is None, reason="this torch does not count a storage's users"),
+]
 
 
 @pytest.fixture(autouse=True)
-def all_is_large(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(lent, "LARGE", 0)
+def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(lent, "SMALL", 0)
     lent.release()
     yield
     lent.release()
 
 
 def idle() -> int:
-    return sum(map(len, lent._idle.values()))
+    """Bytes that wait."""
+    return sum(block.nbytes for block in lent.blocks.idle())
 
 
 def gradients(layer: torch.nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
@@ -41,30 +45,45 @@ def test_a_block_is_used_again_once_its_tensor_is_gone() -> None:
     assert idle() == 0  # a view still holds it
     del part
     assert idle() == 400
-    third = lent.lend(30, torch.float64)  # other numbers, less of them
+    third = lent.lend(60, torch.float32)  # fewer numbers
     assert third.data_ptr() == address
-    assert (third.shape, third.dtype, idle()) == ((30,), torch.float64, 0)
+    assert (third.shape, third.dtype, idle()) == ((60,), torch.float32, 0)
     assert lent.lend(101, torch.float32).data_ptr() not in (address, second.data_ptr())
 
 
-def test_a_block_of_more_than_twice_the_size_is_not_taken() -> None:
-    lent.lend(100, torch.float32)
-    assert lent.lend(49, torch.float32).data_ptr() not in lent._idle
-    assert 400 in map(len, lent._idle.values())
+@pytest.mark.parametrize(("size", "dtype"), [(49, torch.float32), (100, torch.float64), (101, torch.float32)])
+def test_a_block_of_twice_the_size_or_of_other_numbers_is_not_taken(size: int, dtype: torch.dtype) -> None:
+    address = lent.lend(100, torch.float32).data_ptr()
+    assert lent.lend(size, dtype).data_ptr() != address
+    assert len(lent.blocks.all) == 2
 
 
 def test_small_memory_is_torch_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lent, "LARGE", 401)
+    monkeypatch.setattr(lent, "SMALL", 400)
     lent.lend(100, torch.float32)
-    assert idle() == 0
+    assert not lent.blocks.all
+
+
+def test_a_torch_that_does_not_count_lends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lent, "_uses", None)
+    assert lent.lend(100, torch.float32).shape == (100,)
+    assert not lent.blocks.all
 
 
 def test_no_more_waits_than_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lent, "IDLE", 1000)
     held = [lent.lend(size, torch.float32) for size in (100, 110, 120, 300)]
-    while held:
-        held.pop(0)
-    assert sorted(map(len, lent._idle.values())) == [440, 480]  # the oldest went, the largest never came
+    assert [block.nbytes for block, *_ in lent.blocks.all] == [480, 440]  # the oldest went, the largest never came
+    del held
+    assert idle() == 920
+
+
+def test_memory_that_another_tensor_shares_is_not_lent() -> None:
+    address = lent.lend(100, torch.float32).data_ptr()
+    taken = lent.lend(100, torch.float32).view(10, 10).T.detach()
+    array = lent.lend(100, torch.float32).numpy()
+    assert taken.data_ptr() == address
+    assert lent.lend(100, torch.float32).data_ptr() not in (address, array.ctypes.data)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -90,7 +109,7 @@ def test_a_loop_of_steps_keeps_to_one_block() -> None:
     for _ in range(5):
         loss = layer(x)[0].sum()
         loss.backward()  # the graph is done with, though `loss` lives on
-        assert len(lent._idle) == 1
+        assert len(lent.blocks.all) == len(lent.blocks.idle()) == 1
 
 
 def test_inference_gives_idle_memory_back() -> None:
@@ -123,7 +142,7 @@ def test_threads_do_not_take_one_another_s_memory() -> None:
 
 def test_a_graph_that_lives_until_the_end_leaves_in_silence() -> None:
     code = (
-        "import torch, stepahead.nn as nn; from stepahead.nn import lent; lent.LARGE = 0\n"
+        "import torch, stepahead.nn as nn; from stepahead.nn import lent; lent.SMALL = 0\n"
         "loss = nn.LSTM(3, 8)(torch.randn(6, 5, 3))[0].sum(); other = nn.GRU(3, 8)(torch.randn(6, 5, 3))[0].sum()\n"
         "other.backward()"
     )

@@ -1,62 +1,68 @@
-"""Large memory for what a layer saves, used again at the next step.  A number of elements -> an uninitialised tensor.
+"""Memory for what a layer saves, used again at the next step.  A number of elements -> an uninitialised tensor.
 
-A block beyond what the allocator keeps back comes from the system anew at each step, page by page, each with a fault
-and 4 kB of zeros: a fifth of a training step. So it is lent: when the graph that holds the tensor is gone, the block
-waits for the next one.
+A step's memory from the allocator is now here, now there: small tensors that live on settle in what the step before
+freed, and what no longer fits comes from the system anew, page by page, each with a fault and 4 kB of zeros. A training
+step then takes up to half as long again. So memory is lent: when the graph that holds it is gone, the next step has it.
 """
 
+import threading
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-LARGE = 32 << 20  # bytes; glibc's malloc keeps smaller ones itself once it has seen one go, and reuses them as well
-SMALL = 128 << 10  # bytes: those it keeps from the start
-IDLE = 256 << 20  # bytes that wait at most
-_idle: dict[int, Any] = {}  # address -> block, the longest unused first
+SMALL = 128 << 10  # bytes: what glibc's malloc keeps from the start
+KEPT = 31 << 20  # bytes: the most that it can be taught to keep
+IDLE = 256 << 20  # bytes that wait at most, of one thread
+_uses: Any = getattr(torch._C, "_storage_Use_Count", None)  # of a storage by its address; without it nothing is lent
+
+
+class Blocks(threading.local):
+    """Those of this thread, so that no other takes the same one: each with its storage's address and the count of that
+    one's users while nobody has it; the newest first.
+    """
+
+    def __init__(self) -> None:
+        self.all: list[tuple[Tensor, int, int]] = []
+
+    def idle(self) -> list[Tensor]:
+        """Those that nobody has."""
+        return [block for block, at, unused in self.all if _uses(at) == unused]
+
+
+blocks = Blocks()
 
 
 def lend(size: int, dtype: torch.dtype) -> Tensor:
     """A tensor [size], its memory that of an earlier one where one is idle that fits."""
     needed = size * dtype.itemsize
-    if needed < LARGE:
-        if needed > SMALL:
-            teach_malloc()
+    if needed <= SMALL or needed > IDLE or _uses is None:
         return torch.empty(size, dtype=dtype, device="cpu")
-    fitting = [block for block in list(_idle.values()) if needed <= len(block) <= 2 * needed]
-    block = _idle.pop(min(fitting, key=len).ctypes.data, None) if fitting else None
-    if block is None:  # none fits, or another thread took it
-        block = torch.empty(needed, dtype=torch.uint8, device="cpu").numpy()
-    lent = block[:needed].view(Lent)
-    lent.block = block
-    return torch.from_numpy(lent).view(dtype)
+    own = blocks.all
+    for place, (block, at, unused) in enumerate(own):
+        if _uses(at) == unused and block.dtype is dtype and size <= block.numel() <= 2 * size:
+            if place:
+                own.insert(0, own.pop(place))
+            return block[:size]  # another tensor on its storage: counted as long as anyone has it
+    teach_malloc()
+    block = torch.empty(size, dtype=dtype, device="cpu")
+    at = block.untyped_storage()._cdata
+    own.insert(0, (block, at, _uses(at)))
+    while sum(block.nbytes for block, _, _ in own) > IDLE:
+        own.pop()
+    return block[:]
 
 
 @lru_cache(maxsize=1)
 def teach_malloc() -> None:
     """Let glibc's malloc see a block go that is as large as it keeps: from then on it keeps what is freed, whatever the
-    order of a step's blocks. Without this some processes, by chance, fetch a step's memory anew each time.
+    order of a step's blocks. Without this some processes, by chance, fetch a step's outputs anew each time.
     """
     # Gone at once, never touched: two calls of the system.
-    torch.empty(LARGE - (1 << 20), dtype=torch.uint8, device="cpu")
+    torch.empty(KEPT, dtype=torch.uint8, device="cpu")
 
 
 def release() -> None:
-    """Give the idle blocks back to the system."""
-    _idle.clear()
-
-
-class Lent(np.ndarray):
-    """A view of a block: torch lets go of it with the last tensor on that memory."""
-
-    block: Any = None
-
-    def __del__(self) -> None:
-        block = self.block
-        if block is None or len(block) > IDLE:
-            return
-        _idle[block.ctypes.data] = block
-        while sum(map(len, list(_idle.values()))) > IDLE:
-            _idle.pop(next(iter(_idle), 0), None)
+    """Give this thread's idle blocks back to the system; those in use follow when they are done with."""
+    blocks.all.clear()
