@@ -34,7 +34,6 @@ struct StepBackward {
     T* grad_c;              // [H, L] read and written, lstm
     const T* kept;          // [H, keeps, L] read
     const T *h_before, *h;  // [H, L] read
-    const T* c_before;      // [H, L] read, lstm
     T *by_x, *by_h;         // [H, G, L] written; by_h only by the gru
     T* carry;               // [H, L] written by the gru
 };
@@ -51,20 +50,13 @@ STEPAHEAD_INLINE void begin(const StepForward<T>& s, Index row, const T* bias, V
                                             : Vec<T>::load(s.start + ((row + r) * NV + v) * width<T>);
 }
 
-// Four numbers of a unit for backward, L apart.
-template <Index L, class T>
-STEPAHEAD_INLINE void keep(bool streams, T* to, Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d) {
-    if (streams) {
-        a.stream(to);
-        b.stream(to + L);
-        c.stream(to + 2 * L);
-        d.stream(to + 3 * L);
-    } else {
-        a.store(to);
-        b.store(to + L);
-        c.store(to + 2 * L);
-        d.store(to + 3 * L);
-    }
+// A unit's numbers for backward, L apart.
+template <Index L, class T, class... Numbers>
+STEPAHEAD_INLINE void keep(bool streams, T* to, Numbers... numbers) {
+    if (streams)
+        ((numbers.stream(to), to += L), ...);
+    else
+        ((numbers.store(to), to += L), ...);
 }
 
 // The units themselves, from their gates' sums.
@@ -131,11 +123,11 @@ struct Step<Cell::rnn_tanh, NV, T> : PlainStep<Cell::rnn_tanh, NV, T> {};
 template <int NV, class T>
 struct Step<Cell::rnn_relu, NV, T> : PlainStep<Cell::rnn_relu, NV, T> {};
 
-// LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o. Keeps i, f, g and
-// o: tanh(c) is h / o, which costs backward less than fetching it.
+// LSTM, Hochreiter and Schmidhuber 1997 with the forget gate of Gers et al. 2000; gates i, f, g, o. Keeps i, f, g, o
+// and c before the step: tanh(c) is h / o, which costs backward less than fetching it.
 template <int NV, class T>
 struct Step<Cell::lstm, NV, T> {
-    static constexpr int keeps = 4, rows = 4, gates = 4;
+    static constexpr int keeps = 5, rows = 4, gates = 4;
     using V = Vec<T>;
     static constexpr int W = V::width, L = NV * W;
 
@@ -153,11 +145,12 @@ struct Step<Cell::lstm, NV, T> {
 
     static STEPAHEAD_INLINE void finish(const StepForward<T>& s, Index j, int v, const V (&sums)[4][NV]) {
         const Index at = j * L + v * W;
-        const LstmUnit<T> u(sums[0][v], sums[1][v], sums[2][v], sums[3][v], V::load(s.c_before + at));
+        const V c_before = V::load(s.c_before + at);
+        const LstmUnit<T> u(sums[0][v], sums[1][v], sums[2][v], sums[3][v], c_before);
         u.c.store(s.c + at);
         u.h.store(s.h + at);
         if (s.kept == nullptr) return;
-        keep<L>(s.streams, s.kept + j * keeps * L + v * W, u.i, u.f, u.g, u.o);
+        keep<L>(s.streams, s.kept + j * keeps * L + v * W, u.i, u.f, u.g, u.o, c_before);
     }
 
     static void backward(const StepBackward<T>& s) {
@@ -168,12 +161,13 @@ struct Step<Cell::lstm, NV, T> {
                 const Index at = j * L + v * W;
                 const T* kept = s.kept + j * keeps * L + v * W;
                 const V i = V::load(kept), f = V::load(kept + L), g = V::load(kept + 2 * L);
-                const V o = V::load(kept + 3 * L), squashed = V::load(s.h + at) / max(tiny, o);
+                const V o = V::load(kept + 3 * L), c_before = V::load(kept + 4 * L);
+                const V squashed = V::load(s.h + at) / max(tiny, o);
                 const V grad_h = V::load(s.grad_h + at);
                 const V grad_c = fma(grad_h * o, one - squashed * squashed, V::load(s.grad_c + at));
                 T* out = s.by_x + j * gates * L + v * W;
                 (grad_c * g * (i - i * i)).store(out);
-                (grad_c * V::load(s.c_before + at) * (f - f * f)).store(out + L);
+                (grad_c * c_before * (f - f * f)).store(out + L);
                 (grad_c * i * (one - g * g)).store(out + 2 * L);
                 (grad_h * squashed * (o - o * o)).store(out + 3 * L);
                 (grad_c * f).store(s.grad_c + at);

@@ -1,8 +1,8 @@
 // The scan of one tile: up to L rows of one model, through all steps, forward and backward.
 //
 // Slot s is the s-th step taken; the time it stands for is s, or T-1-s in reverse. What backward needs lies in one
-// block of memory per tile: xh [T+1, K, L] (inputs of step s, then the state before it), c [T+1, H, L] for the lstm,
-// kept [T, H, keeps, L]. Rows beyond their length hold their state: their output is zero, their gradient passes by.
+// block of memory per tile: xh [T+1, K, L] (inputs of step s, then the state before it), kept [T, H, keeps, L]; and the
+// lstm's c, in two slots. Rows beyond their length hold their state: their output is zero, their gradient passes by.
 #pragma once
 
 #include <cstring>
@@ -30,12 +30,12 @@ struct Memory {
     static constexpr bool has_c = cell == Cell::lstm;
 
     static Index size(Index steps, Index D, Index H) {
-        return ((steps + 1) * (D + H + (has_c ? H : 0)) + steps * H * S::keeps) * L;
+        return ((steps + 1) * (D + H) + (has_c ? 2 * H : 0) + steps * H * S::keeps) * L;
     }
     static Index size_without_steps(Index D, Index H) { return (2 * (D + H) + 2 * H) * L; }
 
     Memory(T* memory, Index steps, Index D, Index H)
-        : xh(memory), c(xh + (steps + 1) * (D + H) * L), kept(c + (has_c ? (steps + 1) * H * L : 0)) {}
+        : xh(memory), c(xh + (steps + 1) * (D + H) * L), kept(c + (has_c ? 2 * H * L : 0)) {}
 
     T *xh, *c, *kept;
 };
@@ -140,7 +140,7 @@ void forward_tile(const TileForward<T>& a) {
     using M = Memory<cell, NV, T>;
     constexpr Index L = M::L;
     const Index steps = a.scan.steps, D = a.scan.inputs, H = a.scan.hidden, K = D + H;
-    // Without backward two slots take turns, and c stays in its place.
+    // Without backward two slots take turns; c stays in its place unless rows must get theirs back.
     const M memory(a.memory, a.keep ? steps : 1, D, H);
     load_state<NV>(a.h0, H, a.scan.lanes, memory.xh + D * L);
     if (M::has_c) load_state<NV>(a.c0, H, a.scan.lanes, memory.c);
@@ -151,7 +151,7 @@ void forward_tile(const TileForward<T>& a) {
         const Index time = a.scan.time(s);
         const Active<NV, T> active(a.scan, time, a.keep);
         T *xh = slot(s), *h = slot(s + 1) + D * L, *c_before = c;
-        if (M::has_c && (a.keep || !active.all)) c = a.keep ? c + H * L : memory.c + (c == memory.c ? H * L : 0);
+        if (M::has_c && !active.all) c = memory.c + (c == memory.c ? H * L : 0);
         if (a.table != nullptr) pack_codes<cell, NV>(a, time);
         pack_x<cell, NV>(a, time, active, xh);
         T* kept = a.keep ? memory.kept + s * H * M::S::keeps * L : nullptr;
@@ -251,7 +251,7 @@ struct BackwardTile {
             if (cell != Cell::gru) std::memset(carry, 0, sizeof(T) * H * L);
         }
         const T *kept = memory.kept + s * H * S::keeps * L, *before = memory.xh + s * K * L + D * L;
-        S::backward({H, a.grad_h, a.grad_c, kept, before, before + K * L, memory.c + s * H * L, x, h, carry});
+        S::backward({H, a.grad_h, a.grad_c, kept, before, before + K * L, x, h, carry});
         if (!active.all) {
             active.keep(x, nullptr, S::gates * H);
             if (h != x) active.keep(h, nullptr, S::gates * H);

@@ -15,7 +15,7 @@ from torch import Tensor
 from stepahead.nn import reference
 from stepahead.nn.stack import CODES, GATES, _native
 
-KEPT = {"rnn_tanh": 0, "rnn_relu": 0, "lstm": 4, "gru": 4}  # numbers of a unit that the kernel keeps of each step
+KEPT = {"rnn_tanh": 0, "rnn_relu": 0, "lstm": 5, "gru": 4}  # numbers of a unit that the kernel keeps of each step
 TILE = 48  # the most rows that it takes at once; the last tile is kept whole
 
 Maybe = Tensor | None
@@ -145,8 +145,8 @@ def _backward_fake(
 
 def saved_size(cell: str, steps: int, rows: int, inputs: int, hidden: int) -> int:
     """At least what `_native.saved_size` says for one model, in plain arithmetic: compile's sizes may be symbols."""
-    states = 2 if cell == "lstm" else 1
-    return ((steps + 1) * (inputs + states * hidden) + steps * hidden * KEPT[cell]) * (rows + TILE - 1)
+    cells = 2 * hidden if cell == "lstm" else 0
+    return ((steps + 1) * (inputs + hidden) + cells + steps * hidden * KEPT[cell]) * (rows + TILE - 1)
 
 
 def _used(saved: Tensor, x: Tensor, h0: Tensor, cell: str) -> Tensor:
