@@ -275,7 +275,10 @@ def blend_of(asked: Mapping[str, Any], panel: Panel) -> float:
     schema = panel.schema
     if schema.future or schema.static or len(schema.past) > 1 or asked.get("calendar") or asked.get("elapsed"):
         return 0.0
-    share = round(0.5 * math.exp(-panel.n_rows / FEW) / math.sqrt(max(panel.n_series, 1)), 3)
+    series = max(panel.n_series, 1)
+    own = panel.n_rows / series
+    less = (own / FEW) ** 2 + (panel.n_rows - own) / FEW_OF_OTHERS
+    share = round(0.5 * math.exp(-less) / math.sqrt(series), 3)
     return share if share >= 0.05 else 0.0
 
 
@@ -291,7 +294,8 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
 
 OUT_OF_PROPORTION = 30  # times the rows there are: a window of three such seasons still fits in memory
 SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
-FEW = 2000  # rows of one series, from which a network is believed four times as much as a simple forecast
+FEW = 1000  # rows of one series, from which a network is believed four times as much as a simple forecast
+FEW_OF_OTHERS = 2000  # rows of other series, from which it is believed at least that much
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 

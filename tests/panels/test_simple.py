@@ -80,10 +80,10 @@ def test_the_share_falls_with_the_rows_and_ends() -> None:
     def share(rows: int) -> float:
         return resolve({"horizon": 2}, sa.Panel.from_arrays(np.arange(float(rows)))).blend
 
-    assert [share(n) for n in (50, 500, 2000, 4600)] == [0.488, 0.389, 0.184, 0.05]
-    assert share(4650) == 0.0
+    assert [share(n) for n in (50, 500, 1000, 1500)] == [0.499, 0.389, 0.184, 0.053]
+    assert share(1550) == 0.0
     four = sa.Panel.from_arrays(np.arange(500.0), ids=tuple("abcd"), offsets=[0, 125, 250, 375, 500])
-    assert resolve({"horizon": 2}, four).blend == pytest.approx(share(500) / 2, abs=1e-3)
+    assert resolve({"horizon": 2}, four).blend == pytest.approx(share(125) / 2 * np.exp(-375 / 2000), abs=1e-3)
 
 
 @pytest.mark.parametrize(
