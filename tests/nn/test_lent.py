@@ -86,6 +86,16 @@ def test_memory_that_another_tensor_shares_is_not_lent() -> None:
     assert lent.lend(100, torch.float32).data_ptr() not in (address, array.ctypes.data)
 
 
+def test_memory_of_inference_mode_is_not_lent_to_training() -> None:
+    layer, x = stepahead.nn.LSTM(3, 8), torch.randn(6, 5, 3)
+    expected = gradients(layer, x)
+    lent.release()
+    with pytest.raises(RuntimeError, match="Inference tensors"), torch.inference_mode(), torch.enable_grad():
+        layer(x)
+    assert not lent.blocks.all
+    assert all(map(torch.equal, gradients(layer, x), expected))
+
+
 @pytest.mark.parametrize("layers", [1, 2])
 def test_graphs_that_live_side_by_side_do_not_share(layers: int) -> None:
     torch.manual_seed(0)

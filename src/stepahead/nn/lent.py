@@ -37,7 +37,8 @@ blocks = Blocks()
 def lend(size: int, dtype: torch.dtype) -> Tensor:
     """A tensor [size], its memory that of an earlier one where one is idle that fits."""
     needed = size * dtype.itemsize
-    if needed <= SMALL or needed > IDLE or _uses is None:
+    # Of a tensor made in inference mode autograd would keep none, ever after.
+    if needed <= SMALL or needed > IDLE or _uses is None or torch.is_inference_mode_enabled():
         return torch.empty(size, dtype=dtype, device="cpu")
     own = blocks.all
     for place, (block, at, unused) in enumerate(own):
