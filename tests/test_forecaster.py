@@ -395,6 +395,23 @@ def test_the_price_recipe_takes_values_that_are_not_positive():
     assert np.isfinite(last(model.predict(level=[80]), "GRU")).all()
 
 
+@pytest.mark.parametrize("value", [5.0, 0.1, 1e-7, 123456.789])
+def test_the_price_recipe_goes_on_with_a_constant_to_the_last_bit(value):
+    model = Forecaster("price", max_steps=20).fit(Panel.from_arrays(np.full(150, value)))
+    assert model.fitted_.scale.log_target
+    frame = model.predict(level=[80])
+    assert [last(frame, name).tolist() for name in ("GRU", "GRU-lo-80", "GRU-hi-80")] == [[value]] * 3
+    stream = model.stream(level=[80])
+    assert list(stream.push({"y": value}).mean) == [value]
+    assert model.verdict_.outcome == "same"
+
+
+@pytest.mark.parametrize("holdout", [120, 10**6, 10**27])
+def test_a_holdout_that_leaves_nothing_is_named(holdout):
+    with pytest.raises(ConfigError, match=f"holdout={holdout} leaves no rows to learn from: .* has more than 120"):
+        Forecaster(**QUICK | {"holdout": holdout}).fit(made_wave(120))
+
+
 # --- saving what is needed
 
 

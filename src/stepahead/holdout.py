@@ -24,15 +24,19 @@ HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the ve
 def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
     """Rows of each series that stay when the holdout is taken away: [S] int64, or None to skip it.
 
-    Raises: ConfigError for a holdout that is no share, no number of rows, "auto" or None.
+    Raises: ConfigError for a holdout that is no share, no number of rows, "auto" or None, or that leaves nothing.
     """
     if holdout is None:
         return None
     share = HOLDOUT if holdout == "auto" else holdout
     check_part("holdout", share, ", 'auto' or None")
     check_count({"horizon": horizon}, "horizon", least=1)
-    held = np.full(panel.n_series, int(share)) if share >= 1 else np.floor(panel.lengths * share).astype(np.int64)
-    return np.maximum(panel.lengths - np.maximum(held, horizon), 0)
+    longest = int(panel.lengths.max(initial=0))
+    held = np.floor(panel.lengths * share) if share < 1 else np.full(panel.n_series, min(int(share), longest))
+    kept = np.maximum(panel.lengths - np.maximum(held.astype(np.int64), horizon), 0)
+    if holdout != "auto" and not kept.any():
+        raise ConfigError(f"holdout={holdout!r} leaves no rows to learn from: no series has more than {longest}")
+    return kept
 
 
 def enough_rows(panel: Panel, config: Config) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 import stepahead as sa
 from stepahead.errors import DataError
+from stepahead.period import first_day
 
 
 def times_of(cells: list[str], **reading: str) -> list[str]:
@@ -42,6 +43,24 @@ def test_periods_of_pandas_are_read(step: str) -> None:
     periods = pd.period_range("2021-01", periods=5, freq=step)
     panel = sa.read(pd.DataFrame({"ds": periods, "y": np.arange(5.0)}))
     np.testing.assert_array_equal(panel.times, periods.start_time.to_numpy().astype("datetime64[us]"))
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        *("1998 Q1", "1998-q4", "1998Q2", "Q3 1998", "Q3/1998", "1998 Jan", "1998-December", "sept 1998"),
+        *("1998M2", "1998 M12", "2020 W53", "2021W7", "2021-02-01/2021-02-07"),
+    ],
+)
+def test_one_cell_is_read_as_a_column_is(cell: str) -> None:
+    assert [str(first_day(f" {cell} "))] == times_of([cell])
+
+
+@pytest.mark.parametrize(
+    "cell", ["1998 Q5", "1998 Foo", "2021 W53", "1998 M13", "2021-13-01/2021-13-07", "1998", "", "Q1"]
+)
+def test_one_cell_that_names_no_period_is_none(cell: str) -> None:
+    assert first_day(cell) is None
 
 
 def test_periods_step_by_months_and_weeks_and_have_their_seasons() -> None:

@@ -1,5 +1,6 @@
 """The door for live rows: what no network and no calendar can hold is refused before anything moves."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -53,3 +54,13 @@ def test_a_step_after_which_none_can_follow_is_refused(step: int) -> None:
 def test_a_time_that_cannot_be_gone_on_from_is_refused(dated: sa.Panel, stamp: Any) -> None:
     with pytest.raises(DataError, match="of the years 1 to 9000"):
         door(dated).read({"y": 1.0, "ds": stamp}, "s", 0)
+
+
+def test_a_period_is_its_first_day_where_the_model_learned_from_dates(dated: sa.Panel) -> None:
+    days = sa.Panel.from_arrays(np.arange(8.0), times=np.datetime64("2000-01-01") + 90 * np.arange(8))
+    quarters = Door(replace(days.schema, time_kind="date"), Frequency("month", 3), 1, gaps=False, reach=8)
+    assert quarters.time_of("2005 Q2", "s") == quarters.time_of("2005-04-01", "s")
+    with pytest.raises(DataError, match="'2005 Q5' must be a date or time"):
+        quarters.time_of("2005 Q5", "s")
+    with pytest.raises(DataError, match="'2005 Q2' must be a date or time"):
+        door(dated).time_of("2005 Q2", "s")

@@ -1,20 +1,14 @@
-"""Times that name a whole period.  "1998 Q1", "1987 Jan", "2020 W07", 1960.25 -> the period's first day.
+"""Columns of times that name a whole period.  "1998 Q1", "1987 Jan", "2020 W07", 1960.25 -> the period's first day.
 
-English names of months, whole or by three letters; weeks are those of ISO 8601, from Monday on.
+One cell alone, in a stream: stepahead/period.py.
 """
 
 import numpy as np
 import polars as pl
 
 from stepahead.data.table import Table
+from stepahead.period import MONTH, NUMBERS, QUARTER, SPAN, WEEK
 
-QUARTER = r"(?i)^(?:(?<year>[0-9]{4})[ -]?Q(?<part>[1-4])|Q(?<part2>[1-4])[ -/](?<year2>[0-9]{4}))$"
-MONTH = r"(?i)^(?:(?<year>[0-9]{4})[ -]?(?<part>M[0-9]{1,2}|[a-z]{3,9})|(?<part2>[a-z]{3,9})[ -](?<year2>[0-9]{4}))$"
-SPAN = r"^(?<year>[0-9]{4}-[0-9]{2}-[0-9]{2})/(?<part>[0-9]{4}-[0-9]{2}-[0-9]{2})$"  # pandas' weeks
-WEEK = r"(?i)^(?<year>[0-9]{4})[ -]?W(?<part>[0-9]{1,2})$"
-NAMES = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november")
-NUMBERS = {word: n for n, name in enumerate((*NAMES, "december"), 1) for word in (name, name[:3])}
-NUMBERS |= {"sept": 9} | {f"m{n:{width}}": n for n in range(1, 13) for width in ("", "02")}
 DECIMAL_YEAR = "decimal_year"  # the time_format that says so
 WRITTEN = r"^[0-9]{4}\.[0-9]+$"  # what may be one
 NEAR = 0.05  # of a month: how far from a month's beginning such a number may lie

@@ -61,26 +61,36 @@ class Scale:
         return level, np.where(size > LEAST, size, 1.0)
 
     def anchors(self, last: np.ndarray, level: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Base and unit of each window's target, such that target = (g(y) - base) / unit; g is log or identity.
+        """Base and unit of each window's target: what it is told from, and what a scaled 1 is (see `target`).
 
         last: [N] the target at the origin. level, size: [N] the target's own measure (used by "window").
         """
         own = self.kind == "window"
         unit = size if own else np.broadcast_to(self.spread[-1], last.shape)
+        if self.log_target:
+            return last, unit
         if self.difference:
-            center = 0.0 if own else self.center[-1]
-            return self._forward(last) + center, unit
+            return last + self.drift, unit
         return (level if own else np.broadcast_to(self.center[-1], last.shape)), unit
 
     def target(self, y: np.ndarray, base: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Values to learn: y [N, H] -> [N, H] scaled."""
-        return (self._forward(y) - base[:, None]) / unit[:, None]
+        if self.log_target:
+            y, base = np.log(y), np.log(base) + self.drift
+        return (y - base[:, None]) / unit[:, None]
 
     def invert(self, scaled: np.ndarray, base: np.ndarray, unit: np.ndarray) -> np.ndarray:
         """Back to the target's own units: scaled [N, ...] -> [N, ...]."""
         shape = (-1,) + (1,) * (scaled.ndim - 1)
-        values = base.reshape(shape) + unit.reshape(shape) * scaled
-        return np.exp(values) if self.log_target else values
+        base, unit = base.reshape(shape), unit.reshape(shape)
+        if self.log_target:  # a factor, so that no change is none to the last bit
+            return base * np.exp(self.drift + unit * scaled)
+        return base + unit * scaled
+
+    @property
+    def drift(self) -> float:
+        """The change of the target that a scaled 0 stands for, where changes are scaled by fixed numbers; else 0."""
+        return 0.0 if self.kind == "window" or not self.difference else float(self.center[-1])
 
     @property
     def log_target(self) -> bool:
@@ -93,9 +103,6 @@ class Scale:
                 f"column '{name}' holds {y[y <= 0][0]:g}, but the model learned log-returns of positive values; "
                 f"fit it again on this table, or with difference=True"
             )
-
-    def _forward(self, y: np.ndarray) -> np.ndarray:
-        return np.log(y) if self.log_target else y
 
     def _changes(self, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
         if not self.difference:

@@ -5,7 +5,7 @@ Legend: P past inputs (the target is the last), K inputs known ahead, H horizon.
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import DataError
+from stepahead.period import first_day
 
 Array = NDArray[Any]
 
@@ -160,7 +161,7 @@ class Door:
         if isinstance(value, np.datetime64):
             return int(value.astype("datetime64[us]").astype(np.int64))
         try:
-            stamp = datetime.fromisoformat(value) if isinstance(value, str) else value
+            stamp = self._written(value) if isinstance(value, str) else value
             stamp = stamp if isinstance(stamp, datetime) else datetime(stamp.year, stamp.month, stamp.day)
             if stamp != stamp:  # pandas' NaT
                 raise ValueError
@@ -173,6 +174,15 @@ class Door:
                 "a time without a zone" if stamp.tzinfo else "a time with its zone, 2021-01-31T10:00Z say",
             )
         return (stamp.replace(tzinfo=None) - EPOCH - (stamp.utcoffset() or timedelta(0))) // MICROSECOND
+
+    def _written(self, text: str) -> datetime | date:
+        try:
+            return datetime.fromisoformat(text)
+        except ValueError:
+            day = first_day(text) if self.schema.time_kind == "date" else None
+            if day is None:
+                raise
+            return day
 
     def text_of(self, time: int) -> str:
         """A time as one writes it."""

@@ -189,16 +189,16 @@ class WindowModel:
         """
         scale, level, unit = self.fitted.scale, self.level, self.columns[-1][1]
         base = self.columns[-1][0]
-        if scale.difference:
-            base += float(np.log(last)) if scale.log_target else last
+        if scale.difference and not scale.log_target:
+            base += last
         moved = max(moved_by(window, bool(scale.difference)), self.fitted.calibration.floor) if level else 0.0
         lo, hi = [], []
         for point, reach in zip(middle, self.reach, strict=True):
             lo.append([base + unit * (point - moved * each) for each in reach])
             hi.append([base + unit * (point + moved * each) for each in reach])
         mean = [base + unit * point for point in middle]
-        if scale.log_target:
-            return Bounds(np.exp(mean).tolist(), np.exp(lo).tolist(), np.exp(hi).tolist())
+        if scale.log_target:  # changes so far
+            return Bounds(*((last * np.exp(each)).tolist() for each in (mean, lo, hi)))
         return Bounds(mean, lo, hi)
 
     def _levels(self, values: Array) -> Array:
