@@ -1,6 +1,7 @@
 """The Forecaster as its user meets it."""
 
 import inspect
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -406,10 +407,11 @@ def test_the_price_recipe_goes_on_with_a_constant_to_the_last_bit(value):
     assert model.verdict_.outcome == "same"
 
 
-@pytest.mark.parametrize("holdout", [120, 10**6, 10**27])
-def test_a_holdout_that_leaves_nothing_is_named(holdout):
-    with pytest.raises(ConfigError, match=f"holdout={holdout} leaves no rows to learn from: .* has more than 120"):
-        Forecaster(**QUICK | {"holdout": holdout}).fit(made_wave(120))
+@pytest.mark.parametrize(("rows", "horizon", "holdout"), [(99, 1, 99), (99, 1, 10**6), (99, 1, 10**27), (5, 5, 0.3)])
+def test_a_holdout_that_leaves_nothing_is_named(rows, horizon, holdout):
+    told = f"holdout={holdout}, a horizon of {horizon} at least, leaves no rows to learn from: no series has more than "
+    with pytest.raises(ConfigError, match=re.escape(f"{told}{rows};")):
+        Forecaster(**QUICK | {"horizon": horizon, "holdout": holdout}).fit(made_wave(rows))
 
 
 # --- saving what is needed

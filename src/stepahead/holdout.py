@@ -35,7 +35,10 @@ def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
     held = np.floor(panel.lengths * share) if share < 1 else np.full(panel.n_series, min(int(share), longest))
     kept = np.maximum(panel.lengths - np.maximum(held.astype(np.int64), horizon), 0)
     if holdout != "auto" and not kept.any():
-        raise ConfigError(f"holdout={holdout!r} leaves no rows to learn from: no series has more than {longest}")
+        raise ConfigError(
+            f"holdout={holdout!r}, a horizon of {horizon} at least, leaves no rows to learn from: no series has more "
+            f"than {longest}; give a smaller one, or holdout=None"
+        )
     return kept
 
 
