@@ -113,7 +113,7 @@ def test_an_event_table_comes_on_standard_input_too(run: Run, models: Path, tmp_
     from_file = run(command, *model, "events.csv", *events, *words)
     assert from_file[0] == 0, from_file
     assert run(command, *model, "-", *events, *words, stdin=table) == from_file
-    for bad, message in (("", "standard input: cannot be read as CSV"), ("x,y\n1,2\n", "no column 'case'")):
+    for bad, message in (("", "standard input: is empty"), ("x,y\n1,2\n", "no column 'case'")):
         status, out, err = run(command, *model, "-", *events, *words, stdin=bad)
         assert (status, out, err.count("\n")) == (2, "", 1)
         assert message in err

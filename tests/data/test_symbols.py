@@ -179,10 +179,14 @@ def test_numeric_times_are_sorted_as_numbers() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("case,at\n1,1\n", "no column 'what'; found case, at"),
-        ("case,at,what\n1,1,a\n1,2,\n", "column 'what', row 2: is empty"),
-        ("case,at,what\n1,2024-01-01,a\n1,13/01/2024,b\n", "row 2: '13/01/2024' is neither a number nor an ISO time"),
+        ("case,at\n1,1\n", "no column 'what'; found 'case', 'at'"),
+        ("case,at,what\n1,1,a\n\n1,2,\n", "column 'what', row 4: is empty"),
+        ('case,at,what\n1,1,a\n1,2,""\n', "column 'what', row 3: is empty"),
+        ("case,at,what\n1,2024-01-01,a\n1,13/01/2024,b\n", "row 3: '13/01/2024' is neither a number nor an ISO time"),
         ("case,at,what\n", "has no rows"),
+        ("case,at,what\n1,1,a\n1,2\n", "row 3 has 2 cells, the header has 3"),
+        ("case,at,what,what\n1,1,a,b\n", "two columns are named 'what'"),
+        ("case;at;what\n1;1;a\n", "separated by semicolons"),
     ],
 )
 def test_event_tables_that_cannot_be_are_refused(tmp_path: Path, table: str, words: str) -> None:

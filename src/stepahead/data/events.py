@@ -4,11 +4,12 @@ how long after one another they came."""
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from stepahead.data.panel import preview
+from stepahead.data.table import Table, open_csv, open_table
 from stepahead.errors import DataError
 
 
@@ -17,57 +18,48 @@ def event_sequences(
 ) -> tuple[dict[str, list[str]], NDArray[np.float64] | None]:
     """Activities of each case, sorted by time (ties: the file's order); cases in order of first appearance.
 
+    source: as `read_events` takes it, or the bytes of a CSV that came by standard input.
     Also the time since the event before, of all cases end to end, in seconds or the column's own unit; nan for the
     first of each. None without times.
 
     Raises:
-        DataError: an absent column, an empty cell, or a time that cannot be read, with its row.
+        DataError: as `open_table`, an absent column, an empty cell, or a time that cannot be read, with its row.
     """
-    where, table = _table(source)
-    for column in filter(None, (case, activity, time)):
-        if column not in table.columns:
-            raise DataError(f"{where}: no column {column!r}; found {', '.join(table.columns)}")
-        if table[column].null_count():
-            row = table[column].is_null().arg_max() or 0
-            raise DataError(f"{where}: column {column!r}, row {row + 1}: is empty; fill it in or drop the row")
-    if table.is_empty():
-        raise DataError(f"{where}: has no rows; give at least one event")
-    order = table[case].cast(pl.String).unique(maintain_order=True)
-    if time is None:
-        grouped = table.group_by(case, maintain_order=True).agg(activity)
-        gaps = None
-    else:
-        table = table.with_columns(_times(where, table[time]).alias("when")).sort("when", maintain_order=True)
-        table = table.with_columns(_numbers(table["when"]).alias("when"))
-        grouped = table.group_by(case, maintain_order=True).agg(activity, pl.col("when").diff())
-        gaps = dict(zip(grouped[case].cast(pl.String), grouped["when"], strict=True))
-    found = dict(zip(grouped[case].cast(pl.String), grouped[activity].cast(pl.List(pl.String)), strict=True))
+    table = open_csv(Path("standard input"), source) if isinstance(source, bytes) else open_table(source)
+    columns = {name: _column(table, name) for name in dict.fromkeys(filter(None, (case, activity, time)))}
+    if not len(columns[case]):
+        raise DataError(f"{table.source}: has no rows; give at least one event")
+    events = pl.DataFrame({"case": columns[case].cast(pl.String), "activity": columns[activity].cast(pl.String)})
+    order = events["case"].unique(maintain_order=True)
+    if time is not None:
+        when = _numbers(_times(table, columns[time]))
+        events = events.with_columns(when.alias("when")).sort("when", maintain_order=True)
+        events = events.with_columns(pl.col("when").diff().over("case").alias("gap"))
+    grouped = events.group_by("case", maintain_order=True).agg(pl.exclude("case"))
+    found = dict(zip(grouped["case"], grouped["activity"], strict=True))
     sequences = {name: found[name].to_list() for name in order}
-    if gaps is None:
+    if time is None:
         return sequences, None
+    gaps = dict(zip(grouped["case"], grouped["gap"], strict=True))
     return sequences, np.concatenate([gaps[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in order])
 
 
-def _table(source: Any) -> tuple[str, pl.DataFrame]:
-    if isinstance(source, bytes):
-        try:
-            return "standard input", pl.read_csv(source, infer_schema=False)
-        except pl.exceptions.PolarsError as error:
-            raise DataError(f"standard input: cannot be read as CSV ({str(error).splitlines()[0]})") from error
-    if not isinstance(source, str | Path):
-        return "table", nw.from_native(source, eager_only=True).to_polars()
-    path = Path(source)
-    try:
-        if path.suffix in (".parquet", ".pq"):
-            return path.name, pl.read_parquet(path)
-        return path.name, pl.read_csv(path, infer_schema=False)  # all text: 007 stays 007
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; check the name") from error
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as a table ({str(error).splitlines()[0]})") from error
+def _column(table: Table, name: str) -> pl.Series:
+    """A column without an empty cell.  Raises: DataError for one that is absent, or the first cell that is empty."""
+    if name not in table.frame.columns:
+        raise DataError(f"{table.source}: no column {name!r}; found {preview(table.frame.columns, 12)}")
+    column = table.frame[name]
+    empty = column.is_null()
+    if column.dtype == pl.String:
+        empty |= column == ""
+    elif column.dtype.is_float():
+        empty |= column.is_nan()
+    if empty.any():
+        table.refuse(name, empty.arg_max() or 0, "is empty; fill it in or drop the row")
+    return column
 
 
-def _times(where: str, column: pl.Series) -> pl.Series:
+def _times(table: Table, column: pl.Series) -> pl.Series:
     """Whole numbers, numbers, or ISO stamps; the rest as polars has it already."""
     if column.dtype != pl.String:
         return column
@@ -78,10 +70,8 @@ def _times(where: str, column: pl.Series) -> pl.Series:
     stamps = column.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
     if stamps.null_count():
         row = stamps.is_null().arg_max() or 0
-        raise DataError(
-            f"{where}: column {column.name!r}, row {row + 1}: {column[row]!r} is neither a number nor an ISO time;"
-            " write times as 2026-01-31 13:05:00"
-        )
+        remedy = "write times as 2026-01-31 13:05:00"
+        table.refuse(column.name, row, f"{column[row]!r} is neither a number nor an ISO time; {remedy}")
     return stamps
 
 
