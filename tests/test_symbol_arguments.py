@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -54,6 +55,41 @@ def test_so_many_symbols_cannot_be_kept(value: Any) -> None:
         sa.SymbolModel(max_symbols=value).fit(sa.read_corpus(NAMES))
     with pytest.raises(ConfigError, match=message):
         sa.read_events(table, case="case", activity="what", max_symbols=value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"cell": "LSTM"}, "cell='LSTM' is not one of 'auto', 'rnn', 'rnn_relu', 'lstm', 'gru'"),
+        ({"tied": "yes"}, "tied='yes' is not one of False, True"),
+        ({"tied": 1}, "tied=1 is not one of False, True"),
+        ({"times": 1}, "times=1 is not one of 'auto', False, True"),
+        ({"times": "yes"}, "times='yes' is not one of 'auto', False, True"),
+        ({"hidden_size": 2.5}, "hidden_size=2.5 must be a whole number of at least 1"),
+        ({"embedding": -1}, "embedding=-1 must be a whole number of at least 0"),
+        ({"epochs": 2**63}, "epochs=9223372036854775808 must be at most"),
+        ({"dropout": 1}, "dropout=1 must be a number of at least 0 and below 1"),
+        ({"dropout": "half"}, "dropout='half' must be a number of at least 0 and below 1"),
+        ({"learning_rate": 0}, "learning_rate=0 must be a number above 0 and below 100"),
+        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_one_clear_error(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        sa.SymbolModel(**parameters).fit(NAMES)
+    assert message in str(raised.value)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    plain = {"hidden_size": 2, "epochs": 2, "learning_rate": 0.5, "seed": 3, "tied": False, "times": False}
+    given = {name: np.array(value)[()] for name, value in plain.items()}
+    assert all(isinstance(value, np.generic) for value in given.values())
+    ours, theirs = (sa.SymbolModel(**p).fit(NAMES) for p in (plain, given))
+    assert ours.next("an") == theirs.next("an")
+
+
+def test_a_cell_is_named_as_forecasts_name_it() -> None:
+    assert sa.SymbolModel(cell="rnn_relu", hidden_size=2, epochs=1).fit(NAMES).name == "RNN"
 
 
 def test_one_symbol_may_be_kept() -> None:

@@ -240,12 +240,12 @@ def test_constructor_only_stores_and_clone_copies() -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"cell": "transformer"}, "must be one of rnn, rnn_relu, lstm, gru"),
+        ({"cell": "transformer"}, "is not one of 'auto', 'rnn', 'rnn_relu', 'lstm', 'gru'"),
         ({"hidden_size": 0}, "whole number of at least 1"),
         ({"num_layers": 1.5}, "whole number of at least 1"),
         ({"embedding": -1}, "whole number of at least 0"),
-        ({"dropout": 1.0}, r"must lie in \[0, 1\)"),
-        ({"learning_rate": 0}, "must be above 0"),
+        ({"dropout": 1.0}, "must be a number of at least 0 and below 1"),
+        ({"learning_rate": 0}, "must be a number above 0 and below 100"),
         ({"holdout": 1.5}, r"must lie in \(0, 1\)"),
         ({"tied": True, "embedding": 0}, "needs an embedding"),
         ({"tokens": "bytes"}, "must be one of chars, words, items"),

@@ -149,7 +149,7 @@ def test_a_file_from_before_times_and_repairs_is_read(tmp_path: Path) -> None:
 def test_times_that_cannot_be_are_refused(phone: sa.SymbolModel) -> None:
     with pytest.raises(ConfigError, match=r"carry no times; read them with read_events\(\.\.\., time=\.\.\.\)"):
         sa.SymbolModel(times=True).fit(["ab", "ba"] * 300)
-    with pytest.raises(ConfigError, match="times='yes': must be True, False or auto"):
+    with pytest.raises(ConfigError, match="times='yes' is not one of 'auto', False, True"):
         sa.SymbolModel(times="yes").fit(calls(10))
     with pytest.raises(DataError, match="1 for 2 symbols"):
         phone.next(["dial", "call"], times=[3])

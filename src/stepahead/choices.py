@@ -28,6 +28,11 @@ CHOICES: dict[str, tuple] = {
 }
 
 
+def column_name(cell: str) -> str:
+    """What the forecasts of a cell are named: the cell in capitals."""
+    return cell.removesuffix("_relu").upper()
+
+
 def check_values(values: Mapping[str, Any]) -> None:
     """Check each parameter by itself."""
     for name in ("max_steps", "check_every"):

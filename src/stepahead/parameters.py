@@ -54,3 +54,8 @@ def check_between(name: str, value: Any, least: int, most: int | None = MOST, ot
         raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}{others}")
     if most is not None and value > most:
         raise ConfigError(f"{name}={value!r} must be at most {most}{others}")
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a parameter was left open."""
+    return isinstance(value, str) and value == "auto"

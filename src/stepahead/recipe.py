@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.choices import QUANTILES, check_values
+from stepahead.choices import QUANTILES, check_values, column_name
 from stepahead.data.clock import checked_holidays, clock_names
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
+from stepahead.parameters import is_auto
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Config:
     @property
     def name(self) -> str:
         """The output column: the cell in capitals."""
-        return self.cell.removesuffix("_relu").upper()
+        return column_name(self.cell)
 
 
 COMMON: dict[str, Any] = {
@@ -298,10 +299,6 @@ FEW = 1000  # rows of one series, from which a network is believed four times as
 FEW_OF_OTHERS = 2000  # rows of other series, from which it is believed at least that much
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
-
-
-def is_auto(value: Any) -> bool:
-    return isinstance(value, str) and value == "auto"
 
 
 def check_together(config: Config) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead import store
+from stepahead.choices import column_name
 from stepahead.data.gaps import bucket_count, buckets, fit_edges, gaps_of, moment
 from stepahead.data.symbols import MAX_SYMBOLS, Corpus, Source, read_corpus
 from stepahead.errors import ConfigError, DataError, NotFittedError, require
@@ -110,7 +111,7 @@ class SymbolModel(Parameters):
     @property
     def name(self) -> str:
         """The cell in capitals."""
-        return (self.shape_.cell if hasattr(self, "shape_") else self.cell).upper()
+        return column_name(self.shape_.cell if hasattr(self, "shape_") else self.cell)
 
     def fit(
         self,

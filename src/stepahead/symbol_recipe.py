@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from stepahead.choices import CELLS, check_count, check_number
 from stepahead.data.symbols import Corpus
 from stepahead.errors import ConfigError
-from stepahead.parameters import check_whole
-from stepahead.runtime.cell import GATES
+from stepahead.parameters import is_auto
 from stepahead.runtime.symbols import Shape
 
 MOST_ONE_HOT = 4096  # symbols: their identity matrix takes 64 MiB
+COUNTS = ("hidden_size", "num_layers", "epochs", "batch_size", "window", "ensemble")
 WORD = 500  # symbols up to which a corpus is learned by heart
 
 
@@ -55,11 +58,11 @@ def reads_times(times: bool | str, corpus: Corpus) -> bool:
 
     Raises: ConfigError for what is no choice, or where times are asked for and there are none.
     """
-    if times not in (True, False, "auto"):
-        raise ConfigError(f"times={times!r}: must be True, False or auto")
-    if times is True and corpus.gaps is None:
+    if not isinstance(times, bool | np.bool) and not is_auto(times):
+        raise ConfigError(f"times={times!r} is not one of 'auto', False, True")
+    if not is_auto(times) and times and corpus.gaps is None:
         raise ConfigError("times=True: the sequences carry no times; read them with read_events(..., time=...)")
-    return times is True or (times == "auto" and corpus.gaps is not None and not is_word(corpus))
+    return corpus.gaps is not None and not is_word(corpus) if is_auto(times) else bool(times)
 
 
 def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tuple[Shape, SymbolPlan]:
@@ -87,9 +90,9 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tu
         }
     )
     auto |= {"num_layers": 1, "batch_size": _rows(corpus, small), "window": 64 if not vocabulary.end else 256}
-    chosen = {name: value if parameters[name] == "auto" else parameters[name] for name, value in auto.items()}
+    given = {name: v.item() if isinstance(v, np.generic) else v for name, v in parameters.items()}
+    chosen = given | {name: value for name, value in auto.items() if is_auto(given[name])}
     _check(chosen)
-    check_whole(ensemble=(parameters["ensemble"], 1), seed=(parameters["seed"], 0))
     shape = Shape(
         cell=chosen["cell"],
         inputs=vocabulary.unseen,
@@ -97,7 +100,7 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tu
         hidden_size=chosen["hidden_size"],
         num_layers=chosen["num_layers"],
         embedding=chosen["embedding"],
-        tied=parameters["tied"],
+        tied=chosen["tied"],
         dropout=float(chosen["dropout"]),
         times=times,
     )
@@ -119,7 +122,7 @@ def resolve(parameters: Mapping[str, Any], corpus: Corpus, times: int = 0) -> tu
         patience=None if small else 6 if steps < 30_000 else 3,
         good=0.05 if small else float("inf"),
         restarts=3 if small else 0,
-        seed=parameters["seed"],
+        seed=chosen["seed"],
     )
     return shape, plan
 
@@ -135,14 +138,11 @@ def _rows(corpus: Corpus, small: bool) -> int:
 
 
 def _check(chosen: Mapping[str, Any]) -> None:
-    if chosen["cell"] not in GATES:
-        raise ConfigError(f"cell={chosen['cell']!r}: must be one of {', '.join(GATES)}, or auto")
-    for name in ("hidden_size", "num_layers", "epochs", "batch_size", "window", "embedding"):
-        least = 0 if name == "embedding" else 1
-        value = chosen[name]
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ConfigError(f"{name}={value!r}: must be a whole number of at least {least}, or auto")
-    if not 0 <= chosen["dropout"] < 1:
-        raise ConfigError(f"dropout={chosen['dropout']!r}: must lie in [0, 1)")
-    if not 0 < chosen["learning_rate"] < 100:
-        raise ConfigError(f"learning_rate={chosen['learning_rate']!r}: must be above 0 and below 100")
+    for name, allowed in (("cell", CELLS), ("tied", (False, True))):
+        if not any(type(v) is type(chosen[name]) and v == chosen[name] for v in allowed):
+            others = "'auto', " if name == "cell" else ""
+            raise ConfigError(f"{name}={chosen[name]!r} is not one of {others}{', '.join(map(repr, allowed))}")
+    for name, least in (*dict.fromkeys(COUNTS, 1).items(), ("embedding", 0), ("seed", 0)):
+        check_count(chosen, name, least=least)
+    check_number(chosen, "dropout", least=0.0, below=1.0)
+    check_number(chosen, "learning_rate", above=0.0, below=100.0)

@@ -180,7 +180,7 @@ def test_every_command_teaches_by_example(run: Run) -> None:
         (("fit", "absent.txt", "-o", "m"), "absent.txt: cannot be read"),
         (("fit", "--text", "", "-o", "m"), "is empty"),
         (("fit", "--text", "a", "-o", "m"), "too few to learn from"),
-        (("fit", "--text", "hello", "--cell", "cnn", "-o", "m"), "--cell 'cnn': must be one of"),
+        (("fit", "--text", "hello", "--cell", "cnn", "-o", "m"), "--cell 'cnn' is not one of 'auto', 'rnn'"),
         (("fit", "--text", "hello", "-o", "no/m"), "create it first"),
         (("fit", "--text", "hello", "--tokens", "bytes", "-o", "m"), "must be one of chars, words, items"),
         (("fit", "t.csv", "--case", "c", "-o", "m"), "needs both"),

@@ -15,7 +15,8 @@ from stepahead.data.covariates import Covariates
 from stepahead.data.fill import Filled, fill
 from stepahead.data.panel import Panel, concatenated_ranges
 from stepahead.data.scale import Scale
-from stepahead.errors import ConfigError, DataError
+from stepahead.errors import DataError
+from stepahead.parameters import check_whole
 
 CHUNK = 4096  # windows that are gathered at once where all are looked at
 
@@ -189,9 +190,7 @@ def windows(panel: Panel, window: int = 7, horizon: int = 1) -> Windows:
     Raises: DataError when no series has window + horizon rows; ConfigError where one of them is no count.
     Example: `sa.windows(panel, window=7).x.shape`
     """
-    for name, value in (("window", window), ("horizon", horizon)):
-        if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
-            raise ConfigError(f"{name}={value!r} must be a whole number of at least 1")
+    check_whole(window=(window, 1), horizon=(horizon, 1))
     span = window + horizon
     long_enough = [s for s in range(panel.n_series) if panel.lengths[s] >= span]
     if not long_enough:
