@@ -64,7 +64,8 @@ def save(path: str | os.PathLike[str], tensors: Mapping[str, Array], config: Map
     header = _sealed(_header(arrays, config), arrays)
     target = Path(os.path.realpath(path))
     try:
-        _check_target(target)
+        if (problem := why_not(Path(path))) is not None:
+            raise ModelFileError(f"{os.fspath(path)}: {problem}")
         remove_strays(target.parent)
         with _temporary(target) as (file, temporary):
             file.write(header)
@@ -177,13 +178,22 @@ def _sealed(header: bytes, arrays: Mapping[str, Array]) -> bytes:
     return header.replace(empty, full, 1)
 
 
-def _check_target(target: Path) -> None:
-    if target.is_dir():
-        raise ModelFileError(f"{target}: is a folder; give a file name, such as {target / 'model.safetensors'}")
-    if not target.parent.is_dir():
-        raise ModelFileError(f"{target}: the folder {target.parent} does not exist; create it first")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise ModelFileError(f"{target}: is read-only; make it writable or choose another name")
+def why_not(path: Path) -> str | None:
+    """Why a file cannot take the place of what is there, in words; None where it can."""
+    target = Path(os.path.realpath(path))
+    if os.path.isdir(target):
+        return f"is a folder; give a file name, such as {path / 'model.safetensors'}"
+    if os.path.lexists(target) and not os.path.isfile(target):
+        return "is a device, a pipe or a link to itself, which a file would replace; give the name of a file"
+    if not os.path.isdir(target.parent):
+        return f"the folder {path.parent} does not exist; create it first"
+    if os.path.exists(target) and not os.access(target, os.W_OK):
+        return "is read-only; make it writable or choose another name"
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        return (
+            f"the folder {path.parent} cannot be written (Permission denied); choose another, or change its permissions"
+        )
+    return None
 
 
 @contextlib.contextmanager

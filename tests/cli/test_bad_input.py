@@ -2,6 +2,8 @@
 
 import gzip
 import io
+import os
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -311,6 +313,53 @@ def test_wrong_option_is_one_line_and_nothing_written(case: str, capsys: pytest.
     assert [part for part in said if part not in error] == [], error
     assert [path.name for path in Path().iterdir()] == ["t.csv"]
     assert Path("t.csv").read_text() == GOOD
+
+
+@pytest.mark.parametrize("command", ["fit t.csv", "fit t.csv --checkpoint c", "predict t.csv", "backtest t.csv"])
+@pytest.mark.parametrize("kind", ["a pipe", "a link to itself"])
+def test_a_file_takes_no_place_of_what_is_no_file(command: str, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text(GOOD)
+    place = Path("place.csv")
+    if kind == "a pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(place)
+    before = place.lstat()
+    status, _, error = run([*command.split(), "-o", "place.csv"], capsys)
+    assert status == 2
+    assert_one_line(error)
+    assert "-o place.csv: is a device, a pipe or a link to itself" in error
+    assert place.lstat() == before
+
+
+def test_a_table_comes_through_a_pipe_and_an_endless_one_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo("table")
+    writer = threading.Thread(target=lambda: Path("table").write_text(GOOD))
+    writer.start()
+    status, _, error = run(
+        [
+            "fit",
+            "table",
+            "--recipe",
+            "classic",
+            "--max-steps",
+            "2",
+            "--window",
+            "3",
+            "--holdout",
+            "none",
+            "-o",
+            "m",
+            "-q",
+        ],
+        capsys,
+    )
+    writer.join()
+    assert (status, error) == (0, "")
+    assert Path("m").exists()
+    status, _, error = run(["fit", "/dev/zero", "-o", "m"], capsys)
+    assert status == 2
+    assert "/dev/zero: is neither a file nor a pipe" in error
 
 
 def test_gaps_are_refused_unless_the_model_is_told_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import stat
 import subprocess
 import sys
 from datetime import date
@@ -200,6 +201,16 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
         output.write_files({old: lambda path: path.write_text("new") and None, tmp_path / "b.csv": fail})
     assert old.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_a_file_keeps_its_permissions_and_the_link_that_leads_to_it(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.csv", tmp_path / "link.csv"
+    kept.write_text("old")
+    kept.chmod(0o600)
+    link.symlink_to(kept)
+    output.write_files({link: lambda path: path.write_text("new") and None})
+    assert (kept.read_text(), stat.S_IMODE(kept.stat().st_mode)) == ("new", 0o600)
+    assert link.is_symlink()
 
 
 def test_messages_speak_of_options_that_the_command_has() -> None:

@@ -6,6 +6,7 @@ Files are whole or not there: written under a temporary name, then renamed.
 import json
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -90,39 +91,44 @@ def check_outputs(inputs: Sequence[Path], outputs: Mapping[str, tuple[Path | Non
 
     Raises: ConfigError.
     """
-    taken = {path.resolve(): "the table that is read" for path in inputs}
+    from stepahead.store import why_not
+
+    taken = {os.path.realpath(path): "the table that is read" for path in inputs}
     for option, (path, endings) in outputs.items():
         if path is None:
             continue
-        if path.resolve() in taken:
-            raise ConfigError(f"{option} {path}: is {taken[path.resolve()]}; choose another name")
-        if path.is_dir():
-            raise ConfigError(f"{option} {path}: is a folder; give a file name")
-        if not path.absolute().parent.is_dir():
-            raise ConfigError(f"{option} {path}: the folder {path.parent} does not exist; create it first")
-        if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-            raise ConfigError(f"{option} {path}: cannot be written; check the permissions or choose another name")
+        place = os.path.realpath(path)
+        if place in taken:
+            raise ConfigError(f"{option} {path}: is {taken[place]}; choose another name")
+        if (problem := why_not(path)) is not None:
+            raise ConfigError(f"{option} {path}: {problem}")
         if endings and path.suffix.lower() not in endings:
             raise ConfigError(f"{option} {path}: the name must end in {' or '.join(endings)}")
-        taken[path.resolve()] = f"also given as {option}"
+        taken[place] = f"also given as {option}"
 
 
 def write_files(writers: Mapping[Path, Callable[[Path], None]]) -> None:
     """Write all files or none: each under a temporary name beside its place, then renamed.
 
+    Through a symbolic link, the file that it points at; an older file's permissions are kept.
     Raises: ConfigError where the system refuses.
     """
-    temporary = {path: path.with_name(f".stepahead-{secrets.token_hex(6)}{path.suffix}") for path in writers}
+    places = {path: Path(os.path.realpath(path)) for path in writers}
+    temporary = {
+        path: place.with_name(f".stepahead-{secrets.token_hex(6)}{path.suffix}") for path, place in places.items()
+    }
     try:
         for path, write in writers.items():
             write(temporary[path])
-        for path in writers:
-            os.replace(temporary[path], path)
+            if places[path].exists():
+                temporary[path].chmod(stat.S_IMODE(places[path].stat().st_mode))
+        for path, place in places.items():
+            os.replace(temporary[path], place)
     except OSError as error:
         raise ConfigError(f"{error.filename or 'output'}: cannot be written ({error.strerror or error})") from error
     finally:
         for name in temporary.values():
-            with suppress(FileNotFoundError):
+            with suppress(OSError):
                 name.unlink()
 
 

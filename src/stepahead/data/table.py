@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,16 +69,19 @@ def open_table(source: Any) -> Table:
 
 def open_file(path: Path) -> Table:
     """A file -> Table, by what its first bytes say it is."""
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; give one CSV or Parquet file")
-    if not path.exists():
-        raise DataError(f"{path}: no such file in {path.absolute().parent}; check the name")
     try:
-        if first_bytes(path) == PARQUET:
+        kind = os.stat(path).st_mode
+        if stat.S_ISDIR(kind):
+            raise DataError(f"{path}: is a folder; give one CSV or Parquet file")
+        if not stat.S_ISREG(kind) and not stat.S_ISFIFO(kind):
+            raise DataError(f"{path}: is neither a file nor a pipe; give one CSV or Parquet file")
+        if stat.S_ISREG(kind) and first_bytes(path) == PARQUET:
             return Table(scan(path), str(path))
-        content = path.read_bytes()
+        content = path.read_bytes()  # once: what a pipe has given does not come again
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise DataError(f"{path}: no such file in {path.absolute().parent}; check the name") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its name and its permissions") from error
     if path.suffix.lower() == ".gz" or content[:2] == b"\x1f\x8b":
         content = unzip(path, content)
     if ".parquet" in (name.lower() for name in path.suffixes[-2:]) or content[:4] == PARQUET:
