@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stepahead.cell_names import GATES
 from stepahead.data.symbols import Corpus
 from stepahead.errors import ConfigError
 from stepahead.parameters import check_whole
-from stepahead.runtime.cell import GATES
 from stepahead.runtime.symbols import Shape
 
 MOST_ONE_HOT = 4096  # symbols: their identity matrix takes 64 MiB

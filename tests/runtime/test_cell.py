@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pytest
 
+from stepahead.cell_names import GATES
 from stepahead.errors import ConfigError
 from stepahead.runtime import cell as cells
-from stepahead.runtime.cell import GATES, Stepper, scan
+from stepahead.runtime.cell import Stepper, scan
 
 torch = pytest.importorskip("torch")
 

@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stepahead.cell_names import CODES, KERNEL_GATES
 from stepahead.kernel import native as _native
 from stepahead.nn import reference
 from stepahead.nn.lent import lend, release
 
-CODES = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3}  # the kernel's numbers
 LSTM = CODES["lstm"]
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 THREAD_WORTHY = 500_000  # multiplications: some 20 us of one core; waking another costs about as much
 
 Maybe = Tensor | None
@@ -400,6 +399,6 @@ def _address(tensor: Maybe) -> int:
 @lru_cache(maxsize=1024)
 def _sizes(cell: str, steps: int, rows: int, inputs: int, hidden: int, double: bool) -> tuple[int, int]:
     """Numbers to save for backward, and the most threads worth waking (0: as many as torch has)."""
-    products = steps * rows * hidden * (inputs + hidden) * GATES[cell]
+    products = steps * rows * hidden * (inputs + hidden) * KERNEL_GATES[cell]
     size = _native.saved_size(cell, 1, steps, rows, inputs, hidden, double=double)
     return size, 1 if products < THREAD_WORTHY else 0

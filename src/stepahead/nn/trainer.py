@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stepahead.cell_names import GATES, KERNEL_NAMES
 from stepahead.errors import ConfigError
 from stepahead.nn import reference
 from stepahead.nn.heads import HUBER_DELTA, make_head, weighted_mean
@@ -20,8 +21,6 @@ from stepahead.nn.stack import _native as native
 
 Array = np.ndarray
 
-CELLS = {"rnn": "rnn_tanh", "rnn_relu": "rnn_relu", "lstm": "lstm", "gru": "gru"}  # our names -> the kernel's
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 LOSSES = {"mse": "mse", "mae": "mae", "huber": "huber", "quantile": "pinball"}  # our heads -> the kernel's losses
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "head_weight", "head_bias")
 
@@ -43,7 +42,7 @@ class Shape:
     clip: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, known in (("cell", self.cell, CELLS), ("head", self.head, LOSSES)):
+        for name, value, known in (("cell", self.cell, GATES), ("head", self.head, LOSSES)):
             if value not in known:
                 raise ConfigError(f"a fleet's {name}={value!r}: must be one of {', '.join(known)}")
 
@@ -87,7 +86,7 @@ def make_trainer(shape: Shape, models: int, threads: int = 0) -> Any:
     if native is None:
         return TorchTrainer(shape)
     return native.Trainer(
-        CELLS[shape.cell], shape.n_features, shape.hidden_size, shape.horizon,
+        KERNEL_NAMES[shape.cell], shape.n_features, shape.hidden_size, shape.horizon,
         models=models, loss=LOSSES[shape.head], delta=HUBER_DELTA, quantiles=list(shape.quantiles),
         decoupled=True, clip=shape.clip, threads=threads,
     )  # fmt: skip
@@ -150,7 +149,7 @@ class TorchTrainer:
         zeros = x.new_zeros(x.shape[1], self.shape.hidden_size)
         state = (zeros, zeros) if self.shape.cell == "lstm" else (zeros,)
         cell = [own[name] for name in PARTS[:4]]
-        _, (last, *_) = reference.scan(CELLS[self.shape.cell], x, state, *cell)
+        _, (last, *_) = reference.scan(KERNEL_NAMES[self.shape.cell], x, state, *cell)
         forecast = torch.nn.functional.linear(last, own["head_weight"], own["head_bias"])
         steps_ahead = forecast.unflatten(1, (self.shape.horizon, -1))
         return weighted_mean(self.head.loss(steps_ahead, target, x.new_zeros(())), weight)

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.cell_names import GATES, KERNEL_NAMES
 from stepahead.errors import ConfigError
 from stepahead.kernel import native as _native
 
 Array = NDArray[Any]
 State = tuple[Array, ...]  # (h,) or, for the LSTM, (h, c); each [L, B, H]
 Weights = Mapping[str, Array]
-
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
-KERNEL_NAMES = {"rnn": "rnn_tanh", "rnn_relu": "rnn_relu", "lstm": "lstm", "gru": "gru"}
 
 
 @dataclass(frozen=True)
