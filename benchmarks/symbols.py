@@ -28,7 +28,7 @@ import torch
 
 import stepahead as sa
 from stepahead.data.symbols import Corpus, read_corpus, read_events
-from stepahead.nn.symbols import SymbolNetwork
+from stepahead.nn.symbol_network import SymbolNetwork
 from stepahead.runtime.anomalies import conformal_level
 from stepahead.runtime.symbols import Shape
 

@@ -82,6 +82,7 @@ inline Cell cell_of(const std::string& name) {
     refuse("cell: expected 'rnn_tanh', 'rnn_relu', 'lstm' or 'gru', found '" + name + "'");
 }
 
+void bind_codes(nb::module_& module);
 void bind_push(nb::module_& module);
 void bind_scan(nb::module_& module);
 void bind_step(nb::module_& module);

@@ -8,6 +8,7 @@ NB_MODULE(_native, module) {
     module.def("get_threads", &stepahead::default_threads);
     module.def("set_threads", &stepahead::set_default_threads, nanobind::arg("threads"));
     module.def("use_own_pool", &stepahead::use_own_pool, nanobind::arg("on"));
+    stepahead::bind_codes(module);
     stepahead::bind_push(module);
     stepahead::bind_scan(module);
     stepahead::bind_step(module);

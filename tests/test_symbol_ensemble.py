@@ -11,7 +11,8 @@ import stepahead as sa
 from stepahead import store, symbol_holdout
 from stepahead.data.symbols import Corpus
 from stepahead.errors import ConfigError
-from stepahead.nn.symbols import SEED_STRIDE, SymbolReport, learn_members
+from stepahead.nn.symbols import SymbolReport, learn_members
+from stepahead.parameters import SEED_STRIDE
 from stepahead.runtime.repairs import best_repairs
 from stepahead.runtime.symbol_ensemble import Ensemble, join_members, split_members
 from stepahead.runtime.symbols import Engine

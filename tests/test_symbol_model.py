@@ -14,7 +14,8 @@ import stepahead as sa
 from stepahead import store, symbol_holdout
 from stepahead.data.symbols import read_corpus
 from stepahead.errors import ConfigError, DataError, ModelFileError, NotFittedError
-from stepahead.nn.symbols import SymbolNetwork, batches, learn
+from stepahead.nn.symbol_network import SymbolNetwork
+from stepahead.nn.symbols import batches, learn
 from stepahead.runtime.symbols import Engine, Shape
 from stepahead.symbol_recipe import SymbolPlan
 

@@ -12,7 +12,7 @@ import torch
 import stepahead as sa
 from stepahead.data.symbols import Corpus, read_events
 from stepahead.errors import ConfigError, DataError
-from stepahead.nn.symbols import SymbolNetwork
+from stepahead.nn.symbol_network import SymbolNetwork
 from stepahead.symbol_recipe import resolve
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -76,7 +76,7 @@ def test_prediction_without_torch_equals_torch(phone: sa.SymbolModel) -> None:
 
 
 def test_a_table_of_both_equals_two_lookups(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stepahead.nn import symbols
+    from stepahead.nn import symbol_network
 
     corpus = calls(40)
     shape, _ = resolve(sa.SymbolModel(hidden_size=6, embedding=4, dropout=0.0).get_params(), corpus, times=18)
@@ -88,7 +88,7 @@ def test_a_table_of_both_equals_two_lookups(monkeypatch: pytest.MonkeyPatch) -> 
         return [hidden, *torch.autograd.grad(hidden.sin().sum(), [*network.cell.parameters(), network.times.weight])]
 
     ours = everything()
-    monkeypatch.setattr(symbols, "LARGEST", 0)
+    monkeypatch.setattr(symbol_network, "LARGEST", 0)
     for one, other in zip(ours, everything(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)  # float32 sums in another order
     assert not ours[-1][0].any()  # an unknown time is no vector and learns none

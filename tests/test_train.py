@@ -113,6 +113,22 @@ def test_early_stopping_keeps_the_weights_of_the_best_check(engine):
         assert same(kept, short.weights)
 
 
+@pytest.mark.parametrize("patience", [None, 2])
+def test_a_network_of_a_fleet_learns_and_stops_as_it_would_alone_bit_for_bit(patience):
+    config = config_of(ensemble=3, patience=patience, learning_rate=0.1, check_every=1, max_steps=60)
+    jobs = make_jobs(prepare(WAVE, config), config)
+    together, alone = train(jobs, config), [train([job], config)[0] for job in jobs]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.stopped, one.steps, one.best) == (
+            other.stopped,
+            other.steps,
+            pytest.approx(other.best, nan_ok=True),
+        )
+        assert same(one.weights, other.weights)
+        np.testing.assert_array_equal(one.history, other.history)
+    assert (len({result.steps for result in together}) > 1) == (patience is not None)  # each at its own time
+
+
 def test_checkpoint_zero_is_the_network_before_any_step():
     (result,) = run(patience=2, check_every=1, learning_rate=1e-30, max_steps=5)
     assert [step for step, _, _ in result.history] == [0, 1, 2]

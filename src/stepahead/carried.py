@@ -16,6 +16,7 @@ from stepahead.checkpoint import Job, Trained
 from stepahead.data.panel import Panel
 from stepahead.data.windows import WindowSource
 from stepahead.errors import ConfigError, DataError, TrainingError, require
+from stepahead.parameters import SEED_STRIDE
 from stepahead.recipe import Config
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[
     Raises: DataError where no series has a row with its whole horizon behind a window; TrainingError where a loss is
     no longer a number, with the last good weights.
     """
-    from stepahead.learn import SEED_STRIDE, assemble, prepare
+    from stepahead.learn import assemble, prepare
 
     train = require("stepahead.train", extra="train", purpose="fit")
     loop = require("stepahead.nn.carried", extra="train", purpose="fit")

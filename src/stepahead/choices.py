@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from stepahead.cell_names import GATES
 from stepahead.data.scale import DIFFERENCES, SCALERS
 from stepahead.errors import ConfigError
 from stepahead.parameters import MOST, ROWS, check_between
 
-CELLS = ("rnn", "rnn_relu", "lstm", "gru")
+CELLS = tuple(GATES)
 HEADS = ("mse", "mae", "huber", "quantile", "student_t", "relative", "negative_binomial")
 QUANTILES = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.99)
 LARGEST = {"window": ROWS, "horizon": ROWS, "hidden_size": 1 << 16, "num_layers": 1000, "ensemble": 10_000}

@@ -43,6 +43,15 @@ class TrainingError(StepaheadError, RuntimeError):
         self.kept = kept
 
 
+def not_a_number(step: int, kept_step: int, kept: Any = ()) -> TrainingError:
+    """What is raised where the loss of a step is not a number.  kept: what was learned up to kept_step."""
+    return TrainingError(
+        f"the loss is not a number at step {step}; the weights of step {kept_step} are kept; "
+        f"try a smaller learning_rate or gradient_clip=1",
+        kept=kept,
+    )
+
+
 class ModelFileError(StepaheadError, ValueError):
     """A model file that is damaged, foreign, or from a newer version."""
 

@@ -20,6 +20,7 @@ from stepahead.errors import DataError, TrainingError, require
 from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
 from stepahead.panels.held_out import HeldOut, joined_held
+from stepahead.parameters import SEED_STRIDE
 from stepahead.recipe import Config
 from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, joined
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
@@ -27,8 +28,6 @@ from stepahead.runtime.network import Reading, movement
 
 if TYPE_CHECKING:
     from stepahead.train import Report
-
-SEED_STRIDE = 1000  # between the members of an ensemble, so that seeds 1, 2, 3 of a user share no member
 
 
 @dataclass(frozen=True)

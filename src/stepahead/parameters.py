@@ -40,6 +40,7 @@ class Parameters:
 
 MOST = 2**62  # of a whole number, so that what is added to it still fits 64 bits
 ROWS = 10**9  # of a window, a horizon or a season
+SEED_STRIDE = 1000  # between the members of an ensemble, so that seeds 1, 2, 3 of a user share no member
 
 
 def check_whole(**numbers: tuple[Any, int]) -> None:

@@ -19,7 +19,7 @@ import torch
 
 from stepahead.checkpoint import Job, Trained, fingerprint, resume, write_checkpoint
 from stepahead.data.windows import WindowSource
-from stepahead.errors import ConfigError, TrainingError
+from stepahead.errors import ConfigError, not_a_number
 from stepahead.nn import fleet
 from stepahead.nn.fleet import FleetTeam
 from stepahead.nn.heads import make_head
@@ -247,11 +247,7 @@ def stop_at_nan(losses: np.ndarray, step: int, results: Sequence[Trained]) -> No
     if not bad.any():
         return
     first = int(np.flatnonzero(bad.any(axis=0))[0])
-    raise TrainingError(
-        f"the loss is not a number at step {step + first + 1}; the weights of step {results[going[0]].steps} are kept; "
-        f"try a smaller learning_rate or gradient_clip=1",
-        kept=results,
-    )
+    raise not_a_number(step + first + 1, results[going[0]].steps, kept=results)
 
 
 def check_device(device: str) -> None:

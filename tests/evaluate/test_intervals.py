@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from evaluate_fakes import FakeModel
+from scipy.stats import norm
 
 import stepahead as sa
 from stepahead.data.panel import Panel
@@ -45,6 +46,15 @@ def test_crps_of_the_four_usual_levels_is_near_the_closed_form_of_the_normal() -
     bounds = np.broadcast_to(z, (*y.shape, 4))
     losses = interval_losses(Actual.from_arrays(y), np.zeros_like(y), (50, 80, 90, 95), -bounds, bounds)
     assert losses["crps"].mean() == pytest.approx(np.pi**-0.5, rel=0.04)
+
+
+def test_crps_of_many_levels_nears_the_closed_form_of_the_normal() -> None:
+    """CRPS of N(0, 1) at y: y (2 Phi(y) - 1) + 2 phi(y) - 1 / sqrt(pi)."""
+    y, level = np.array([[-1.3, 0.0, 0.4, 2.0]]), np.arange(0.1, 100, 0.1)
+    half = np.broadcast_to(norm.ppf(0.5 + level / 200), (*y.shape, len(level)))
+    exact = y * (2 * norm.cdf(y) - 1) + 2 * norm.pdf(y) - 1 / np.sqrt(np.pi)
+    found = interval_losses(Actual.from_arrays(y), np.zeros_like(y), level, -half, half)["crps"]
+    np.testing.assert_allclose(found, exact, atol=1e-3)  # the tails beyond 99.9 % are cut off
 
 
 def test_with_any_level_the_coverage_of_four_is_told_and_the_frame_has_those_asked_for() -> None:

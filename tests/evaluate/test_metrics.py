@@ -8,12 +8,12 @@ import pytest
 import utilsforecast.losses as theirs
 
 from stepahead.errors import ConfigError
+from stepahead.evaluate.intervals import quantile_losses
 from stepahead.evaluate.metrics import (
     METRICS,
     Actual,
     average,
     covered,
-    crps,
     insample_errors,
     pinball,
     score,
@@ -111,24 +111,14 @@ def test_pinball_equals_utilsforecast(q: float) -> None:
     assert float(average(pinball(Y, FORECAST, q), ACTUAL)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_crps_of_quantiles_equals_utilsforecast_before_its_scaling() -> None:
+def test_pinball_of_bounds_equals_utilsforecast_before_its_scaling() -> None:
+    """What they call CRPS is twice the mean pinball loss of the quantiles."""
     names, probabilities = ["LSTM-lo-90", "LSTM", "LSTM-hi-90"], np.array([0.05, 0.5, 0.95])
     scaled = theirs.scaled_crps(LONG.drop("cutoff"), models={"LSTM": names}, quantiles=probabilities).sort("unique_id")
     unscaled = scaled["LSTM"].to_numpy() * np.abs(Y).reshape(S, -1).mean(axis=1)
-    quantiles = np.stack([FORECAST - SPREAD, FORECAST, FORECAST + SPREAD], axis=-1)
-    found = average(crps(Y, quantiles, probabilities), ACTUAL, "series")
-    np.testing.assert_allclose(found, unscaled, rtol=1e-9)  # they add an epsilon to the divisor
-
-
-def test_crps_of_many_quantiles_nears_the_closed_form_of_the_normal() -> None:
-    """CRPS of N(0, 1) at y: y (2 Phi(y) - 1) + 2 phi(y) - 1 / sqrt(pi)."""
-    from scipy.stats import norm
-
-    y = np.array([[-1.3, 0.0, 0.4, 2.0]])
-    probabilities = (np.arange(2000) + 0.5) / 2000
-    quantiles = np.broadcast_to(norm.ppf(probabilities), (*y.shape, 2000))
-    exact = y * (2 * norm.cdf(y) - 1) + 2 * norm.pdf(y) - 1 / np.sqrt(np.pi)
-    np.testing.assert_allclose(crps(y, quantiles, probabilities), exact, atol=1e-3)
+    bounds = (FORECAST - SPREAD)[..., None], (FORECAST + SPREAD)[..., None]
+    found = average(quantile_losses(Y, FORECAST, [90.0], *bounds)["pinball"], ACTUAL, "series")
+    np.testing.assert_allclose(2 * found, unscaled, rtol=1e-9)  # they add an epsilon to the divisor
 
 
 def test_coverage_and_width_equal_utilsforecast_and_a_loop() -> None:

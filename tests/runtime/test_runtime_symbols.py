@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from stepahead.cell_names import GATES
 from stepahead.errors import ConfigError
-from stepahead.runtime.cell import GATES, has_kernel
+from stepahead.runtime.cell import has_kernel
 from stepahead.runtime.symbols import Engine, Sampling, Shape, check_sampling, generate, pick
 
 WAYS = [Sampling(), Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8), Sampling(2.0, top_k=5, top_p=0.5)]

@@ -148,17 +148,6 @@ def pinball(y: np.ndarray, forecast: np.ndarray, probability: float) -> np.ndarr
     return np.maximum(probability * miss, (probability - 1) * miss)
 
 
-def crps(y: np.ndarray, quantiles: np.ndarray, probabilities: Sequence[float]) -> np.ndarray:
-    """The continuous ranked probability score of each point, as twice the mean pinball loss of its quantiles.
-
-    y: [N, H]. quantiles: [N, H, Q]. probabilities: Q numbers in (0, 1), evenly spread for a fair approximation.
-    Returns: [N, H].
-    Source: Gneiting and Raftery 2007, section 4.2.
-    """
-    losses = [pinball(y, quantiles[..., q], p) for q, p in enumerate(probabilities)]
-    return 2 * np.mean(losses, axis=0)
-
-
 def covered(y: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     """1 where the truth lies within the interval, bounds included, 0 where not, NaN where it is missing."""
     return np.where(np.isnan(y), np.nan, ((y >= lo) & (y <= hi)).astype(np.float64))

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stepahead.errors import TrainingError
+from stepahead.errors import not_a_number
 from stepahead.nn.heads import make_head, weighted_mean
-from stepahead.nn.network import Network
+from stepahead.nn.network import Network, weights_of
 
 BATCH = 16  # strands side by side where no batch_size is given
 
@@ -64,18 +64,10 @@ def train_carried(
         check = step % config.check_every == 0 or step == len(rates)
         weights = weights_of(network) if check else {}
         if not torch.isfinite(loss) or not all(np.isfinite(array).all() for array in weights.values()):
-            raise TrainingError(
-                f"the loss is not a number at step {step}; the weights of step {told} are kept; "
-                f"try a smaller learning_rate or gradient_clip=1"
-            )
+            raise not_a_number(step, told)
         if check:
             told = step
             tell(step, loss.item(), weights)
-
-
-def weights_of(network: Network) -> dict[str, np.ndarray]:
-    """A copy of the weights as they are now."""
-    return {name: p.detach().cpu().numpy().copy() for name, p in network.state_dict().items()}
 
 
 def spans(

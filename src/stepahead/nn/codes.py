@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stepahead.cell_names import CODES
 from stepahead.nn.lent import lend
 from stepahead.nn.recurrent import GRU, LSTM, RNN, kernel_is_faster
-from stepahead.nn.stack import CODES, _native, _row_step, _sizes
+from stepahead.nn.stack import _native, _row_step, _sizes
 
 Maybe = Tensor | None
 

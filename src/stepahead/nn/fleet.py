@@ -1,23 +1,23 @@
 """A fleet: M networks of one shape trained side by side, each on its own windows, by the native fused step.
 
-Windows and starting parameters -> Fleet: `run` takes optimizer steps, `losses` measures, `fit` does both and stops
-early.  FleetTeam puts a fleet behind the training loop.  Forward, head, loss, backward, clipping and AdamW are one call
-for all steps and models; nothing that a member gets depends on the others beside it, not in the last bit.
-Legend: M models, S steps, B windows of a batch, W windows, R rows, T rows of a window, F features, D hidden, H horizon,
-O numbers of a forecast (H, or H times quantiles), P parameters of one model.
+Windows and starting parameters -> Fleet: `run` takes optimizer steps, `losses` measures.  FleetTeam puts a fleet behind
+the training loop of train.py.  Forward, head, loss, backward, clipping and AdamW are one call for all steps and models;
+nothing that a member gets depends on the others beside it, not in the last bit.
+Legend: M models, S steps, B windows of a batch, W windows, R rows, T rows of a window, F features, H horizon,
+P parameters of one model.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
-from stepahead.errors import ConfigError, TrainingError
+from stepahead.errors import ConfigError
 from stepahead.nn.loop import Arrays, Descent
 from stepahead.nn.trainer import LOSSES, PARTS, Shape, make_trainer, native, pack, unpack
 
-__all__ = ["LOSSES", "Fitted", "Fleet", "FleetTeam", "Member", "Shape", "Windows", "native", "pack", "start", "unpack"]
+__all__ = ["LOSSES", "Fleet", "FleetTeam", "Member", "Shape", "Windows", "native", "pack", "unpack"]
 
 Array = np.ndarray
 
@@ -63,20 +63,6 @@ class Windows:
             raise ConfigError(f"a fleet's windows: scales are {wanted}; found {self.scales.shape}")
 
 
-@dataclass
-class Fitted:
-    """What `Fleet.fit` found, for each member.
-
-    parameters: [M, P], the best on the validation windows, or the last where there are none. best: [M] their
-    validation loss. steps: [M] taken. history: (step, training losses [M], validation losses [M]) at each check.
-    """
-
-    parameters: Array
-    best: Array
-    steps: Array
-    history: list[tuple[int, Array, Array]] = field(default_factory=list)
-
-
 class Fleet:
     """M networks in training: their parameters [M, P], moments [2, M, P] and steps taken [M], updated in place.
 
@@ -93,7 +79,9 @@ class Fleet:
     Example:
         >>> rows = np.sin(np.arange(100, dtype=np.float32))[:, None]
         >>> windows = Windows(rows, np.arange(90), 8, rows[8:98])
-        >>> fleet = Fleet(Shape("lstm", 1, 4, 1), windows, start(Shape("lstm", 1, 4, 1), seeds=[0, 1]))
+        >>> shape = Shape("lstm", 1, 4, 1)
+        >>> parameters = np.random.default_rng(0).uniform(-0.5, 0.5, (2, shape.n_parameters))
+        >>> fleet = Fleet(shape, windows, parameters)
         >>> losses = fleet.run(np.tile(np.arange(90), (20, 2, 1)), np.full((20, 2), 0.01))
         >>> losses.shape, bool((losses[-1] < losses[0]).all())
         ((20, 2), True)
@@ -143,57 +131,11 @@ class Fleet:
 
     def losses(self, order: Array) -> Array:
         """The loss of each model over its windows, without a step: order [M, B], ends with -1 -> [M]."""
-        return self._measure(order, None)
-
-    def predict(self, order: Array) -> Array:
-        """What each model forecasts for its windows: order [M, B] -> [M, B, O]."""
-        predictions = np.zeros((*order.shape, self.shape.outputs), np.float32)
-        self._measure(order, predictions)
-        return predictions
-
-    def fit(
-        self,
-        order: Array,
-        rates: Array,
-        *,
-        valid: Array | None = None,
-        check_every: int = 25,
-        patience: int | None = None,
-    ) -> Fitted:
-        """Take all steps, stopping each member early.
-
-        order: [S, M, B], rates: [S, M], as `run`'s. valid: [M, V] windows to validate on after every `check_every`
-        steps; a member stops after `patience` checks without gain (None: never) and its best parameters are kept.
-        Raises: TrainingError when a member's loss is not a number.
-        """
-        models = len(self.parameters)
-        fitted = Fitted(self.parameters.copy(), np.full(models, np.inf), np.zeros(models, np.int64))
-        waited, going = np.zeros(models, np.int64), np.ones(models, bool)
-        for step in range(0, len(order), check_every):
-            stop = min(step + check_every, len(order))
-            losses = self.run(order[step:stop], np.where(going, rates[step:stop], 0))
-            broken = ~np.isfinite(losses).all(axis=0)
-            if broken.any():
-                where = f"member {int(np.argmax(broken))}, by step {stop}"
-                raise TrainingError(f"{where}: the loss is not a number; try a smaller learning rate or clip=1")
-            scores = self.losses(valid) if valid is not None else np.full(models, np.nan, np.float32)
-            better = going & ((scores < fitted.best) | (valid is None))
-            fitted.parameters[better], fitted.best[better] = self.parameters[better], scores[better]
-            fitted.steps[going] = stop
-            fitted.history.append((stop, losses[-1], scores))
-            waited = np.where(better, 0, waited + 1)
-            if patience is not None and valid is not None:
-                going &= waited < patience
-            if not going.any():
-                break
-        return fitted
-
-    def _measure(self, order: Array, predictions: Array | None) -> Array:
         losses = np.zeros(len(order), np.float32)
         rows, starts, targets = self._data
         self._trainer.losses(
             self.parameters, rows, starts, targets, self._checked(order, 2), self.windows.steps,
-            *self._beside, losses, predictions,
+            *self._beside, losses, None,
         )  # fmt: skip
         return losses
 
@@ -326,13 +268,6 @@ def by_size(sizes: Mapping[int, int]) -> list[tuple[list[int], int]]:
     for m, size in sizes.items():
         found.setdefault(size, []).append(m)
     return [(group, size) for size, group in found.items()]
-
-
-def start(shape: Shape, seeds: Sequence[int]) -> Array:
-    """Parameters [M, P] drawn as torch draws them: uniform within 1/sqrt(hidden), one seed for each member."""
-    bound = shape.hidden_size**-0.5
-    draws = [np.random.default_rng(seed).uniform(-bound, bound, shape.n_parameters) for seed in seeds]
-    return np.stack(draws).astype(np.float32)
 
 
 def _single(array: Array) -> Array:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from stepahead.nn.heads import Head, weighted_mean
+from stepahead.nn.network import weights_of
 
 CHUNK = 4096  # windows that go through the network at once; a larger batch adds up its gradients
 
@@ -126,7 +127,7 @@ class TorchLoop:
 
     def weights(self) -> Arrays:
         """A copy of all parameters by name."""
-        return {n: p.detach().cpu().numpy().copy() for n, p in self.network.state_dict().items()}
+        return weights_of(self.network)
 
     def load(self, weights: Arrays) -> None:
         """Put parameters back that `weights` gave."""

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stepahead.nn.stack import CODES, LSTM, _native
-
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
+from stepahead.cell_names import CODES, KERNEL_NAMES
+from stepahead.nn.stack import LSTM, _native
 
 
 @dataclass
@@ -41,7 +40,7 @@ def last_outputs(cell: str, x: Tensor, weights: tuple[Tensor, ...], workspace: W
     weights: weight_ih [M, G*D, E], weight_hh [M, G*D, D], bias_ih, bias_hh [M, G*D].
     """
     if _native is not None and x.device.type == "cpu":
-        found: Tensor = LastOutput.apply({"rnn": "rnn_tanh"}.get(cell, cell), workspace, x, *weights)
+        found: Tensor = LastOutput.apply(KERNEL_NAMES[cell], workspace, x, *weights)
         return found
     return torch.stack([run_one(cell, x[m].transpose(0, 1), [w[m] for w in weights]) for m in range(len(x))])
 

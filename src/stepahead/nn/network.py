@@ -77,6 +77,11 @@ class Wrapped(nn.Module):
         return output.reshape(len(x), *self.shape)
 
 
+def weights_of(network: nn.Module) -> dict[str, np.ndarray]:
+    """A copy of all weights as they are now, by name."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+
 def make_cell(cell: str, n_features: int, hidden_size: int, num_layers: int, dropout: float) -> nn.RNNBase:
     """A recurrent stack by name, batch first."""
     between = dropout if num_layers > 1 else 0.0  # torch warns of dropout that has no layer to sit between

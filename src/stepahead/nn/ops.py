@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stepahead.cell_names import CODES, KERNEL_GATES
+from stepahead.kernel import native as _native
 from stepahead.nn import reference
-from stepahead.nn.stack import CODES, GATES, _native
 
 KEPT = {"rnn_tanh": 0, "rnn_relu": 0, "lstm": 5, "gru": 4}  # numbers of a unit that the kernel keeps of each step
 TILE = 48  # the most rows that it takes at once; the last tile is kept whole
@@ -170,8 +171,8 @@ def _check(
     lengths: Maybe,
     cell: str,
 ) -> None:
-    if cell not in GATES:
-        raise ValueError(f"cell: expected one of {', '.join(GATES)}; found {cell!r}")
+    if cell not in KERNEL_GATES:
+        raise ValueError(f"cell: expected one of {', '.join(KERNEL_GATES)}; found {cell!r}")
     if x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"x: expected float32 or float64, found {x.dtype}")
     if x.dim() != 4 or not x.shape[1]:
@@ -180,7 +181,7 @@ def _check(
     if h0.dim() != 3:
         raise ValueError(f"h0: expected three axes [M, B, H], found {list(h0.shape)}")
     (models, steps, rows, inputs), hidden, dtype = x.shape, h0.shape[2], x.dtype
-    gates, state = GATES[cell] * hidden, (models, rows, hidden)
+    gates, state = KERNEL_GATES[cell] * hidden, (models, rows, hidden)
     _expect("h0", h0, state, dtype)
     _expect("c0", c0, state if cell == "lstm" else None, dtype)
     _expect("weight_ih", weight_ih, (models, gates, inputs), dtype)

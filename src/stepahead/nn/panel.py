@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stepahead.cell_names import GATES
 from stepahead.kernel import own_pool
-from stepahead.nn.members import GATES, Workspace, last_outputs
+from stepahead.nn.members import Workspace, last_outputs
 
 Arrays = dict[str, np.ndarray]
 SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by

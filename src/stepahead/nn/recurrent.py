@@ -15,10 +15,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence
 
+from stepahead.cell_names import KERNEL_GATES
 from stepahead.nn.ops import Scan, scan
 from stepahead.nn.stack import Plan, Stack, _native, apply_single, forward
 
-GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
+GATES = {cell.upper(): gates for cell, gates in KERNEL_GATES.items()}  # by torch's modes
 DTYPES = (torch.float32, torch.float64)
 # cell -> (hidden units from, rows from, rows below): large weights on few rows fill no vector, and on many rows torch's
 # blocked matrix product reads them more seldom. Training steps on two cores: the kernel may be below 0.95x here.

@@ -13,13 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stepahead.cell_names import CODES, KERNEL_GATES
 from stepahead.kernel import native as _native
-from stepahead.nn import reference
 from stepahead.nn.lent import lend, release
+from stepahead.nn.stack_traced import backward_of_many, differentiable_backward, is_batched
 
-CODES = {"rnn_tanh": 0, "rnn_relu": 1, "lstm": 2, "gru": 3}  # the kernel's numbers
 LSTM = CODES["lstm"]
-GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 THREAD_WORTHY = 500_000  # multiplications: some 20 us of one core; waking another costs about as much
 
 Maybe = Tensor | None
@@ -71,7 +70,7 @@ class Stack(torch.autograd.Function):
         inputs, saved, masks = rest[:first], rest[first:last], rest[last:]
         if torch.is_grad_enabled():  # create_graph=True: the kernel has no second derivative, the reference has
             return None, None, *differentiable_backward(plan, lengths, inputs, masks, grads, wanted)
-        way = backward_of_many if _many(grads) else backward
+        way = backward_of_many if is_batched(grads) else backward
         return None, None, *way(plan, lengths, inputs, saved, masks, grads, wanted)
 
 
@@ -125,7 +124,7 @@ class Single(torch.autograd.Function):
         x, h0, c0, weight_ih, weight_hh, saved = ctx.saved_tensors
         plan, lengths, wanted = ctx.plan, ctx.lengths, ctx.needs_input_grad[2:]
         given = (grad_outputs, grad_h, grad_c)[: 3 if plan.code == LSTM else 2]
-        if torch.is_grad_enabled() or _many(given):
+        if torch.is_grad_enabled() or is_batched(given):
             inputs = [x, h0, c0, weight_ih, weight_hh, *ctx.biases][: len(wanted)]
             if torch.is_grad_enabled():
                 return None, None, *differentiable_backward(plan, lengths, inputs, (), given, wanted)
@@ -273,118 +272,6 @@ def backward(
     return [grad_outputs, grad_h0, grad_c0, *grad_weights]
 
 
-def backward_of_many(
-    plan: Plan,
-    lengths: Maybe,
-    inputs: Sequence[Any],
-    saved: Sequence[Tensor],
-    masks: Sequence[Tensor],
-    grads: Sequence[Maybe],
-    wanted: Sequence[bool],
-) -> list[Maybe]:
-    """`backward` by the operator of ops.py, for gradients that vmap reaches: they have no address of their own."""
-    from stepahead.nn.ops import gradients  # which imports this module
-
-    x, _, _, *weights = inputs
-    grad_outputs, grad_h, grad_c = (*grads, None)[:3]
-    rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])
-    if grad_outputs is not None and plan.batch_first:
-        grad_outputs = grad_outputs.transpose(0, 1)
-    hidden, directions, per_pass = plan.hidden, plan.directions, plan.per_pass
-    lengths = None if lengths is None else lengths.unsqueeze(0)
-    blank = x.new_empty(())  # backward asks x and state for their shapes only
-    state = blank.expand(1, rows, hidden)
-    grad_h0, grad_c0 = ([blank] * (plan.layers * directions) for _ in range(2))
-    grad_weights: list[Maybe] = [None] * len(weights)
-    for layer in reversed(range(plan.layers)):
-        width = x.shape[2] if layer == 0 else directions * hidden
-        total: Maybe = None
-        for direction in range(directions):
-            k, first = layer * directions + direction, direction * hidden
-            own = slice(k * per_pass, (k + 1) * per_pass)
-            given = [weight.unsqueeze(0) for weight in weights[own]] + [None] * (4 - per_pass)
-            part = None if grad_outputs is None else grad_outputs.narrow(2, first, hidden).unsqueeze(0)
-            finals = [None if grad is None else grad[k].unsqueeze(0) for grad in (grad_h, grad_c)]
-            results = gradients(
-                blank.expand(1, steps, rows, width), state, state if plan.code == LSTM else None, *given, lengths,
-                saved[k].unsqueeze(0), part, *finals, plan.cell, direction == 1,
-            )  # fmt: skip
-            grad_x, grad_h0[k], grad_c0[k], *found = (result.squeeze(0) for result in results)
-            grad_weights[own] = found[:per_pass]
-            total = grad_x if total is None else total + grad_x
-        grad_outputs = total * masks[layer - 1] if masks and layer and total is not None else total
-    if grad_outputs is not None and plan.batch_first:
-        grad_outputs = grad_outputs.transpose(0, 1)
-    starts = [torch.stack(parts) if want else None for parts, want in zip((grad_h0, grad_c0), wanted[1:3], strict=True)]
-    every = (grad_outputs, *starts, *grad_weights)
-    return [grad if want else None for grad, want in zip(every, wanted, strict=True)]
-
-
-def differentiable_backward(
-    plan: Plan,
-    lengths: Maybe,
-    inputs: Sequence[Any],
-    masks: Sequence[Tensor],
-    grads: Sequence[Maybe],
-    wanted: Sequence[bool],
-) -> list[Maybe]:
-    """`backward` by the reference, in operations that can be differentiated again."""
-    # Aliases: where one input is computed from another, or two are one, each must get its own part only.
-    aliases = [t.view_as(t) if want and t is not None else t for t, want in zip(inputs, wanted, strict=True)]
-    results = by_reference(plan, lengths, aliases, masks)
-    pairs = [(result, grad) for result, grad in zip(results, grads, strict=True) if grad is not None]
-    sources = [alias for alias, want in zip(aliases, wanted, strict=True) if want and alias is not None]
-    if not pairs or not sources:
-        return [None] * len(inputs)
-    found = iter(
-        torch.autograd.grad(
-            [result for result, _ in pairs], sources, [grad for _, grad in pairs],
-            create_graph=True, allow_unused=True,
-        )
-    )  # fmt: skip
-    return [next(found) if want else None for want in wanted]
-
-
-def by_reference(plan: Plan, lengths: Maybe, inputs: Sequence[Any], masks: Sequence[Tensor] = ()) -> tuple[Tensor, ...]:
-    """The stack in nn.reference's loops, with given dropout masks [T, B, directions*H]."""
-    x, h0, c0, *weights = inputs
-    x = x.transpose(0, 1) if plan.batch_first else x
-    zeros = x.new_zeros((plan.layers * plan.directions, x.shape[1], plan.hidden))
-    starts = [zeros if part is None else part for part in ((h0, c0) if plan.cell == "lstm" else (h0,))]
-    finals: list[reference.State] = []
-    for layer in range(plan.layers):
-        parts = []
-        for direction in range(plan.directions):
-            k = len(finals)
-            own = weights[k * plan.per_pass : (k + 1) * plan.per_pass]
-            state = tuple(part[k] for part in starts)
-            outputs, final = reference.scan(
-                plan.cell,
-                x,
-                state,
-                *own,
-                lengths=lengths,
-                reverse=direction == 1,
-            )
-            parts.append(outputs)
-            finals.append(final)
-        x = torch.cat(parts, dim=2)
-        if masks and layer < plan.layers - 1:
-            x = x * masks[layer]
-    x = x.transpose(0, 1) if plan.batch_first else x
-    return x, *(torch.stack(part) for part in zip(*finals, strict=True))
-
-
-def _many(grads: Sequence[Maybe]) -> bool:
-    """Whether vmap reaches these gradients: torch.func's, or the older one behind autograd's is_grads_batched=True."""
-    if torch._C._are_functorch_transforms_active():
-        return True
-    return any(map(_is_batched, [grad for grad in grads if grad is not None]))
-
-
-_is_batched = torch._C._functorch.is_legacy_batchedtensor
-
-
 def _row_step(sequence: Maybe, batch_first: bool) -> tuple[int, int, int]:
     """Strides of rows, steps and features, in elements."""
     if sequence is None:
@@ -400,6 +287,6 @@ def _address(tensor: Maybe) -> int:
 @lru_cache(maxsize=1024)
 def _sizes(cell: str, steps: int, rows: int, inputs: int, hidden: int, double: bool) -> tuple[int, int]:
     """Numbers to save for backward, and the most threads worth waking (0: as many as torch has)."""
-    products = steps * rows * hidden * (inputs + hidden) * GATES[cell]
+    products = steps * rows * hidden * (inputs + hidden) * KERNEL_GATES[cell]
     size = _native.saved_size(cell, 1, steps, rows, inputs, hidden, double=double)
     return size, 1 if products < THREAD_WORTHY else 0

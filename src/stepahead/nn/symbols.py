@@ -1,6 +1,6 @@
-"""Learning symbols: a recurrent network with a softmax head.  Corpus -> weights.
+"""Learning symbols: steps of gradient descent over a corpus.  Corpus -> weights.
 
-Legend: B rows, T steps, E inputs of the cell, D hidden, K classes.
+Legend: B rows, T steps.
 """
 
 import itertools
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stepahead.data.symbols import Corpus
 from stepahead.errors import TrainingError
-from stepahead.nn.codes import LARGEST, read_codes, serves, softmax_loss, softmax_serves
-from stepahead.nn.network import make_cell
+from stepahead.nn.network import weights_of
+from stepahead.nn.symbol_network import SymbolNetwork
+from stepahead.parameters import SEED_STRIDE
 from stepahead.runtime.symbols import Shape
 from stepahead.symbol_recipe import SymbolPlan
 
@@ -28,7 +28,6 @@ Progress = Callable[["SymbolReport"], None]
 Batch = tuple[Tensor, Tensor, bool]  # codes [B, T], targets [B, T] (-1: none), whether the state is carried over
 
 FULL_SOFTMAX = 8192  # classes up to which every class enters every step's loss
-SEED_STRIDE = 1000  # between the members of an ensemble, so that seeds 1, 2, 3 of a user share no member
 SAMPLED = 2048  # classes drawn in place of all others beyond that
 
 
@@ -51,99 +50,6 @@ class Learned:
     loss: float = math.inf
     history: list[tuple[int, float, float]] = field(default_factory=list)
     stopped: str = "epochs"
-
-
-class SymbolNetwork(nn.Module):
-    """Embedding or one-hot, a recurrent stack, dropout, and a linear head, tied to the embedding if asked.
-
-    Source: tied weights, Press and Wolf 2017; dropout between layers only, Zaremba et al. 2014.
-    """
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self.shape = shape
-        width = shape.embedding or shape.inputs + shape.times
-        if shape.embedding:
-            self.embedding = nn.Embedding(shape.inputs + 1, width, padding_idx=shape.inputs)
-        if shape.embedding and shape.times:
-            self.times = nn.Embedding(shape.times + 1, width, padding_idx=0)
-        self.cell = make_cell(shape.cell, width, shape.hidden_size, shape.num_layers, shape.dropout)
-        self.dropout = nn.Dropout(shape.dropout)
-        self.head: nn.Linear | Bias = Bias(shape.classes) if shape.tied else nn.Linear(shape.hidden_size, shape.classes)
-        if shape.tied:
-            self.projection = nn.Linear(shape.hidden_size, width, bias=False)
-            nn.init.normal_(self.embedding.weight, std=width**-0.5)
-
-    def forward(self, codes: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """codes [B, T] -> hidden [B, T, D] after dropout, and the state. Codes: see `Engine`."""
-        if not self.shape.embedding or (self.shape.inputs + 1) * (self.shape.times + 1) <= LARGEST:
-            symbols, times = self._vectors()
-            table = (times[:, None] + symbols).flatten(0, 1)  # [(times + 1) * V, E]
-            # A symbol loses the same numbers wherever it stands: the table of its products stays a table.
-            return self._read(codes, self.dropout(table) if self.shape.embedding else table, state)
-        vectors = self.embedding(codes % (self.shape.inputs + 1))
-        if self.shape.times:
-            vectors = vectors + self.times(codes // (self.shape.inputs + 1))
-        hidden, state = self.cell(self.dropout(vectors), state)
-        return self.dropout(hidden), state
-
-    def _vectors(self) -> tuple[Tensor, Tensor]:
-        """Of symbols [V, E], the last, one never seen, of zeros; of times [times + 1, E], the first of zeros."""
-        shape = self.shape
-        if shape.embedding:
-            times = self.times.weight[1:] if shape.times else self.embedding.weight.new_zeros(0, shape.embedding)
-            return F.pad(self.embedding.weight[:-1], (0, 0, 0, 1)), F.pad(times, (0, 0, 1, 0))
-        columns = torch.eye(shape.inputs + shape.times)
-        return F.pad(columns[: shape.inputs], (0, 0, 0, 1)), F.pad(columns[shape.inputs :], (0, 0, 1, 0))
-
-    def _read(self, codes: Tensor, vectors: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """vectors: what the cell reads for each code, [V, E]."""
-        if serves(self.cell, codes, len(vectors)):
-            weight, bias = self.cell.get_parameter("weight_ih_l0"), self.cell.get_parameter("bias_ih_l0")
-            table = F.linear(vectors, weight, bias)
-            hidden, state = read_codes(self.cell, codes, table, state)
-        else:
-            hidden, state = self.cell(F.embedding(codes, vectors), state)
-        return self.dropout(hidden), state
-
-    def rows(self) -> Tensor:
-        """The vectors that the classes are compared with: [K, D], or [K, E] where tied."""
-        return self.head.weight if isinstance(self.head, nn.Linear) else self.embedding.weight[: self.shape.classes]
-
-    def loss(self, hidden: Tensor, targets: Tensor, sampled: Tensor | None = None, scale: float = 1.0) -> Tensor:
-        """Summed surprise in nats of targets [B, T], those of -1 left out, times scale."""
-        flat, true = hidden.flatten(0, 1), targets.flatten()  # [N, D], [N]
-        if self.shape.tied:
-            flat = self.projection(flat)
-        if sampled is None and softmax_serves(flat, self.rows()):
-            return softmax_loss(flat, self.rows(), self.head.bias, true, scale)
-        known = true >= 0
-        if not bool(known.all()):
-            flat, true = flat[known], true[known]
-        if sampled is None:
-            return F.cross_entropy(F.linear(flat, self.rows(), self.head.bias), true, reduction="sum") * scale
-        return self._sampled(flat, true, sampled) * scale
-
-    def _sampled(self, flat: Tensor, true: Tensor, sampled: Tensor) -> Tensor:
-        """Only the batch's own classes and a drawn sample compete; the drawn are weighed by how rarely they are drawn.
-
-        Source: importance-sampled softmax, Bengio and Senecal 2008, the candidates shared by the batch.
-        """
-        own = true.unique()
-        others = sampled[~torch.isin(sampled, own)]
-        candidates = torch.cat([own, others])
-        logits = F.linear(flat, self.rows()[candidates], self.head.bias[candidates])
-        if len(others):
-            logits[:, len(own) :] += math.log((self.shape.classes - len(own)) / len(others))
-        return F.cross_entropy(logits, torch.searchsorted(own, true), reduction="sum")
-
-
-class Bias(nn.Module):
-    """The bias of a head whose weight belongs to the embedding."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(classes))
 
 
 def learn_members(
@@ -191,51 +97,79 @@ def learn_once(
     shape: Shape, corpus: Corpus, plan: SymbolPlan, valid: Corpus | None, progress: Progress | None
 ) -> Learned:
     """One training from the weights that torch's random state gives."""
-    rng = np.random.default_rng(plan.seed)
-    network = SymbolNetwork(shape)
-    parameters = list(network.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-    steps = plan.epochs * sum(1 for _ in batches(corpus, plan, np.random.default_rng(0)))
-    mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=_average(plan.average)) if plan.average else None
-    learned, best, step, bad = Learned(arrays(network)), math.inf, 0, 0
+    course = set_out(shape, corpus, plan)
+    kept = course.network if course.mean is None else course.mean.module
+    learned, best, bad = Learned(weights_of(course.network)), math.inf, 0
     try:
         for _ in range(plan.epochs):
-            total, count, state, begun = 0.0, 0, None, time.perf_counter()
-            for codes, targets, carry in batches(corpus, plan, rng):
-                optimizer.param_groups[0]["lr"] = plan.learning_rate * one_cycle(step, steps)
-                state = _detached(state) if carry else None
-                hidden, state = network(_hidden_some(codes, shape, plan, rng), state)
-                size = int((targets >= 0).sum())
-                loss = network.loss(hidden, targets, _candidates(shape, rng), 1 / size)
-                optimizer.zero_grad()
-                loss.backward()
-                nn.utils.clip_grad_norm_(parameters, plan.clip)
-                optimizer.step()
-                if mean is not None:
-                    mean.update_parameters(network)
-                total, count, step = total + float(loss.detach()) * size, count + size, step + 1
-                if progress and step % 20 == 0:
-                    valid_best = best if plan.patience is not None and math.isfinite(best) else None
-                    progress(
-                        SymbolReport(step, steps, total / count, valid_best, count / (time.perf_counter() - begun))
-                    )
-            if not math.isfinite(total):
-                raise TrainingError(
-                    f"step {step}: the loss is no longer a number; lower learning_rate={plan.learning_rate}"
-                )
-            kept = mean.module if mean is not None else network
-            score = validate(kept, valid, plan) if valid is not None and plan.patience is not None else -step
-            learned.history.append((step, total / count, score))
-            learned.loss = total / count
+            loss = epoch(course, corpus, plan, best, progress)
+            score = -course.step if valid is None or plan.patience is None else validate(kept, valid, plan)
+            learned.history.append((course.step, loss, score))
+            learned.loss = loss
             bad = 0 if score < best else bad + 1
             if score < best:
-                best, learned.weights = score, arrays(kept)
+                best, learned.weights = score, weights_of(kept)
             if plan.patience is not None and bad > plan.patience:
                 learned.stopped = "patience"
                 break
     except KeyboardInterrupt:
         learned.stopped = "interrupted"
     return learned
+
+
+@dataclass
+class Course:
+    """A training under way. mean: of the weights so far, or None. steps: of all epochs; step: those taken."""
+
+    network: SymbolNetwork
+    optimizer: torch.optim.Optimizer
+    mean: Any
+    rng: np.random.Generator
+    steps: int
+    step: int = 0
+
+
+def set_out(shape: Shape, corpus: Corpus, plan: SymbolPlan) -> Course:
+    """A training before its first step."""
+    network = SymbolNetwork(shape)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+    )
+    mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=_average(plan.average)) if plan.average else None
+    steps = plan.epochs * sum(1 for _ in batches(corpus, plan, np.random.default_rng(0)))
+    return Course(network, optimizer, mean, np.random.default_rng(plan.seed), steps)
+
+
+def epoch(course: Course, corpus: Corpus, plan: SymbolPlan, best: float, progress: Progress | None) -> float:
+    """Take a step for each batch of one pass over the corpus.  best: of the checks so far, to be told of.
+
+    Returns: the mean loss before each step, nats a symbol. Raises: TrainingError when it is no longer a number.
+    """
+    network, optimizer, shape, rng = course.network, course.optimizer, course.network.shape, course.rng
+    parameters = list(network.parameters())
+    total, count, state, begun = 0.0, 0, None, time.perf_counter()
+    for codes, targets, carry in batches(corpus, plan, rng):
+        optimizer.param_groups[0]["lr"] = plan.learning_rate * one_cycle(course.step, course.steps)
+        state = _detached(state) if carry else None
+        hidden, state = network(_hidden_some(codes, shape, plan, rng), state)
+        size = int((targets >= 0).sum())
+        loss = network.loss(hidden, targets, _candidates(shape, rng), 1 / size)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, plan.clip)
+        optimizer.step()
+        if course.mean is not None:
+            course.mean.update_parameters(network)
+        total, count, course.step = total + float(loss.detach()) * size, count + size, course.step + 1
+        if progress and course.step % 20 == 0:
+            known = best if plan.patience is not None and math.isfinite(best) else None
+            speed = count / (time.perf_counter() - begun)
+            progress(SymbolReport(course.step, course.steps, total / count, known, speed))
+    if not math.isfinite(total):
+        raise TrainingError(
+            f"step {course.step}: the loss is no longer a number; lower learning_rate={plan.learning_rate}"
+        )
+    return total / count
 
 
 def _in_turn(progress: Progress, m: int, ensemble: int) -> Progress:
@@ -340,8 +274,3 @@ def validate(network: Any, corpus: Corpus, plan: SymbolPlan) -> float:
         count += int((targets >= 0).sum())
     network.train()
     return total / max(count, 1)
-
-
-def arrays(network: nn.Module) -> Arrays:
-    """A copy of all weights by name."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stepahead.cell_names import GATES, KERNEL_NAMES
 from stepahead.errors import ConfigError
 from stepahead.nn import reference
 from stepahead.nn.heads import HUBER_DELTA, make_head, weighted_mean
@@ -20,8 +21,6 @@ from stepahead.nn.stack import _native as native
 
 Array = np.ndarray
 
-CELLS = {"rnn": "rnn_tanh", "rnn_relu": "rnn_relu", "lstm": "lstm", "gru": "gru"}  # our names -> the kernel's
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
 LOSSES = {"mse": "mse", "mae": "mae", "huber": "huber", "quantile": "pinball"}  # our heads -> the kernel's losses
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "head_weight", "head_bias")
 
@@ -43,7 +42,7 @@ class Shape:
     clip: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, value, known in (("cell", self.cell, CELLS), ("head", self.head, LOSSES)):
+        for name, value, known in (("cell", self.cell, GATES), ("head", self.head, LOSSES)):
             if value not in known:
                 raise ConfigError(f"a fleet's {name}={value!r}: must be one of {', '.join(known)}")
 
@@ -87,7 +86,7 @@ def make_trainer(shape: Shape, models: int, threads: int = 0) -> Any:
     if native is None:
         return TorchTrainer(shape)
     return native.Trainer(
-        CELLS[shape.cell], shape.n_features, shape.hidden_size, shape.horizon,
+        KERNEL_NAMES[shape.cell], shape.n_features, shape.hidden_size, shape.horizon,
         models=models, loss=LOSSES[shape.head], delta=HUBER_DELTA, quantiles=list(shape.quantiles),
         decoupled=True, clip=shape.clip, threads=threads,
     )  # fmt: skip
@@ -113,7 +112,7 @@ class TorchTrainer:
             if not len(batch) or rate == 0:
                 continue
             flat = torch.from_numpy(parameters[m]).clone().requires_grad_()
-            loss, _ = self._loss(flat, self._gather(rows, starts, targets, weights, scales, batch, steps))
+            loss = self._loss(flat, self._gather(rows, starts, targets, weights, scales, batch, steps))
             loss.backward()
             losses[s, m], taken[m] = loss.item(), taken[m] + 1
             assert flat.grad is not None
@@ -122,18 +121,15 @@ class TorchTrainer:
     @torch.no_grad()
     def losses(
         self, parameters: Array, rows: Array, starts: Array, targets: Array, order: Array, steps: int,
-        weights: Array | None, scales: Array | None, out_losses: Array, out_predictions: Array | None,
+        weights: Array | None, scales: Array | None, out_losses: Array, out_predictions: None,
     ) -> None:  # fmt: skip
-        """As _native.Trainer.losses."""
+        """As _native.Trainer.losses, the forecasts left out, which a fleet does not ask for."""
         for m, windows in enumerate(order):
             batch = windows[windows >= 0]
             if not len(batch):
                 continue
             parts = self._gather(rows, starts, targets, weights, scales, batch, steps)
-            loss, forecast = self._loss(torch.from_numpy(parameters[m]), parts)
-            out_losses[m] = loss.item()
-            if out_predictions is not None:
-                out_predictions[m, : len(batch)] = forecast.numpy()
+            out_losses[m] = self._loss(torch.from_numpy(parameters[m]), parts).item()
 
     def _gather(
         self, rows: Array, starts: Array, targets: Array, weights: Array | None, scales: Array | None,
@@ -147,16 +143,16 @@ class TorchTrainer:
         weight = torch.ones_like(target) if weights is None else torch.from_numpy(weights[batch])
         return torch.from_numpy(x), target, weight
 
-    def _loss(self, flat: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """The batch's loss and the forecasts [B, O]."""
+    def _loss(self, flat: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """The batch's loss."""
         (x, target, weight), own = parts, unpack(self.shape, flat)
         zeros = x.new_zeros(x.shape[1], self.shape.hidden_size)
         state = (zeros, zeros) if self.shape.cell == "lstm" else (zeros,)
         cell = [own[name] for name in PARTS[:4]]
-        _, (last, *_) = reference.scan(CELLS[self.shape.cell], x, state, *cell)
+        _, (last, *_) = reference.scan(KERNEL_NAMES[self.shape.cell], x, state, *cell)
         forecast = torch.nn.functional.linear(last, own["head_weight"], own["head_bias"])
         steps_ahead = forecast.unflatten(1, (self.shape.horizon, -1))
-        return weighted_mean(self.head.loss(steps_ahead, target, x.new_zeros(())), weight), forecast
+        return weighted_mean(self.head.loss(steps_ahead, target, x.new_zeros(())), weight)
 
     def _adam(self, parameters: Array, moments: Array, gradient: Tensor, t: int, rate: float, decay: float) -> None:
         """AdamW (Loshchilov and Hutter 2019) in place, the gradient's norm clipped before."""

@@ -219,7 +219,7 @@ class Windows:
         z = self._masked(((self.x - level) / scale).astype(np.float32))
         place = self.level / self.scale
         base = (self.base - level) / scale
-        return Seen(z, base, self._context(z, place - 1), place, np.zeros(len(z)), False)
+        return Seen(z, base, self._context(z, place - 1), place, np.zeros(len(z)))
 
     def log(self) -> "Seen":
         """As log members read: log(x / scale + c) less its level, c = max(0, .1 mean - min) in units of the scale."""
@@ -231,7 +231,7 @@ class Windows:
         level = level_of(z, self.mask, self.season, last)
         z = self._masked(z - level[:, None])
         base = logarithm(self.base / self.scale[:, None] + c) - level[:, None]
-        return Seen(z, base, self._context(z, np.zeros(len(z))), level, c[:, 0], True)
+        return Seen(z, base, self._context(z, np.zeros(len(z))), level, c[:, 0])
 
     def _masked(self, z: np.ndarray) -> np.ndarray:
         if not self.whole:
@@ -255,7 +255,7 @@ class Seen:
     """Windows as one kind of member reads them.
 
     z [N, L], base [N, H] the baseline's forecast, context [N, 3]. level, offset [N]: the way back, a forecast f is
-    level + f, or exp(level + f) - offset where logs, in units of the window's scale.
+    level + f, or exp(level + f) - offset of a log member, in units of the window's scale.
     """
 
     z: np.ndarray
@@ -263,11 +263,6 @@ class Seen:
     context: np.ndarray
     level: np.ndarray
     offset: np.ndarray
-    logs: bool
-
-    def forward(self, y: np.ndarray) -> np.ndarray:
-        """Values in units of the scale as this member would say them: y [N, H] -> [N, H]."""
-        return (logarithm(y + self.offset[:, None]) if self.logs else y) - self.level[:, None]
 
 
 def logarithm(values: np.ndarray) -> np.ndarray:

@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.cell_names import GATES, KERNEL_NAMES
 from stepahead.errors import ConfigError
 from stepahead.kernel import native as _native
 
 Array = NDArray[Any]
 State = tuple[Array, ...]  # (h,) or, for the LSTM, (h, c); each [L, B, H]
 Weights = Mapping[str, Array]
-
-GATES = {"rnn": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}
-KERNEL_NAMES = {"rnn": "rnn_tanh", "rnn_relu": "rnn_relu", "lstm": "lstm", "gru": "gru"}
 
 
 @dataclass(frozen=True)
@@ -99,9 +97,10 @@ class Stepper:
     Example:
         >>> import numpy as np
         >>> stepper = Stepper("rnn", {"weight_ih_l0": np.ones((2, 1)), "weight_hh_l0": np.zeros((2, 2))})
-        >>> output, state = stepper.step(np.zeros((1, 1), np.float32), stepper.zero_state(1))
-        >>> output.shape, state[0].shape
-        ((1, 2), (1, 1, 2))
+        >>> state = stepper.zero_state(1)
+        >>> stepper.advance(np.ones((1, 1), np.float32), state)
+        >>> state[0].shape, bool((state[0] > 0).all())
+        ((1, 1, 2), True)
     """
 
     def __init__(self, cell: str, weights: Weights) -> None:
@@ -120,15 +119,6 @@ class Stepper:
         shape = (len(self.layers), rows, self.layers[0].weight_hh.shape[1])
         return tuple(np.zeros(shape, np.float32) for _ in range(2 if self.cell == "lstm" else 1))
 
-    def step(self, x: Array, state: State) -> tuple[Array, State]:
-        """Take one observation in: x [B, D], state as `zero_state` -> output [B, H] and the state after it.
-
-        The state that was given stays as it is, and the results equal those of `scan` to the last bit.
-        """
-        after = tuple(np.array(part, np.float32, order="C") for part in state)
-        self.advance(np.ascontiguousarray(x, np.float32), after)
-        return after[0][-1], after
-
     def generator(self, rows: Array, head: Array, bias: Array) -> Any:
         """What goes on by itself under a head: rows [V, D], head [K, H], bias [K]; None where there is no kernel."""
         if self._kernel is None or not hasattr(_native, "Generator"):
@@ -137,7 +127,10 @@ class Stepper:
         return _native.Generator(self._kernel, *arrays)
 
     def advance(self, x: Array, state: State) -> None:
-        """As `step`, but the state itself moves on, without a copy: x and state float32 and contiguous."""
+        """Take one observation in: the state itself moves on, to what `scan` gives, bit for bit.
+
+        x: [B, D], state: as `zero_state`; float32 and contiguous.
+        """
         if self._kernel is not None:
             self._kernel.step(x, state[0], state[1] if self.cell == "lstm" else None)
             return
@@ -148,14 +141,6 @@ class Stepper:
             for part, new in zip(state, final, strict=True):
                 part[i] = new
             x = outputs
-
-
-def zero_state(cell: str, weights: Weights, rows: int) -> State:
-    """The state before anything was seen: (h,) or (h, c) of zeros, each [L, B, H]."""
-    layers = passes(cell, weights)
-    first = layers[0][0].weight_hh
-    shape = (sum(len(layer) for layer in layers), rows, first.shape[1])
-    return tuple(np.zeros(shape, first.dtype) for _ in range(2 if cell == "lstm" else 1))
 
 
 def passes(cell: str, weights: Weights) -> list[list[Pass]]:

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.cell_names import KERNEL_NAMES
 from stepahead.runtime.adaptive import ALARM, ALLOWANCE, FARTHEST, GAIN, GAMMA, MOST, RECENT, TRUST, Adaptive, Bounds
-from stepahead.runtime.cell import KERNEL_NAMES, _native, has_kernel
+from stepahead.runtime.cell import _native, has_kernel
 from stepahead.runtime.history import Tail
 from stepahead.runtime.rows import Row
 from stepahead.runtime.window import LastState, WindowModel, address

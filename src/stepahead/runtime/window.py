@@ -16,15 +16,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from stepahead.cell_names import CODES, KERNEL_NAMES
 from stepahead.runtime.adaptive import Bounds
-from stepahead.runtime.cell import KERNEL_NAMES, Pass, Stepper, Weights, _native, has_kernel, passes, scan
+from stepahead.runtime.cell import Pass, Stepper, Weights, _native, has_kernel, passes, scan
 from stepahead.runtime.history import Tail
 from stepahead.runtime.network import combine_members, movement, recurrent
 from stepahead.runtime.rows import Row
 
 Array = NDArray[Any]
-
-CELL_CODES = {name: code for code, name in enumerate(("rnn_tanh", "rnn_relu", "lstm", "gru"))}
 
 
 class LastState:
@@ -35,7 +34,7 @@ class LastState:
         self.weights = recurrent(weights)
         self.layers = [layer[0].cast(np.float32) for layer in passes(cell, self.weights)]
         self.hidden = self.layers[0].weight_hh.shape[1]
-        self.code = CELL_CODES[KERNEL_NAMES[cell]]
+        self.code = CODES[KERNEL_NAMES[cell]]
         self.addresses = addresses_of(self.layers[0])
 
     def __call__(self, x: Array) -> Array:

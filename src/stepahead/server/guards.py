@@ -173,9 +173,7 @@ class Intake:
                     if len(body) + len(chunk) > limit:
                         raise too_large(limit)
                     if self.held + len(chunk) > self.most_held:
-                        raise Problem(
-                            429, "too many large bodies at once; try again", headers={"retry-after": "1"}, closes=True
-                        )
+                        raise crowded()
                     body += chunk
                     self.held += len(chunk)
                     if not message.get("more_body", False):

@@ -23,7 +23,6 @@ PROBLEM = {
         "detail": {"type": "string"},
     },
 }
-PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 ALWAYS = (401, 403, 414, 421, 500)  # what the guard may answer on any route
 WITH_BODY = (400, 408, 413, 415, 422, 429, 503)
 INPUTS = {"id": {"type": "string", "pattern": NAME}, "model": {"type": "string"}, "file": {"type": "string"}}

@@ -292,10 +292,3 @@ class Scored(Struct):
     symbols: list[str]
     bits: list[float | None]
     total: float
-
-
-class Health(Struct):
-    """Open Inference Protocol: whether the server lives or is ready."""
-
-    live: bool | None = None
-    ready: bool | None = None
