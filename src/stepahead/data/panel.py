@@ -21,6 +21,10 @@ LAST_YEAR = 9000  # so that the times after it can still be written
 LARGEST = 1e30  # of a value that is learned from: its square, scaled, must still fit the network's numbers
 
 
+class TooFewRows(DataError):
+    """Nothing can be learned from so few rows; a smaller holdout may leave enough."""
+
+
 @dataclass(frozen=True)
 class Schema:
     """How the user's table names things, so that answers speak the same words.

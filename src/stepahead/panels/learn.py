@@ -18,7 +18,7 @@ import numpy as np
 from stepahead import store
 from stepahead.checkpoint import Trained
 from stepahead.data.covariates import fit_covariates
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, TooFewRows
 from stepahead.errors import ConfigError, DataError, TrainingError, require
 from stepahead.learn import t_table
 from stepahead.panels.draw import Origins, choose_baseline, measure, origins_of, relative_losses
@@ -96,7 +96,7 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     covariates = fit_covariates(panel)
     rows = rows_of(panel, config, covariates, back=1)
     if panel.lengths.max(initial=0) < 2 or not rows.true.any():
-        raise DataError(f"{panel.schema.source}: no series has two rows to learn from; give more history")
+        raise TooFewRows(f"{panel.schema.source}: no series has two rows to learn from; give more history")
     origins = origins_of(rows)
     sample = origins.draw(rng, SAMPLE, ahead=config.horizon)
     rows = rows_of(panel, config, covariates, back=choose_baseline(rows, sample, config.seasons))
