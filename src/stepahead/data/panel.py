@@ -13,12 +13,10 @@ import numpy as np
 from stepahead.data.calendar import Frequency, infer_frequency
 from stepahead.data.steps import frequency_named
 from stepahead.errors import ConfigError, DataError
+from stepahead.limits import LARGEST, LARGEST_STEP, LAST_YEAR
 
 Floats = np.ndarray  # float64
 Times = np.ndarray  # datetime64[us] (UTC where there is a zone) or int64 steps
-LARGEST_STEP = 2**62  # so that the steps after it still fit 64 bits
-LAST_YEAR = 9000  # so that the times after it can still be written
-LARGEST = 1e30  # of a value that is learned from: its square, scaled, must still fit the network's numbers
 
 
 class TooFewRows(DataError):

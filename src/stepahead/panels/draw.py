@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stepahead.limits import SLACK
 from stepahead.panels.windows import Rows, Windows
 
 LIMIT = 20.0  # a series' yardstick may be so many times finer than the panel's usual one
-SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by
 
 
 @dataclass(frozen=True)

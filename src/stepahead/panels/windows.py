@@ -15,9 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
+from stepahead.limits import LOG_FLOOR
 from stepahead.panels.statics import Statics
 
-LOG_FLOOR = 0.02  # of the window's mean size: the least value that has a logarithm
 CLIP = 5.0  # another past input is held within so many of its deviations in the window
 
 

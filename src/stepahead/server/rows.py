@@ -19,7 +19,7 @@ from stepahead.data.calendar import Frequency
 from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.errors import DataError
-from stepahead.runtime.rows import LARGEST
+from stepahead.limits import LARGEST
 from stepahead.server.problems import Problem
 from stepahead.server.times import as_number, as_stamp, as_text, read_time, shown
 
