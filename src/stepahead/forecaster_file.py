@@ -10,9 +10,8 @@ from stepahead.data.clock import checked_holidays
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 from stepahead.errors import ModelFileError
-from stepahead.fitted import pack, unpack
+from stepahead.fitted_file import pack, unpack
 from stepahead.forecaster import Forecaster
-from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
 from stepahead.recipe import Config
 
 if TYPE_CHECKING:
@@ -24,8 +23,7 @@ MOST_JUDGED = 10_000  # series whose verdict a file holds unasked: 2 seconds' wo
 
 def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What was learned, the parameters, and the rows that the next forecast goes on from."""
-    fitted = model.fitted_
-    tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
+    tensors, config = pack(model.fitted_)
     last = model.panel_.tail(rows_to_remember(model.panel_, model.config_))
     tensors |= {
         "last.offsets": last.offsets,
@@ -61,7 +59,7 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
         from stepahead.learn import own_network
 
         own = own_network(network, Config.from_json(saved["config"]))
-    model.fitted_ = unpack_panel(tensors, saved) if "kinds" in saved else unpack(tensors, saved, own)
+    model.fitted_ = unpack(tensors, saved, own)
     schema = model.fitted_.schema
     times = tensors["last.times"]
     model.panel_ = Panel(

@@ -8,7 +8,6 @@ Legend: N origins, H horizon, L levels, M members.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -33,7 +32,6 @@ from stepahead.runtime.marginals import Counts, Knots, Marginals
 from stepahead.runtime.network import combine_members
 from stepahead.runtime.panel import in_scale, last_state, member_output
 from stepahead.runtime.panel_heads import PanelReading
-from stepahead.runtime.scores import Recalibration
 
 CHUNK = 2048  # windows that are gathered and forecast at once
 ENOUGH_PAIRS = 3  # neighbouring rows that tell how much a series moves: one that begins has none
@@ -332,52 +330,3 @@ def check_seen(source: Rows, windows: Windows, origins: np.ndarray) -> None:
 def reading_of(config: Config, t_table: np.ndarray | None) -> PanelReading | None:
     """How the head's distribution is read; None for a point."""
     return None if t_table is None else PanelReading(config.head, config.quantiles, t_table)
-
-
-def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A PanelFitted as arrays and JSON, for a model file."""
-    tensors = {f"member.{m}.{name}": array for m, w in enumerate(fitted.members) for name, array in w.items()}
-    tensors |= {"covariates.center": fitted.covariates.center, "covariates.spread": fitted.covariates.spread}
-    tensors |= {"calibration.scores": fitted.calibration.scores, "held.links": fitted.held.links}
-    tensors |= {"held.recalibration": fitted.held.recalibration.to_array()}
-    tensors |= {"shares.keys": fitted.shares.keys, "shares.parts": fitted.shares.parts}
-    if fitted.reading is not None:
-        tensors["reading.t_table"] = fitted.reading.t_table
-    config = {
-        "config": fitted.config.to_json(),
-        "schema": {n: v for n, v in vars(fitted.schema).items() if n not in ("notes", "backend", "source")},
-        "frequency": vars(fitted.frequency),
-        "statics": fitted.covariates.statics,
-        "floor": fitted.calibration.floor,
-        "usual": fitted.held.usual,
-        "kinds": list(fitted.kinds),
-        "back": fitted.back,
-        "simple": fitted.simple,
-    }
-    return tensors, config
-
-
-def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) -> PanelFitted:
-    """The inverse of `pack_panel`."""
-    under = lambda prefix: {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}  # noqa: E731
-    names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
-    rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
-    config = Config.from_json(saved["config"])
-    return PanelFitted(
-        config=config,
-        schema=Schema(**names),
-        frequency=Frequency(**saved["frequency"]),
-        covariates=Covariates(**under("covariates."), statics=rules),
-        members=tuple(under(f"member.{m}.") for m in range(len(saved["kinds"]))),
-        kinds=tuple(saved["kinds"]),
-        back=saved["back"],
-        reading=reading_of(config, tensors.get("reading.t_table")),
-        held=HeldOut(
-            Calibration(tensors["calibration.scores"], saved["floor"]),
-            Recalibration.from_array(tensors["held.recalibration"]),
-            tensors["held.links"],
-            usual=saved.get("usual", 0.0),  # files of before had none
-        ),
-        shares=Shares(**under("shares.")) if "shares.keys" in tensors else EQUAL,
-        simple=saved.get("simple", "carried_on"),
-    )

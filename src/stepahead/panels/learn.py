@@ -294,7 +294,7 @@ def resume(path: Path | None, plan: Plan, team: Any, results: list[Trained]) -> 
     tensors, saved = store.load(path)
     if saved.get("kind") != "checkpoint" or saved["run"] != fingerprint(plan):
         raise ConfigError(f"{path}: is the checkpoint of another run; delete it, or give another checkpoint=")
-    team.load_state({n.removeprefix("state."): a for n, a in tensors.items() if n.startswith("state.")})
+    team.load_state(store.under(tensors, "state."))
     for result, weights, history in zip(results, team.weights(), tensors["history"], strict=True):
         result.weights, result.steps = weights, saved["step"]
         result.history = [(int(s), float(l), float(v)) for s, l, v in history]
