@@ -6,7 +6,7 @@ It has the face of stepahead.fitted.Fitted.  No torch here.
 Legend: N origins, H horizon, L levels, M members.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -92,14 +92,9 @@ class PanelFitted:
         check_rows(source, origins, future)
         cutoffs = panel.times[origins]
         times = self.frequency.after(cutoffs, self.config.horizon)
-        future = self._with_clock_ahead(source, origins, times, future)
         mean = np.empty((len(origins), self.config.horizon))
         bounds = np.empty((2, *mean.shape, len(levels)))
-        for start in range(0, len(origins), CHUNK):
-            part = slice(start, start + CHUNK)
-            windows = source.windows(origins[part])
-            check_seen(source, windows, origins[part])
-            given = self.marginals(source, windows, origins[part], None if future is None else future[part])
+        for part, windows, given in self._said(source, origins, times, future, CHUNK):
             mean[part] = not_below(windows, given.point)
             if levels:
                 bounds[:, part] = [not_below(windows, bound) for bound in self.interval(given, levels)]
@@ -114,6 +109,22 @@ class PanelFitted:
             hi=bounds[1],
             schema=panel.schema,
         )
+
+    def _said(
+        self, source: Rows, origins: np.ndarray, times: np.ndarray, future: np.ndarray | None, size: int
+    ) -> Iterator[tuple[slice, Windows, Marginals]]:
+        """What is said at so many origins at a time: which they are, their windows, the distributions.
+
+        times: [N, H] of the steps ahead. future: the user's inputs known ahead.
+        Raises: DataError where a window holds no value at all.
+        """
+        future = self._with_clock_ahead(source, origins, times, future)
+        for start in range(0, len(origins), size):
+            part = slice(start, start + size)
+            windows = source.windows(origins[part])
+            check_seen(source, windows, origins[part])
+            ahead = None if future is None else future[part]
+            yield part, windows, self.marginals(source, windows, origins[part], ahead)
 
     def _with_clock_ahead(
         self, source: Rows, origins: np.ndarray, times: np.ndarray, future: np.ndarray | None
@@ -141,15 +152,10 @@ class PanelFitted:
         """
         check_rows(source, origins, future)
         times = self.frequency.after(source.panel.times[origins], self.config.horizon)
-        future = self._with_clock_ahead(source, origins, times, future)
         drawn = np.empty(scores.shape)
         if self.reading is None:
             self.calibration.reach([50])  # says what is missing where nothing was held out
-        for start in range(0, len(origins), CHUNK // 8):
-            part = slice(start, start + CHUNK // 8)
-            windows = source.windows(origins[part])
-            check_seen(source, windows, origins[part])
-            given = self.marginals(source, windows, origins[part], None if future is None else future[part])
+        for part, windows, given in self._said(source, origins, times, future, CHUNK // 8):
             drawn[part] = not_below(windows, given.quantile(self.held.recalibration.apply(scores[part])))
         return drawn
 
