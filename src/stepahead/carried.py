@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepahead.checkpoint import Job, Trained
+from stepahead.config import Config
 from stepahead.data.panel import Panel, TooFewRows
 from stepahead.data.windows import WindowSource
 from stepahead.errors import ConfigError, TrainingError, require
-from stepahead.recipe import Config
 
 if TYPE_CHECKING:
     from stepahead.fitted import Fitted

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.calendar import Frequency
 from stepahead.data.covariates import Covariates, check_known
 from stepahead.data.panel import Panel, Schema, check_zone, preview
@@ -18,7 +19,6 @@ from stepahead.data.scale import Scale
 from stepahead.data.windows import Batch, WindowSource, window_source
 from stepahead.errors import ConfigError, DataError
 from stepahead.forecast import Forecast
-from stepahead.recipe import Config
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.network import (
     Reading,

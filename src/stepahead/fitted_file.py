@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.calendar import Frequency
 from stepahead.data.covariates import Covariates
 from stepahead.data.panel import Schema
@@ -16,7 +17,6 @@ from stepahead.fitted import Fitted, OwnNetwork
 from stepahead.panels.fitted import PanelFitted, reading_of
 from stepahead.panels.held_out import HeldOut
 from stepahead.panels.shares import EQUAL, Shares
-from stepahead.recipe import Config
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.correction import NO_CORRECTION, Correction
 from stepahead.runtime.network import Reading

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
+from stepahead.config import Config
 from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, check_panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
@@ -22,7 +23,7 @@ from stepahead.holdout import rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.parameters import Parameters
-from stepahead.recipe import Config, resolve
+from stepahead.recipe import resolve
 from stepahead.runtime.stream import Stream
 from stepahead.together import NOT_JUDGED, Judged, fit_each, judge
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.clock import checked_holidays
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 from stepahead.errors import ModelFileError
 from stepahead.fitted_file import pack, unpack
 from stepahead.forecaster import Forecaster
-from stepahead.recipe import Config
 
 if TYPE_CHECKING:
     from stepahead.evaluate.over_series import SeriesVerdict

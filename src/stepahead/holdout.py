@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from stepahead.choices import check_count
+from stepahead.config import Config
 from stepahead.data.panel import Panel, TooFewRows
 from stepahead.errors import ConfigError
 from stepahead.panels.held_out import HeldOut
-from stepahead.recipe import Config
 from stepahead.runtime.correction import Correction
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 

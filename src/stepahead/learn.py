@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepahead.checkpoint import Job, Trained
+from stepahead.config import Config
 from stepahead.data.covariates import fit_covariates
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel, TooFewRows
@@ -20,7 +21,6 @@ from stepahead.errors import TrainingError, require
 from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
 from stepahead.panels.held_out import HeldOut, joined_held
-from stepahead.recipe import Config
 from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, joined
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
 from stepahead.runtime.network import Reading, movement

@@ -15,10 +15,10 @@ import numpy as np
 
 from stepahead import store
 from stepahead.checkpoint import Trained
+from stepahead.config import Config
 from stepahead.errors import ConfigError, TrainingError, require
 from stepahead.panels.feed import batch_of_step
 from stepahead.panels.reading import context_width
-from stepahead.recipe import Config
 
 if TYPE_CHECKING:
     from stepahead.panels.learn import Plan

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.calendar import Frequency
 from stepahead.data.clock import clock_values
 from stepahead.data.covariates import Covariates, check_known
@@ -25,7 +26,6 @@ from stepahead.panels.shares import EQUAL, Shares
 from stepahead.panels.simple import SIMPLE
 from stepahead.panels.statics import statics_of
 from stepahead.panels.windows import Rows, Windows, prepare_rows
-from stepahead.recipe import Config
 from stepahead.runtime import normal
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.marginals import Counts, Knots, Marginals

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.checkpoint import Trained
+from stepahead.config import Config
 from stepahead.data.covariates import fit_covariates
 from stepahead.data.panel import Panel, TooFewRows
 from stepahead.errors import DataError, require
@@ -21,7 +22,6 @@ from stepahead.panels.fitted import PanelFitted, reading_of, rows_of, with_clock
 from stepahead.panels.learn_shares import learn_shares
 from stepahead.panels.simple import choose_simple, share_of_simple
 from stepahead.panels.start import Lines, fit_lines
-from stepahead.recipe import Config
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
 SAMPLE = 4000  # windows that the baseline and the yardsticks are chosen by
