@@ -96,7 +96,7 @@ class Fitted:
             mean[part] = self.scale.invert(self.reading.point(output), batch.base, batch.unit)
             if levels:
                 bounds[:, part] = self._interval(batch, output, levels)
-        series = np.searchsorted(panel.offsets, origins, side="right") - 1
+        series = panel.series_of(origins)
         cutoffs = panel.times[origins]
         return Forecast(
             name=self.config.name,
@@ -177,7 +177,7 @@ def check_origins(source: WindowSource, origins: np.ndarray) -> None:
     outside = (origins < 0) | (origins >= panel.n_rows)
     if outside.any():
         raise ConfigError(f"origin {origins[outside][0]} is no row of the panel: rows are 0 to {panel.n_rows - 1}")
-    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    series = panel.series_of(origins)
     known = origins - panel.offsets[series] + 1
     short = known < source.window
     if short.any():

@@ -13,6 +13,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ModelFileError
 from stepahead.fitted_file import pack, unpack
 from stepahead.forecaster import Forecaster
+from stepahead.store import under
 
 if TYPE_CHECKING:
     from stepahead.evaluate.over_series import SeriesVerdict
@@ -60,16 +61,11 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
 
         own = own_network(network, Config.from_json(saved["config"]))
     model.fitted_ = unpack(tensors, saved, own)
-    schema = model.fitted_.schema
-    times = tensors["last.times"]
-    model.panel_ = Panel(
-        ids=tuple(saved["ids"]),
-        offsets=tensors["last.offsets"],
-        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
-        past=tensors["last.past"],
-        future=tensors["last.future"],
-        static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
-        schema=schema,
+    model.panel_ = Panel.restored(
+        model.fitted_.schema,
+        ids=saved["ids"],
+        **under(tensors, "last."),
+        static=np.asarray(saved["static"], dtype=object),
     )
     model.backtest_ = model.window_choice_ = None
     model.verdict_ = unpack_verdict(saved.get("verdict"))

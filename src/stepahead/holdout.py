@@ -105,6 +105,6 @@ def held_out(fitted: Any, panel: Panel, kept: np.ndarray) -> tuple[Any, Any, np.
     """
     source = fitted.source(panel)
     origins = source.training_origins()
-    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    series = panel.series_of(origins)
     behind = (kept[series] > 0) & (origins >= (panel.offsets[:-1] + kept)[series] - 1)
     return fitted, source, origins[behind]

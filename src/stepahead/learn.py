@@ -128,7 +128,7 @@ def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tup
     """
     if config.patience is None:
         return origins, origins[:0]
-    series = np.searchsorted(source.panel.offsets, origins, side="right") - 1
+    series = source.panel.series_of(origins)
     first, count = np.unique(series, return_index=True, return_counts=True)[1:]
     place = np.arange(len(origins)) - np.repeat(first, count)  # 0, 1, ... within each series
     held = np.floor(count * config.validation_size).astype(int)

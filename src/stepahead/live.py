@@ -129,15 +129,13 @@ class Live:
 
     def _panel(self, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Panel:
         """The rows that a snapshot holds."""
-        schema, times = self.fitted.schema, arrays["times"]
-        return Panel(
+        return Panel.restored(
+            self.fitted.schema,
             ids=(values["series"],),
-            offsets=np.array([0, len(times)]),
-            times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+            times=arrays["times"],
             past=arrays["past"],
             future=arrays["future"],
-            static=np.asarray(values["static"], dtype=object).reshape(1, -1),
-            schema=schema,
+            static=np.asarray(values["static"], dtype=object),
         )
 
 

@@ -90,7 +90,7 @@ def test_members_are_believed_boldly_only_where_that_clearly_pays() -> None:
 
     def points(origins: np.ndarray) -> list[np.ndarray]:
         truth = rows.targets(origins)[0] / rows.windows(origins).scale[:, None]
-        first = (rows.series(origins) < 5)[:, None]
+        first = (rows.panel.series_of(origins) < 5)[:, None]
         return [np.where(first, truth, 2 * truth), np.where(first, 2 * truth, truth)]
 
     def speaking(said: list[np.ndarray]) -> SimpleNamespace:

@@ -13,7 +13,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
-from stepahead.evaluate.baselines import BASELINES, naive, series_of
+from stepahead.evaluate.baselines import BASELINES, naive
 from stepahead.evaluate.classical import check_classical, classical_means
 from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
@@ -268,7 +268,7 @@ def baseline_means(panel: Panel, answers: Answers, names: Sequence[str]) -> dict
 def actual_of(panel: Panel, answers: Answers, season_length: int | None) -> Actual:
     """The truth behind each origin, with the yardsticks of each training part."""
     horizon = answers.mean.shape[1]
-    series = series_of(panel, answers.origins)
+    series = panel.series_of(answers.origins)
     y = truth(panel, answers.origins, horizon)
     known = ~np.isnan(naive(panel, answers.origins, 1)[:, 0])
     cutoffs = np.unique(panel.times[answers.origins], return_inverse=True)[1]
@@ -282,7 +282,7 @@ def actual_of(panel: Panel, answers: Answers, season_length: int | None) -> Actu
 def truth(panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
     """The target of the next rows of each origin's series: [N, H], NaN behind its end."""
     rows = origins[:, None] + np.arange(1, horizon + 1)
-    inside = rows < panel.offsets[series_of(panel, origins) + 1][:, None]
+    inside = rows < panel.offsets[panel.series_of(origins) + 1][:, None]
     return np.where(inside, panel.y[np.minimum(rows, panel.n_rows - 1)], np.nan)
 
 

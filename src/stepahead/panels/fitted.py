@@ -100,7 +100,7 @@ class PanelFitted:
                 bounds[:, part] = [not_below(windows, bound) for bound in self.interval(given, levels)]
         return Forecast(
             name=self.config.name,
-            ids=np.asarray(panel.ids, dtype=object)[source.series(origins)],
+            ids=np.asarray(panel.ids, dtype=object)[panel.series_of(origins)],
             cutoffs=cutoffs,
             times=times,
             mean=mean,
@@ -175,7 +175,8 @@ class PanelFitted:
             return head.marginals(said, config.combine, windows.scale, still)
         points = self.points(read)
         if config.combine == "by_series":
-            parts = self.shares.of([source.panel.ids[s] for s in source.series(origins)], len(points))  # [N, M]
+            panel = source.panel
+            parts = self.shares.of([panel.ids[s] for s in panel.series_of(origins)], len(points))  # [N, M]
             point = sum(part[:, None] * not_below(windows, said) for part, said in zip(parts.T, points, strict=True))
         else:
             point = combine_members(points, config.combine)
@@ -315,9 +316,10 @@ def check_rows(source: Rows, origins: np.ndarray, future: np.ndarray | None) -> 
         return
     alone = ~source.ahead(origins)[1][:, 0]
     if alone.any():
+        series = panel.ids[panel.series_of(origins[alone])[0]]
         raise DataError(
-            f"series '{panel.ids[source.series(origins[alone])[0]]}': the forecast needs {preview(names)} for each of "
-            f"the next {source.horizon} steps; pass future="
+            f"series '{series}': the forecast needs {preview(names)} for each of the next {source.horizon} steps; pass "
+            f"future="
         )
 
 
@@ -327,7 +329,7 @@ def check_seen(source: Rows, windows: Windows, origins: np.ndarray) -> None:
     if blind.any():
         panel, first = source.panel, origins[blind][0]
         raise DataError(
-            f"{panel.schema.source}: series '{panel.ids[source.series(origins[blind])[0]]}' has no value of "
+            f"{panel.schema.source}: series '{panel.ids[panel.series_of(origins[blind])[0]]}' has no value of "
             f"'{panel.schema.target}' in the {source.window} rows up to {panel.schema.time} {panel.times[first]}; "
             f"leave the series out"
         )

@@ -105,7 +105,7 @@ def check_counts(panel: Panel) -> None:
     """Raise DataError where the target holds something that is no count."""
     odd = np.flatnonzero((panel.y < 0) | (panel.y != np.round(panel.y)) & ~np.isnan(panel.y))
     if len(odd):
-        series = int(np.searchsorted(panel.offsets, odd[0], side="right")) - 1
+        series = int(panel.series_of(odd[0]))
         raise DataError(
             f"{panel.schema.source}: column '{panel.schema.target}', series '{panel.ids[series]}', {panel.schema.time} "
             f"{panel.times[odd[0]]}: {panel.y[odd[0]]:g} is no count; head='negative_binomial' is for counts, pass "

@@ -69,7 +69,7 @@ def folds_of(source: Source, sample: np.ndarray, rng: np.random.Generator) -> np
     n_series = source.rows.panel.n_series
     if n_series < 2 * FOLDS:
         return np.where(sample > np.quantile(sample, 1 - 1 / FOLDS), 0, -1)
-    return (rng.permutation(n_series) % FOLDS)[source.rows.series(sample)]
+    return (rng.permutation(n_series) % FOLDS)[source.rows.panel.series_of(sample)]
 
 
 def fit_effects(shift: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:

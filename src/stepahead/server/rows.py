@@ -185,14 +185,13 @@ def as_panel(schema: Schema, series: str, times: np.ndarray, values: np.ndarray,
     """
     constant = [static[name] for name in schema.static]
     kind = object if any(isinstance(value, str) for value in constant) else np.float64
-    panel = Panel(
+    panel = Panel.restored(
+        replace(schema, source="rows", notes=()),
         ids=(series,),
-        offsets=np.asarray([0, len(times)], dtype=np.int64),
-        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+        times=times,
         past=np.ascontiguousarray(values[:, : len(schema.past)]),
         future=np.ascontiguousarray(values[:, len(schema.past) :]),
-        static=np.asarray(constant, dtype=kind).reshape(1, len(constant)),
-        schema=replace(schema, source="rows", notes=()),
+        static=np.asarray(constant, dtype=kind),
     )
     return panel if schema.grid is None else at_each_step(panel, schema.grid)
 
