@@ -19,7 +19,7 @@ from stepahead.data.panel import Panel, check_panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
-from stepahead.holdout import rows_to_keep, with_calibration
+from stepahead.holdout import naming_holdout, rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.parameters import Parameters
@@ -186,7 +186,8 @@ class Forecaster(Parameters):
             self.backtest_, self.verdict_ = judged.backtest, judged.verdict
             self._learn(panel, judged, checkpoint, progress)
         except TrainingError as error:
-            self.panel_, self.fitted_ = panel, error.kept  # the last good weights
+            if error.kept:  # the last good weights; nothing where it is a forecast that is not a number
+                self.panel_, self.fitted_ = panel, error.kept
             raise
         return self
 
@@ -368,7 +369,8 @@ class Forecaster(Parameters):
         from stepahead.evaluate.choose import choose_window
 
         kept = rows_to_keep(panel, self.holdout, self.horizon)
-        return choose_window(self, panel if kept is None else panel.head(kept))
+        with naming_holdout(self.holdout):
+            return choose_window(self, panel if kept is None else panel.head(kept))
 
     def _asked(self) -> dict[str, Any]:
         """The parameters, with the window that was found in place of "search"."""

@@ -128,8 +128,8 @@ def judge(model: "Forecaster", panel: Panel, kept: np.ndarray, progress: Callabl
     Raises: TrainingError, which keeps what the judge had learned; DataError where there is too little to learn from,
     or to score.
     """
+    probes = probes_of(model, panel, kept)
     with naming_holdout(model.holdout):
-        probes = probes_of(model, panel, kept)
         first = probes.judge.model.fit(probes.judge.panel, progress=progress)
     backtest = verdict_of(probes.judge, panel)
     told = fitted_measures(probes, progress)
@@ -156,9 +156,9 @@ def fitted_measures(probes: Probes, progress: Callable[[Any], None] | None) -> l
 def fit_each(model: Model, panels: Sequence[Panel], progress: Callable[[Any], None] | None = None) -> list[Model]:
     """One fitted clone of the model for each panel: all of them, and their probes, train side by side."""
     models = [model.clone() for _ in panels]
+    probes = [begun(one, panel) for one, panel in zip(models, panels, strict=True)]
+    asked = [(probe.model, probe.panel) for each in probes if each for probe in each.all]
     with naming_holdout(model.holdout):
-        probes = [begun(one, panel) for one, panel in zip(models, panels, strict=True)]
-        asked = [(probe.model, probe.panel) for each in probes if each for probe in each.all]
         learn([*asked, *zip(models, panels, strict=True)], progress)
     for one, panel, each in zip(models, panels, probes, strict=True):
         if each:
