@@ -110,15 +110,15 @@ def within(line: Line) -> bool:
 def measure(path: Path, series: int, steps: int | None, calendar: bool) -> Line:
     """Read, fit, predict."""
     import stepahead as sa
-    from stepahead.panels import learn
+    from stepahead.panels import descend, learn
 
     read, panel = timed(lambda: sa.read(path))
     peak_read = peak()
     bounded: Any = {} if steps is None else {"max_steps": steps}
     asked = BY_HOURS if calendar else BY_MONTHS
     model = sa.Forecaster(**asked, holdout=None, seed=1, **bounded)
-    clock = Waiting(learn.batches_ahead)
-    descending, learn.batches_ahead = Timed(learn.descend), clock
+    clock = Waiting(descend.batches_ahead)
+    descending, descend.batches_ahead = Timed(learn.descend), clock
     learn.descend = descending
     fit, _ = timed(lambda: model.fit(panel))
     predict, frame = timed(model.predict)

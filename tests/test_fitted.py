@@ -15,7 +15,8 @@ from stepahead.choices import CELLS
 from stepahead.data.panel import Panel
 from stepahead.data.scale import DIFFERENCES, SCALERS
 from stepahead.errors import ConfigError, DataError
-from stepahead.fitted import Fitted, pack, unpack
+from stepahead.fitted import Fitted
+from stepahead.fitted_file import pack, unpack
 from stepahead.forecast import Forecast
 from stepahead.learn import Training, learn
 from stepahead.recipe import resolve

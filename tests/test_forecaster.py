@@ -278,6 +278,31 @@ def test_a_loss_that_is_no_number_keeps_a_model_that_predicts():
             model.fit(made_wave())
         assert np.isfinite(last(model.predict(), "RNN")).all()
         assert list(model.predict()["ds"]) == [81]
+        assert model.verdict_ is None
+
+
+def test_a_held_out_forecast_that_is_no_number_leaves_a_model_as_it_was(monkeypatch):
+    def refuse(*_: Any) -> None:
+        raise TrainingError("the forecast is not a number")
+
+    fresh, fitted = Forecaster(**TINY, holdout=5), Forecaster(**TINY, holdout=5).fit(made_wave(60))
+    said = last(fitted.predict())
+    monkeypatch.setattr("stepahead.together.verdict_of", refuse)
+    for model in (fresh, fitted):
+        with pytest.raises(TrainingError):
+            model.fit(made_wave(70))
+    with pytest.raises(NotFittedError):
+        fresh.predict()
+    assert last(fitted.predict()) == said
+
+
+def test_a_fit_that_fails_leaves_the_model_and_its_rows_as_they_were():
+    model = Forecaster(**TINY, holdout=5).fit(made_wave(60))
+    said = last(model.predict())
+    with pytest.raises(DataError):
+        model.fit(made_wave(7))
+    assert last(model.predict()) == said
+    assert model.panel_.n_rows == 60
 
 
 def test_ctrl_c_gives_a_model_and_says_so():
@@ -412,6 +437,35 @@ def test_a_holdout_that_leaves_nothing_is_named(rows, horizon, holdout):
     told = f"holdout={holdout}, a horizon of {horizon} at least, leaves no rows to learn from: no series has more than "
     with pytest.raises(ConfigError, match=re.escape(f"{told}{rows};")):
         Forecaster(**QUICK | {"horizon": horizon, "holdout": holdout}).fit(made_wave(rows))
+
+
+@pytest.mark.parametrize(
+    ("asked", "lacking"),
+    [
+        ({}, "the longest series has 1 rows"),
+        ({"recipe": "panel"}, "no series has two rows"),
+        ({"recipe": "classic"}, "the longest series has 1 rows"),
+        ({"memory": "carried"}, "the longest series has 1 rows"),
+        ({"window": "search"}, "the last stretch has 1 rows to forecast from"),
+        ({"recipe": "price", "window": 2}, "windows are too few to keep some for validation"),
+    ],
+)
+def test_a_holdout_that_leaves_too_little_to_learn_from_is_named(asked, lacking):
+    left = 4 if asked.get("window") == 2 else 1
+    model = Forecaster(**asked, max_steps=5, holdout=60 - left)
+    told = f"{lacking}.*; holdout={60 - left} left no more: give a smaller one, or holdout=None$"
+    for fit in (model.fit, lambda panel: model.fit_each([panel])):
+        with pytest.raises(DataError, match=told):
+            fit(made_wave(60))
+    model.set_params(holdout=None).fit(made_wave(60))
+
+
+def test_an_error_of_the_table_does_not_speak_of_the_holdout():
+    panel = made_wave(60)
+    panel.y[3] = np.nan
+    with pytest.raises(DataError) as raised:
+        Forecaster(**TINY, holdout=20).fit(panel)
+    assert "holdout" not in str(raised.value)
 
 
 # --- saving what is needed

@@ -8,10 +8,11 @@ import pytest
 import torch
 from scipy import stats
 
+from stepahead.config import Config
 from stepahead.data.panel import Panel
 from stepahead.errors import DataError
 from stepahead.learn import Training, learn, learn_together, make_jobs, prepare, split_tail, t_table
-from stepahead.recipe import Config, resolve
+from stepahead.recipe import resolve
 
 TINY: dict[str, Any] = {"recipe": "classic", "window": 4, "hidden_size": 3, "max_steps": 6, "check_every": 3}
 

@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from stepahead.config import Config
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError
-from stepahead.recipe import RECIPES, Config, resolve
+from stepahead.recipe import RECIPES, resolve
 
 WALK = Panel.from_arrays(np.random.default_rng(0).standard_normal(300).cumsum() + 100)
 PULSES = Panel.from_arrays(np.tile([0.0] * 11 + [1.0], 20))

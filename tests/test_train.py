@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from stepahead.checkpoint import Job, Trained
+from stepahead.config import Config
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, TrainingError
 from stepahead.learn import Training, learn, make_jobs, prepare
-from stepahead.recipe import Config, resolve
+from stepahead.recipe import resolve
 from stepahead.train import Report, batches, learning_rates, train
 
 TINY: dict[str, Any] = {"recipe": "classic", "window": 4, "hidden_size": 3, "max_steps": 12, "check_every": 4}

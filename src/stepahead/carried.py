@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stepahead.checkpoint import Job, Trained
-from stepahead.data.panel import Panel
+from stepahead.config import Config
+from stepahead.data.panel import Panel, TooFewRows
 from stepahead.data.windows import WindowSource
-from stepahead.errors import ConfigError, DataError, TrainingError, require
+from stepahead.errors import ConfigError, TrainingError, require
 from stepahead.parameters import SEED_STRIDE
-from stepahead.recipe import Config
 
 if TYPE_CHECKING:
     from stepahead.fitted import Fitted
@@ -45,7 +45,7 @@ def learn_carried(panel: Panel, config: Config, training: "Training") -> "tuple[
     source = prepare(panel, config)
     origins = source.training_origins()
     if len(origins) == 0:
-        raise DataError(
+        raise TooFewRows(
             f"{panel.schema.source}: the longest series has {panel.lengths.max(initial=0)} rows; memory='carried' with "
             f"window {config.window} and horizon {config.horizon} needs {config.window + config.horizon}"
         )

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepahead import store
+from stepahead.config import Config
 from stepahead.data.windows import WindowSource
 from stepahead.errors import ConfigError
-from stepahead.recipe import Config
 
 Arrays = dict[str, np.ndarray]
 

@@ -8,10 +8,10 @@ Legend: N origins, H horizon, L levels, M members.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.calendar import Frequency
 from stepahead.data.covariates import Covariates, check_known
 from stepahead.data.panel import Panel, Schema, check_zone, preview
@@ -19,9 +19,7 @@ from stepahead.data.scale import Scale
 from stepahead.data.windows import Batch, WindowSource, window_source
 from stepahead.errors import ConfigError, DataError
 from stepahead.forecast import Forecast
-from stepahead.recipe import Config
 from stepahead.runtime.conformal import Calibration
-from stepahead.runtime.correction import NO_CORRECTION, Correction
 from stepahead.runtime.network import (
     Reading,
     carried_hidden,
@@ -31,7 +29,6 @@ from stepahead.runtime.network import (
     network_output,
     read_head,
 )
-from stepahead.store import under
 
 CHUNK = 4096  # windows that are gathered and forecast at once
 
@@ -99,7 +96,7 @@ class Fitted:
             mean[part] = self.scale.invert(self.reading.point(output), batch.base, batch.unit)
             if levels:
                 bounds[:, part] = self._interval(batch, output, levels)
-        series = np.searchsorted(panel.offsets, origins, side="right") - 1
+        series = panel.series_of(origins)
         cutoffs = panel.times[origins]
         return Forecast(
             name=self.config.name,
@@ -180,7 +177,7 @@ def check_origins(source: WindowSource, origins: np.ndarray) -> None:
     outside = (origins < 0) | (origins >= panel.n_rows)
     if outside.any():
         raise ConfigError(f"origin {origins[outside][0]} is no row of the panel: rows are 0 to {panel.n_rows - 1}")
-    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    series = panel.series_of(origins)
     known = origins - panel.offsets[series] + 1
     short = known < source.window
     if short.any():
@@ -197,46 +194,3 @@ def check_origins(source: WindowSource, origins: np.ndarray) -> None:
             f"{panel.schema.time} {panel.times[origins[first]]}; fill it, or leave the column out"
         )
     source.scale.check_target(source.filled.carried[origins, -1], panel.schema.target)
-
-
-def pack(fitted: Fitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A Fitted as arrays and JSON, for a model file."""
-    scale, covariates = fitted.scale, fitted.covariates
-    tensors = {f"member.{m}.{name}": array for m, w in enumerate(fitted.members) for name, array in w.items()}
-    tensors |= {f"scale.{n}": getattr(scale, n) for n in ("logs", "floor", "center", "spread")}
-    tensors |= {"covariates.center": covariates.center, "covariates.spread": covariates.spread}
-    tensors |= {"reading.t_table": fitted.reading.t_table, "calibration.scores": fitted.calibration.scores}
-    tensors |= {"reading.correction": fitted.reading.correction.to_array()}
-    config = {
-        "config": fitted.config.to_json(),
-        "schema": {n: v for n, v in vars(fitted.schema).items() if n not in ("notes", "backend", "source")},
-        "frequency": vars(fitted.frequency),
-        "scale": {n: getattr(scale, n) for n in ("kind", "difference", "clip", "level_rows")},
-        "statics": covariates.statics,
-        "floor": fitted.calibration.floor,
-        "shrinkage": fitted.shrinkage,
-        "members": len(fitted.members),
-    }
-    return tensors, config
-
-
-def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: OwnNetwork | None = None) -> Fitted:
-    """The inverse of `pack`."""
-    config = Config.from_json(saved["config"])
-    names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
-    scale: dict[str, Any] = saved["scale"] | under(tensors, "scale.")
-    corrected = tensors.get("reading.correction")  # files of before had none
-    correction = NO_CORRECTION if corrected is None else Correction.from_array(corrected)
-    rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
-    return Fitted(
-        config=config,
-        schema=Schema(**names),
-        frequency=Frequency(**saved["frequency"]),
-        scale=Scale(**scale),
-        covariates=Covariates(**under(tensors, "covariates."), statics=rules),
-        members=tuple(under(tensors, f"member.{m}.") for m in range(saved["members"])),
-        reading=Reading(config.head, config.quantiles, tensors["reading.t_table"], correction),
-        calibration=Calibration(tensors["calibration.scores"], saved["floor"]),
-        shrinkage=saved["shrinkage"],
-        own=own,
-    )

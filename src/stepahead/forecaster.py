@@ -13,17 +13,19 @@ from typing import Any, Self
 import numpy as np
 
 from stepahead import store
+from stepahead.config import Config
 from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, check_panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
-from stepahead.holdout import rows_to_keep, with_calibration
+from stepahead.holdout import naming_holdout, rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.parameters import Parameters
-from stepahead.recipe import Config, resolve
+from stepahead.recipe import resolve
 from stepahead.runtime.stream import Stream
+from stepahead.together import NOT_JUDGED, Judged, fit_each, judge
 
 SEARCH = "search"  # a window that is to be searched for
 
@@ -81,6 +83,7 @@ class Forecaster(Parameters):
 
     fitted_: Fitted | PanelFitted
     history_: list[Any]
+    backtest_: Any  # a Backtest, or None where nothing was held out
     _interrupted: bool = False  # Ctrl-C ended the training
     _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
 
@@ -177,13 +180,15 @@ class Forecaster(Parameters):
             ConfigError: parameters that cannot be.
             TrainingError: the loss is no longer a number; the last good weights are kept, so `predict` works.
         """
-        check_panel(panel, "fit")
-        check_size(panel)
-        self.window_choice_ = self._search(panel)
-        self.backtest_, calibration = self._judge(panel, progress)
-        self.verdict_, self._over_series = self.backtest_.verdict if self.backtest_ else None, None
-        if self.backtest_ is None or not self._interrupted:
-            self._learn(panel, calibration, checkpoint, progress)
+        self._begin(panel)
+        try:
+            judged = self._judge(panel, progress)
+            self.backtest_, self.verdict_ = judged.backtest, judged.verdict
+            self._learn(panel, judged, checkpoint, progress)
+        except TrainingError as error:
+            if error.kept:  # the last good weights; nothing where it is a forecast that is not a number
+                self.panel_, self.fitted_ = panel, error.kept
+            raise
         return self
 
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
@@ -192,8 +197,6 @@ class Forecaster(Parameters):
         Returns: as many Forecasters as panels. Raises: DataError where a part held out cannot be learned without or
         scored; `fit` alone, with holdout="auto", then does without it.
         """
-        from stepahead.together import fit_each
-
         return fit_each(self, panels, progress)
 
     def predict(
@@ -356,7 +359,7 @@ class Forecaster(Parameters):
         """What is known of a fit before anything is learned."""
         check_panel(panel, "fit")
         check_size(panel)
-        self.panel_, self.backtest_, self.verdict_, self._over_series = panel, None, None, None
+        self.backtest_, self.verdict_, self._over_series, self._interrupted = None, None, None, False
         self.window_choice_ = self._search(panel)
 
     def _search(self, panel: Panel) -> Any:
@@ -366,41 +369,37 @@ class Forecaster(Parameters):
         from stepahead.evaluate.choose import choose_window
 
         kept = rows_to_keep(panel, self.holdout, self.horizon)
-        return choose_window(self, panel if kept is None else panel.head(kept))
+        with naming_holdout(self.holdout):
+            return choose_window(self, panel if kept is None else panel.head(kept))
 
     def _asked(self) -> dict[str, Any]:
         """The parameters, with the window that was found in place of "search"."""
         return self.get_params() | ({} if self.window_choice_ is None else {"window": self.window_choice_.chosen})
 
-    def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> tuple[Any, Any]:
-        """Fit without the held-out stretch and score on it: the Backtest and a calibration of the intervals, None where
-        nothing is, or can be, held out.
-        """
+    def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> Judged:
+        """Fit without the held-out stretch and score on it; NOT_JUDGED where nothing is, or can be, held out."""
         kept = rows_to_keep(panel, self.holdout, self.horizon)
         if kept is None:
-            return None, None
-        from stepahead.together import judge
-
+            return NOT_JUDGED
         try:
             return judge(self, panel, kept, progress)
         except DataError:
             if self.holdout == "auto":
-                return None, None  # nothing can be held out or scored; `fit` says if there is too little to learn from
+                return NOT_JUDGED  # nothing can be held out or scored; `fit` says if there is too little to learn from
             raise
 
-    def _learn(self, panel: Panel, calibration: Any, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
-        from stepahead.learn import learn
+    def _learn(self, panel: Panel, judged: Judged, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
+        """Learn from all rows, or take what the judge learned where Ctrl-C ended all of the fit."""
+        if judged.stopped is None:
+            from stepahead.learn import learn
 
-        config = resolve(self._asked(), panel)
-        self.panel_ = panel
-        try:
-            fitted, results = learn(panel, config, self._training(checkpoint, progress))
-        except TrainingError as error:
-            self.fitted_ = error.kept  # the last good weights
-            raise
-        if calibration is not None:
-            fitted = with_calibration(fitted, calibration)
-        self._keep(fitted, results)
+            config = resolve(self._asked(), panel)
+            self._keep(panel, *learn(panel, config, self._training(checkpoint, progress)))
+        else:
+            self.panel_, self._interrupted = panel, True
+            self.fitted_, self.history_ = judged.stopped.fitted_, judged.stopped.history_
+        if judged.calibration is not None:
+            self.fitted_ = with_calibration(self.fitted_, judged.calibration)
 
     def _training(self, checkpoint: Any = None, progress: Callable[[Any], None] | None = None) -> Any:
         from stepahead.learn import Training
@@ -409,7 +408,7 @@ class Forecaster(Parameters):
             raise ConfigError(f"checkpoint={checkpoint!r} must be the name of a file")
         return Training(self.device, self.network, None if checkpoint is None else Path(checkpoint), progress)
 
-    def _keep(self, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:
-        self.fitted_ = fitted
+    def _keep(self, panel: Panel, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:
+        self.panel_, self.fitted_ = panel, fitted
         self.history_ = [result.history for result in results]
         self._interrupted = any(result.stopped == "interrupted" for result in results)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.clock import checked_holidays
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 from stepahead.errors import ModelFileError
-from stepahead.fitted import pack, unpack
+from stepahead.fitted_file import pack, unpack
 from stepahead.forecaster import Forecaster
-from stepahead.panels.fitted import PanelFitted, pack_panel, unpack_panel
-from stepahead.recipe import Config
+from stepahead.store import under
 
 if TYPE_CHECKING:
     from stepahead.evaluate.over_series import SeriesVerdict
@@ -24,8 +24,7 @@ MOST_JUDGED = 10_000  # series whose verdict a file holds unasked: 2 seconds' wo
 
 def pack_forecaster(model: Forecaster) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """What was learned, the parameters, and the rows that the next forecast goes on from."""
-    fitted = model.fitted_
-    tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
+    tensors, config = pack(model.fitted_)
     last = model.panel_.tail(rows_to_remember(model.panel_, model.config_))
     tensors |= {
         "last.offsets": last.offsets,
@@ -61,17 +60,12 @@ def load_forecaster(tensors: dict[str, np.ndarray], saved: dict[str, Any], netwo
         from stepahead.learn import own_network
 
         own = own_network(network, Config.from_json(saved["config"]))
-    model.fitted_ = unpack_panel(tensors, saved) if "kinds" in saved else unpack(tensors, saved, own)
-    schema = model.fitted_.schema
-    times = tensors["last.times"]
-    model.panel_ = Panel(
-        ids=tuple(saved["ids"]),
-        offsets=tensors["last.offsets"],
-        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
-        past=tensors["last.past"],
-        future=tensors["last.future"],
-        static=np.asarray(saved["static"], dtype=object).reshape(len(saved["ids"]), len(schema.static)),
-        schema=schema,
+    model.fitted_ = unpack(tensors, saved, own)
+    model.panel_ = Panel.restored(
+        model.fitted_.schema,
+        ids=saved["ids"],
+        **under(tensors, "last."),
+        static=np.asarray(saved["static"], dtype=object),
     )
     model.backtest_ = model.window_choice_ = None
     model.verdict_ = unpack_verdict(saved.get("verdict"))

@@ -3,16 +3,18 @@
 A *probe* is the model trained without the held-out rows: what it errs by there is what intervals are made of.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from stepahead.choices import check_count
-from stepahead.data.panel import Panel
+from stepahead.config import Config
+from stepahead.data.panel import Panel, TooFewRows
 from stepahead.errors import ConfigError
 from stepahead.panels.held_out import HeldOut
-from stepahead.recipe import Config
 from stepahead.runtime.correction import Correction
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
@@ -40,6 +42,17 @@ def rows_to_keep(panel: Panel, holdout: Any, horizon: Any) -> np.ndarray | None:
             f"than {longest}; give a smaller one, or holdout=None"
         )
     return kept
+
+
+@contextmanager
+def naming_holdout(holdout: Any) -> Iterator[None]:
+    """Name the holdout that was asked for where nothing can be learned from the rows that it leaves."""
+    try:
+        yield
+    except TooFewRows as error:
+        if holdout is None or holdout == "auto":
+            raise
+        raise TooFewRows(f"{error}; holdout={holdout!r} left no more: give a smaller one, or holdout=None") from error
 
 
 def enough_rows(panel: Panel, config: Config) -> int:
@@ -92,6 +105,6 @@ def held_out(fitted: Any, panel: Panel, kept: np.ndarray) -> tuple[Any, Any, np.
     """
     source = fitted.source(panel)
     origins = source.training_origins()
-    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    series = panel.series_of(origins)
     behind = (kept[series] > 0) & (origins >= (panel.offsets[:-1] + kept)[series] - 1)
     return fitted, source, origins[behind]

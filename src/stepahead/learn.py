@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepahead.checkpoint import Job, Trained
+from stepahead.config import Config
 from stepahead.data.covariates import fit_covariates
 from stepahead.data.fill import fill
-from stepahead.data.panel import Panel
+from stepahead.data.panel import Panel, TooFewRows
 from stepahead.data.scale import fit_scale
 from stepahead.data.windows import WindowSource, window_source
-from stepahead.errors import DataError, TrainingError, require
+from stepahead.errors import TrainingError, require
 from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
 from stepahead.panels.held_out import HeldOut, joined_held
 from stepahead.parameters import SEED_STRIDE
-from stepahead.recipe import Config
 from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, joined
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
 from stepahead.runtime.network import Reading, movement
@@ -110,7 +110,7 @@ def make_jobs(source: WindowSource, config: Config) -> list[Job]:
     """
     origins = source.training_origins()
     if len(origins) == 0:
-        raise DataError(
+        raise TooFewRows(
             f"{source.panel.schema.source}: the longest series has {source.panel.lengths.max(initial=0)} rows; "
             f"window {config.window} and horizon {config.horizon} need {config.window + config.horizon} with a target; "
             f"give a smaller window=, or recipe='panel', which needs two rows"
@@ -127,7 +127,7 @@ def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tup
     """
     if config.patience is None:
         return origins, origins[:0]
-    series = np.searchsorted(source.panel.offsets, origins, side="right") - 1
+    series = source.panel.series_of(origins)
     first, count = np.unique(series, return_index=True, return_counts=True)[1:]
     place = np.arange(len(origins)) - np.repeat(first, count)  # 0, 1, ... within each series
     held = np.floor(count * config.validation_size).astype(int)
@@ -136,7 +136,7 @@ def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tup
     validated = place >= cut
     learned = place < np.where(np.repeat(held, count) > 0, cut - (config.horizon - 1), cut)
     if not validated.any():
-        raise DataError(
+        raise TooFewRows(
             f"{source.panel.schema.source}: {len(origins)} windows are too few to keep some for validation; "
             f"give more rows, a smaller window, or patience=None"
         )

@@ -9,8 +9,9 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, ModelFileError, StepaheadError
-from stepahead.fitted import Fitted, check_origins, checked_levels, pack
-from stepahead.panels.fitted import PanelFitted, pack_panel
+from stepahead.fitted import Fitted, check_origins, checked_levels
+from stepahead.fitted_file import pack
+from stepahead.panels.fitted import PanelFitted
 from stepahead.runtime.adaptive import Yardstick, make_yardstick, normal_yardstick
 from stepahead.runtime.carried import CarriedHistory, states_in
 from stepahead.runtime.cell import scan
@@ -128,15 +129,13 @@ class Live:
 
     def _panel(self, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Panel:
         """The rows that a snapshot holds."""
-        schema, times = self.fitted.schema, arrays["times"]
-        return Panel(
+        return Panel.restored(
+            self.fitted.schema,
             ids=(values["series"],),
-            offsets=np.array([0, len(times)]),
-            times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+            times=arrays["times"],
             past=arrays["past"],
             future=arrays["future"],
-            static=np.asarray(values["static"], dtype=object).reshape(1, -1),
-            schema=schema,
+            static=np.asarray(values["static"], dtype=object),
         )
 
 
@@ -214,7 +213,7 @@ def yardstick_of(fitted: Fitted | PanelFitted, level: tuple[float, ...]) -> Yard
 
 def digest_of(fitted: Fitted | PanelFitted) -> str:
     """A digest of all that decides a model's forecasts: configuration, weights, scale."""
-    tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack(fitted)
+    tensors, config = pack(fitted)
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, array in sorted(tensors.items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())

@@ -10,89 +10,25 @@ panel    for many series, long horizons and seasons: one global GRU beside a lin
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from stepahead.choices import QUANTILES, check_values, column_name
+from stepahead.choices import QUANTILES, check_values
+from stepahead.config import Config
 from stepahead.data.clock import checked_holidays, clock_names
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
 from stepahead.parameters import is_auto
 
-
-@dataclass(frozen=True)
-class Config:
-    """A resolved recipe; saved with the model.
-
-    window, horizon: rows. season_length: rows, or None. max_steps, warmup share: optimizer steps. batch_size: windows,
-    None for all of them at once. patience: checks of the validation loss without a gain before stopping, None for no
-    validation. validation_size: fraction of each series' origins, its last ones. learning_rate, weight_decay: Adam's,
-    decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
-    forecasts become one. zero_head: the head starts at zero, so the first forecast is the window's own base.
-    shrink: the change that is forecast is scaled by what the validation part supports. blend: share of a simple
-    forecast (panels/simple.py) in a point forecast of the panel network.
-    memory: "window", or "carried": the network reads whole series, and window is how far its gradients reach back.
-    backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in
-    patches of
-    so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that
-    are inputs known ahead; holidays: ISO dates. elapsed: the time since the row before is an input.
-    """
-
-    recipe: str
-    cell: str
-    window: int
-    horizon: int
-    season_length: int | None
-    hidden_size: int
-    num_layers: int
-    dropout: float
-    scaler: str | None
-    difference: bool | str
-    clip: float | None
-    head: str
-    quantiles: tuple[float, ...]
-    learning_rate: float
-    schedule: str
-    weight_decay: float
-    max_steps: int
-    batch_size: int | None
-    gradient_clip: float | None
-    patience: int | None
-    check_every: int
-    validation_size: float
-    ensemble: int
-    combine: str
-    zero_head: bool
-    shrink: bool
-    missing: str
-    seed: int
-    backbone: str = "plain"
-    memory: str = "window"
-    patch: int = 1
-    seasons: tuple[int, ...] = ()
-    calendar: tuple[str, ...] = ()
-    holidays: tuple[str, ...] = ()
-    elapsed: bool = False
-    blend: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values."""
-        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Config":
-        """The inverse of to_json."""
-        fitting: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-        return cls(**fitting)
-
-    @property
-    def name(self) -> str:
-        """The output column: the cell in capitals."""
-        return column_name(self.cell)
-
+OUT_OF_PROPORTION = 30  # times the rows there are: a window of three such seasons still fits in memory
+SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
+FEW = 1000  # rows of one series, from which a network is believed four times as much as a simple forecast
+FEW_OF_OTHERS = 2000  # rows of other series, from which it is believed at least that much
+STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
+MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 
 COMMON: dict[str, Any] = {
     "num_layers": 1,
@@ -197,6 +133,21 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     asked: the Forecaster's parameters. panel: the training part; its season is looked for there alone.
     Raises: ConfigError naming the parameter, its value and what is allowed.
     """
+    values = settled(asked, panel)
+    defaults = defaults_of(values, panel)
+    values |= calendar_of(values.pop("calendar", False), panel, defaults)
+    if values.get("elapsed") and defaults.get("backbone") != "panel":
+        raise ConfigError("elapsed= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
+    known = {f.name for f in fields(Config)}
+    config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
+    if "shrink" not in values and why_no_shrinkage(config):
+        config = replace(config, shrink=False)  # what was asked for goes before what the recipe would like
+    check_together(config)
+    return config
+
+
+def settled(asked: Mapping[str, Any], panel: Panel) -> dict[str, Any]:
+    """What was asked for, checked; and what it and the panel settle: the horizon, the seasons, the recipe's name."""
     values = {name: v.item() if isinstance(v, np.generic) else v for name, v in asked.items() if not is_auto(v)}
     check_values(values)
     if "quantiles" in values:
@@ -208,26 +159,24 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
     values |= {"season_length": seasons[0] if seasons else None, "seasons": seasons}
     counts = values.get("head") == "negative_binomial"
     short = "window" not in values and not wants_plain(values) and panel.lengths.max(initial=0) < SHORT
-    recipe = values.setdefault("recipe", "panel" if horizon > 1 or seasons or counts or short else "price")
-    defaults = RECIPES[recipe] | {"missing": "error", "seed": 0}
-    if recipe == "panel":
-        defaults |= PLAIN_PANEL if wants_plain(values) else {}
-        if values.get("head", "relative") == "relative":
-            defaults |= {} if wants_plain(values) else {"blend": blend_of(values, panel)}
-        else:
+    values.setdefault("recipe", "panel" if horizon > 1 or seasons or counts or short else "price")
+    return values
+
+
+def defaults_of(values: Mapping[str, Any], panel: Panel) -> dict[str, Any]:
+    """What the recipe takes for what was not asked for.  values: as settled."""
+    defaults = RECIPES[values["recipe"]] | {"missing": "error", "seed": 0}
+    if values["recipe"] == "panel":
+        plain = wants_plain(values)
+        defaults |= PLAIN_PANEL if plain else {}
+        if values.get("head", "relative") != "relative":
             defaults |= {"combine": "median"}
-        defaults |= sizes_of(values, seasons, horizon, panel)
+        elif not plain:
+            defaults |= {"blend": blend_of(values, panel)}
+        defaults |= sizes_of(values, panel)
     if values.get("memory") == "carried":
         defaults |= CARRIED | ({"scaler": "standard"} if defaults["scaler"] == "window" else {})
-    values |= calendar_of(values.pop("calendar", False), panel, defaults)
-    if values.get("elapsed") and defaults.get("backbone") != "panel":
-        raise ConfigError("elapsed= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
-    known = {f.name for f in fields(Config)}
-    config = Config(**(defaults | {name: v for name, v in values.items() if name in known}))
-    if "shrink" not in values and why_no_shrinkage(config):
-        config = replace(config, shrink=False)  # what was asked for goes before what the recipe would like
-    check_together(config)
-    return config
+    return defaults
 
 
 def check_reach(rows: int, panel: Panel) -> None:
@@ -256,12 +205,12 @@ def wants_plain(values: Mapping[str, Any]) -> bool:
     return any(values[name] not in allowed for name, allowed in able.items() if name in values)
 
 
-def sizes_of(values: Mapping[str, Any], seasons: tuple[int, ...], horizon: int, panel: Panel) -> dict[str, Any]:
+def sizes_of(values: Mapping[str, Any], panel: Panel) -> dict[str, Any]:
     """The panel recipe's window, patch, number of steps and dropout, which follow from the panel."""
     if "window" in values:
         window, patch = values["window"], patch_of(values["window"])
     else:
-        window, patch = window_and_patch(seasons, horizon)
+        window, patch = window_and_patch(values["seasons"], values["horizon"])
     steps = int(np.clip(2 * panel.n_rows // 256, *STEPS))
     if wants_plain(values):
         return {"window": window, "patch": patch}
@@ -291,14 +240,6 @@ def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[s
         raise ConfigError("calendar= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
     holidays = checked_holidays(asked)
     return {"calendar": clock_names(panel, holidays), "holidays": holidays}
-
-
-OUT_OF_PROPORTION = 30  # times the rows there are: a window of three such seasons still fits in memory
-SHORT = 42  # rows of the longest series, twice the price recipe's window: with fewer it learns from next to nothing
-FEW = 1000  # rows of one series, from which a network is believed four times as much as a simple forecast
-FEW_OF_OTHERS = 2000  # rows of other series, from which it is believed at least that much
-STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
-MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
 
 
 def check_together(config: Config) -> None:

@@ -32,7 +32,7 @@ def sample_paths(
     horizon = fitted.config.horizon
     links = fitted.held.path_links(horizon) if isinstance(fitted, PanelFitted) else random_walk_links(horizon)
     panel = source.panel
-    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    series = panel.series_of(origins)
     scores = np.empty((len(series), horizon, paths))
     for n, s in enumerate(series):
         rng = np.random.default_rng([seed, zlib.crc32(panel.ids[s].encode())])
@@ -75,7 +75,7 @@ def sample_frame(
     n, count, horizon = drawn.shape
     panel = source.panel
     times = fitted.frequency.after(panel.times[origins], horizon)  # [N, H]
-    series = np.searchsorted(panel.offsets, origins, side="right") - 1
+    series = panel.series_of(origins)
     ids = np.asarray(panel.ids, dtype=object)[series]
     columns = {
         panel.schema.series: np.repeat(ids, count * horizon),

@@ -12,11 +12,20 @@ import numpy as np
 
 from stepahead.data.panel import Panel
 from stepahead.errors import DataError, TrainingError
-from stepahead.holdout import earlier_rows, enough_rows, held_out, lighter, rows_to_keep, with_calibration
+from stepahead.holdout import (
+    earlier_rows,
+    enough_rows,
+    held_out,
+    lighter,
+    naming_holdout,
+    rows_to_keep,
+    with_calibration,
+)
 from stepahead.recipe import resolve
 
 if TYPE_CHECKING:
     from stepahead.evaluate.result import Backtest
+    from stepahead.evaluate.verdict import Verdict
     from stepahead.forecaster import Forecaster
 
 Model = TypeVar("Model", bound="Forecaster")
@@ -48,6 +57,26 @@ class Probes:
     @property
     def all(self) -> list[Probe]:
         return [self.judge, *(probe for probe in self.measure if probe is not self.judge)]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What held-out rows say of a fit.
+
+    backtest: of the verdict. calibration: of the intervals, None where nothing measures them. stopped: the judge, where
+    Ctrl-C ended all of the fit: what it learned is the model then.
+    """
+
+    backtest: "Backtest | None" = None
+    calibration: Any = None
+    stopped: "Forecaster | None" = None
+
+    @property
+    def verdict(self) -> "Verdict | None":
+        return self.backtest.verdict if self.backtest else None
+
+
+NOT_JUDGED = Judged()
 
 
 def probes_of(model: "Forecaster", panel: Panel, kept: np.ndarray) -> Probes:
@@ -93,59 +122,62 @@ def calibration_of_probes(probes: Sequence[Probe]) -> Any:
     return calibration_of([held_out(probe.model.fitted_, probe.known, probe.kept) for probe in probes])
 
 
-def judge(
-    model: "Forecaster", panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None
-) -> tuple["Backtest", Any]:
-    """Fit the probes of a model: its verdict, and the calibration that their errors give.  kept: as for probes_of.
+def judge(model: "Forecaster", panel: Panel, kept: np.ndarray, progress: Callable[[Any], None] | None) -> Judged:
+    """Fit the probes of a model and ask them for the held-out rows.  kept: as for probes_of.
 
-    Ctrl-C ends all of the fit: the judge's weights are the model then. Raises: TrainingError, the last good weights are
-    kept; DataError where there is too little to learn from, or to score.
+    Raises: TrainingError, which keeps what the judge had learned; DataError where there is too little to learn from,
+    or to score.
     """
-    probes, told = probes_of(model, panel, kept), []
-    first = probes.judge.model
-    try:
-        first.fit(probes.judge.panel, progress=progress)
-    except TrainingError:
-        model.panel_, model.fitted_ = panel, first.fitted_
-        raise
-    judged = verdict_of(probes.judge, panel)
-    model._interrupted = first._interrupted
-    for probe in [] if model._interrupted else probes.measure:
+    probes = probes_of(model, panel, kept)
+    with naming_holdout(model.holdout):
+        first = probes.judge.model.fit(probes.judge.panel, progress=progress)
+    backtest = verdict_of(probes.judge, panel)
+    told = fitted_measures(probes, progress)
+    if any(probe.model._interrupted for probe in probes.all):
+        return Judged(backtest, calibration_of_probes([probes.judge]), stopped=first)
+    return Judged(backtest, calibration_of_probes(told) if told else None)
+
+
+def fitted_measures(probes: Probes, progress: Callable[[Any], None] | None) -> list[Probe]:
+    """Fit what measures the errors beside the fitted judge, up to a Ctrl-C: those that learned."""
+    told: list[Probe] = []
+    for probe in probes.measure:
+        if any(one.model._interrupted for one in probes.all):
+            break
         if probe is not probes.judge:
             try:
-                model._interrupted = probe.model.fit(probe.panel, progress=progress)._interrupted
+                probe.model.fit(probe.panel, progress=progress)
             except (DataError, TrainingError):
                 continue  # too little to learn from: the others' errors do
-        told += [] if model._interrupted else [probe]
-    if model._interrupted:
-        told = [probes.judge]
-        model.panel_, model.history_, model.fitted_ = panel, first.history_, first.fitted_
-    calibration = calibration_of_probes(told) if told else None
-    if model._interrupted:
-        model.fitted_ = with_calibration(model.fitted_, calibration)
-    return judged, calibration
+        told.append(probe)
+    return told
 
 
 def fit_each(model: Model, panels: Sequence[Panel], progress: Callable[[Any], None] | None = None) -> list[Model]:
     """One fitted clone of the model for each panel: all of them, and their probes, train side by side."""
     models = [model.clone() for _ in panels]
-    probes: list[Probes | None] = []
-    for one, panel in zip(models, panels, strict=True):
-        one._begin(panel)
-        kept = rows_to_keep(panel, one.holdout, one.horizon)
-        probes.append(None if kept is None else probes_of(one, panel, kept))
-    asked: list[tuple[Forecaster, Panel]] = [
-        (probe.model, probe.panel) for each in probes if each for probe in each.all
-    ]
-    for member, part in asked:
-        member._begin(part)
-    learn([*asked, *zip(models, panels, strict=True)], progress)
+    probes = [begun(one, panel) for one, panel in zip(models, panels, strict=True)]
+    asked = [(probe.model, probe.panel) for each in probes if each for probe in each.all]
+    with naming_holdout(model.holdout):
+        learn([*asked, *zip(models, panels, strict=True)], progress)
     for one, panel, each in zip(models, panels, probes, strict=True):
         if each:
             one.backtest_ = verdict_of(each.judge, panel)
             one.verdict_ = one.backtest_.verdict
             one.fitted_ = with_calibration(one.fitted_, calibration_of_probes(each.measure))
     return models
+
+
+def begun(model: "Forecaster", panel: Panel) -> Probes | None:
+    """The probes of a model, they and it ready to learn; None where nothing is held out."""
+    model._begin(panel)
+    kept = rows_to_keep(panel, model.holdout, model.horizon)
+    if kept is None:
+        return None
+    probes = probes_of(model, panel, kept)
+    for probe in probes.all:
+        probe.model._begin(probe.panel)
+    return probes
 
 
 def learn(fits: "Sequence[tuple[Forecaster, Panel]]", progress: Callable[[Any], None] | None) -> None:
@@ -156,5 +188,5 @@ def learn(fits: "Sequence[tuple[Forecaster, Panel]]", progress: Callable[[Any], 
     for config in dict.fromkeys(configs):  # a season found in some panels alone makes another network
         group = [fit for fit, other in zip(fits, configs, strict=True) if other == config]
         panels, training = [panel for _, panel in group], group[0][0]._training(progress=progress)
-        for (model, _), learned in zip(group, learn_together(panels, config, training), strict=True):
-            model._keep(*learned)
+        for (model, panel), learned in zip(group, learn_together(panels, config, training), strict=True):
+            model._keep(panel, *learned)

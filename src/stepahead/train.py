@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from stepahead.checkpoint import Job, Trained, fingerprint, resume, write_checkpoint
+from stepahead.config import Config
 from stepahead.data.windows import WindowSource
 from stepahead.errors import ConfigError, not_a_number
 from stepahead.nn import fleet
@@ -25,7 +26,6 @@ from stepahead.nn.fleet import FleetTeam
 from stepahead.nn.heads import make_head
 from stepahead.nn.loop import Descent, Feed, Team, TorchLoop, TorchTeam
 from stepahead.nn.network import Network, Wrapped
-from stepahead.recipe import Config
 
 Progress = Callable[["Report"], None]
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stepahead.data.calendar import DAY, HOUR, Frequency, infer_frequency
+from stepahead.data.calendar import HOUR, Frequency, infer_frequency
 from stepahead.data.panel import Panel
+from stepahead.limits import DAY
 
 KNOWN = {  # pandas alias -> the Frequency, the seasons that it suggests
     "D": (Frequency("us", DAY), (7,)),

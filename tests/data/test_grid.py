@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 
 import stepahead as sa
-from stepahead.data.calendar import DAY, HOUR, Frequency
+from stepahead.data.calendar import HOUR, Frequency
 from stepahead.data.elapsed import elapsed_ahead, elapsed_steps
 from stepahead.data.read import read_like
 from stepahead.errors import ConfigError, DataError
+from stepahead.limits import DAY
 
 
 @pytest.mark.parametrize("alias", ["h", "15min", "D", "2D", "W-SUN", "B", "MS", "ME", "BME", "QS", "YE"])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import stepahead as sa
-from stepahead.panels.fitted import movement, pack_panel, unpack_panel, usual_movement
+from stepahead.fitted_file import pack, unpack
+from stepahead.panels.fitted import movement, usual_movement
 
 
 def noisy(series: int, rows: int, seed: int) -> np.ndarray:
@@ -56,9 +57,9 @@ def test_a_saved_model_keeps_it_and_a_file_of_before_does_without(model: sa.Fore
     one = panel_of(noisy(1, 1, seed=2))
     model.save(tmp_path / "m.safetensors")
     assert sa.load(tmp_path / "m.safetensors").predict(one, level=[90]).equals(model.predict(one, level=[90]))
-    tensors, config = pack_panel(model.fitted_)
+    tensors, config = pack(model.fitted_)
     del config["usual"]
-    assert unpack_panel(tensors, config).held.usual == 0.0
+    assert unpack(tensors, config).held.usual == 0.0
 
 
 def test_only_windows_of_few_pairs_are_drawn_to_the_usual() -> None:

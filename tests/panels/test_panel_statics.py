@@ -119,7 +119,8 @@ def test_torch_and_the_path_without_it_read_static_inputs_alike(head: str) -> No
 
     from stepahead.learn import Training
     from stepahead.nn import panel as net
-    from stepahead.panels.learn import make_plan, make_team
+    from stepahead.panels.descend import make_team
+    from stepahead.panels.learn import make_plan
     from stepahead.recipe import resolve
     from stepahead.runtime.panel import in_scale, member_output
 

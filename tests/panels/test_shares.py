@@ -9,8 +9,9 @@ from panel_series import seasonal
 
 import stepahead as sa
 from stepahead.errors import ConfigError
-from stepahead.panels import learn
-from stepahead.panels.learn import boldness_pays, learn_shares, make_plan
+from stepahead.panels import learn_shares as module
+from stepahead.panels.learn import make_plan
+from stepahead.panels.learn_shares import boldness_pays, learn_shares
 from stepahead.panels.shares import BOLD, EQUAL, shares_by_losses
 
 
@@ -19,7 +20,7 @@ def fitted() -> sa.Forecaster:
     """With bold parts, whether they pay or not."""
     model = sa.Forecaster(horizon=3, season_length=4, max_steps=12, hidden_size=8, batch_size=32, holdout=None, blend=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learn, "CLEARLY", np.inf)
+        patch.setattr(module, "CLEARLY", np.inf)
         return model.fit(seasonal([40, 33, 60, 5, 1, 3, 48, 37, 52]))
 
 
@@ -89,15 +90,15 @@ def test_members_are_believed_boldly_only_where_that_clearly_pays() -> None:
 
     def points(origins: np.ndarray) -> list[np.ndarray]:
         truth = rows.targets(origins)[0] / rows.windows(origins).scale[:, None]
-        first = (rows.series(origins) < 5)[:, None]
+        first = (rows.panel.series_of(origins) < 5)[:, None]
         return [np.where(first, truth, 2 * truth), np.where(first, 2 * truth, truth)]
 
     def speaking(said: list[np.ndarray]) -> SimpleNamespace:
         return SimpleNamespace(config=found.config, kinds=("linear",) * 2, members=({}, {}), points=lambda read: said)
 
     with pytest.MonkeyPatch.context() as patch:
-        real = learn.tried
-        patch.setattr(learn, "tried", lambda fitted, source, origins: real(speaking(points(origins)), source, origins))
+        real = module.tried
+        patch.setattr(module, "tried", lambda fitted, source, origins: real(speaking(points(origins)), source, origins))
         parts = learn_shares(speaking([]), source).of(panel.ids, 2)
     np.testing.assert_allclose(parts, np.repeat(np.eye(2), 5, axis=0), atol=1e-6)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import stepahead as sa
-from stepahead.data import panel
 from stepahead.data.calendar import Frequency
+from stepahead.data.panel import check_size
 from stepahead.errors import DataError
-from stepahead.runtime import rows
+from stepahead.limits import LARGEST
 from stepahead.runtime.rows import Door
 
 STEPS = sa.Panel.from_arrays(np.arange(20.0))
@@ -35,7 +35,13 @@ def test_a_value_beyond_what_the_network_holds_is_refused(value: Any) -> None:
 
 
 def test_a_table_and_a_live_row_are_bounded_alike() -> None:
-    assert panel.LARGEST == rows.LARGEST
+    below = np.nextafter(LARGEST, 0)
+    check_size(sa.Panel.from_arrays([0.0, below]))
+    door(STEPS).read({"y": below}, "s", 19)
+    with pytest.raises(DataError, match="is beyond 1e\\+30"):
+        check_size(sa.Panel.from_arrays([0.0, LARGEST]))
+    with pytest.raises(DataError, match="is beyond 1e\\+30"):
+        door(STEPS).read({"y": LARGEST}, "s", 19)
 
 
 def test_a_value_just_within_is_taken() -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from stepahead.data.cells import MISSING
 from stepahead.errors import DataError
-from stepahead.runtime.rows import LARGEST
+from stepahead.limits import LARGEST
 
 CHUNK = 1 << 17  # bytes that are read at once
 LONGEST_LINE = 1 << 22  # bytes: a row of 100,000 numbers; what is longer has no end

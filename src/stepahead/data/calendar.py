@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.zones import local_times, utc_times
+from stepahead.limits import DAY
 
-DAY = 86_400_000_000  # microseconds
 HOUR = DAY // 24
 
 

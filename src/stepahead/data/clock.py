@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.calendar import DAY, HOUR
+from stepahead.data.calendar import HOUR
 from stepahead.data.panel import Panel
 from stepahead.data.zones import local_times
 from stepahead.errors import ConfigError
+from stepahead.limits import DAY
 
 WAVES = (1, 2)  # harmonics of a cycle
 YEAR = 365  # days: two of them, of which one may be a leap year

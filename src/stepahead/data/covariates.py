@@ -46,7 +46,7 @@ class Covariates:
         """
         if self.width(horizon) == 0:
             return np.zeros((len(origins), 0), dtype=np.float32)
-        series = np.searchsorted(panel.offsets, origins, side="right") - 1
+        series = panel.series_of(origins)
         ahead = self._ahead(panel, origins, series, horizon) if future is None else future
         scaled = (ahead - self.center) / self.spread  # [N, H, K]
         parts = [scaled.reshape(len(origins), -1), self._static(panel)[series]]

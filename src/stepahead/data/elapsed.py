@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from stepahead.data.calendar import DAY, Frequency
+from stepahead.data.calendar import Frequency
+from stepahead.limits import DAY
 
 MONTH = 30.436875 * DAY  # the mean month
 

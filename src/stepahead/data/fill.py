@@ -56,7 +56,7 @@ def fill(panel: Panel, missing: str) -> Filled:
 def describe_first_gap(panel: Panel, observed: np.ndarray) -> str:
     """One line on the first missing value: where it is, how many there are, and what can be chosen."""
     row, column = (int(i[0]) for i in np.nonzero(~observed))
-    series = panel.ids[int(np.searchsorted(panel.offsets, row, side="right")) - 1]
+    series = panel.ids[int(panel.series_of(row))]
     names, count = panel.schema, int((~observed).sum())
     return (
         f"{names.source}: column '{names.past[column]}' is missing in series '{series}' at {names.time} "

@@ -13,12 +13,14 @@ import numpy as np
 from stepahead.data.calendar import Frequency, infer_frequency
 from stepahead.data.steps import frequency_named
 from stepahead.errors import ConfigError, DataError
+from stepahead.limits import LARGEST, LARGEST_STEP, LAST_YEAR
 
 Floats = np.ndarray  # float64
 Times = np.ndarray  # datetime64[us] (UTC where there is a zone) or int64 steps
-LARGEST_STEP = 2**62  # so that the steps after it still fit 64 bits
-LAST_YEAR = 9000  # so that the times after it can still be written
-LARGEST = 1e30  # of a value that is learned from: its square, scaled, must still fit the network's numbers
+
+
+class TooFewRows(DataError):
+    """Nothing can be learned from so few rows; a smaller holdout may leave enough."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,33 @@ class Panel:
             schema=Schema(past=past_names, time_kind=kind, has_series=len(bounds) > 2),
         )
 
+    @classmethod
+    def restored(
+        cls,
+        schema: Schema,
+        *,
+        ids: Sequence[str],
+        times: np.ndarray,
+        past: np.ndarray,
+        future: np.ndarray,
+        static: np.ndarray,
+        offsets: np.ndarray | None = None,
+    ) -> "Panel":
+        """Build a panel from rows that were kept, whose times are whole numbers.
+
+        times: [R] int64, steps, or microseconds since 1970 where the schema has dates. static: [S, J], or its values in
+        a row. offsets: one series if absent.
+        """
+        return cls(
+            ids=tuple(ids),
+            offsets=np.array([0, len(times)], dtype=np.int64) if offsets is None else offsets,
+            times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+            past=past,
+            future=future,
+            static=static.reshape(len(ids), len(schema.static)),
+            schema=schema,
+        )
+
     @cached_property
     def frequency(self) -> Frequency:
         """The step from one row to the next, as asked for or inferred from the rows; forecasts go on with it."""
@@ -127,6 +156,10 @@ class Panel:
     def y(self) -> Floats:
         """The target of all rows: [R] float64."""
         return self.past[:, -1]
+
+    def series_of(self, rows: np.ndarray | int) -> np.ndarray:
+        """The series, by position, that each row belongs to: [N] int64."""
+        return np.searchsorted(self.offsets, rows, side="right") - 1
 
     def rows(self, series: int) -> slice:
         """The rows of one series, by its position."""
@@ -253,7 +286,7 @@ def check_size(panel: Panel) -> None:
         beyond = (values >= LARGEST) | (values <= -LARGEST)  # np.abs would be a second copy of all values
         if beyond.any():
             row, column = (int(i[0]) for i in np.nonzero(beyond))
-            series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
+            series = int(panel.series_of(row))
             raise DataError(
                 f"{panel.schema.source}: column '{names[column]}', series '{panel.ids[series]}', {panel.schema.time} "
                 f"{panel.times[row]}: {values[row, column]:g} is beyond {LARGEST:g}; correct it, or scale the column"
@@ -268,7 +301,7 @@ def check_times(panel: Panel) -> None:
         far, bound = panel.times >= np.datetime64(f"{LAST_YEAR + 1}-01-01", "us"), f"the year {LAST_YEAR}"
     if far.any():
         row = int(np.argmax(far))
-        series = int(np.searchsorted(panel.offsets, row, side="right")) - 1
+        series = int(panel.series_of(row))
         raise DataError(
             f"{panel.schema.source}: column '{panel.schema.time}', series '{panel.ids[series]}', row "
             f"{row - int(panel.offsets[series]) + 1} of it: {panel.times[row]} is beyond {bound}, where no step can "

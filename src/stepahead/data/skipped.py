@@ -45,7 +45,7 @@ def say(panel: Panel, left_out: np.ndarray, steps: np.ndarray, inside: np.ndarra
             f"however far apart; the panel recipe with elapsed=True reads how far"
         )
     places = np.flatnonzero(left_out)
-    series = np.unique(np.searchsorted(panel.offsets, places, side="right") - 1)
+    series = np.unique(panel.series_of(places))
     of = f" of series '{panel.ids[series[0]]}'" if panel.schema.has_series else ""
     others = f" and {len(series) - 1:,} more" if len(series) > 1 else ""
     remedy = "fit the panel recipe with elapsed=True"

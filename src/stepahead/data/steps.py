@@ -3,7 +3,8 @@
 import re
 from dataclasses import replace
 
-from stepahead.data.calendar import DAY, HOUR, Frequency
+from stepahead.data.calendar import HOUR, Frequency
+from stepahead.limits import DAY
 
 UNITS = {
     "s": Frequency("us", HOUR // 3600),

@@ -1,12 +1,12 @@
 """What the clocks of a zone show.  UTC stamps <-> local ones; fixed offsets, "+05:30" <-> 330 minutes."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 
-EPOCH = datetime(1970, 1, 1)
+from stepahead.limits import EPOCH
 
 
 def local_times(times: np.ndarray, zone: str | None) -> np.ndarray:

@@ -5,7 +5,7 @@ rows of its series up to it.  `backtest` clones the unfitted model, so whatever 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
-from stepahead.evaluate.baselines import BASELINES, naive, series_of
+from stepahead.evaluate.baselines import BASELINES, naive
 from stepahead.evaluate.classical import check_classical, classical_means
 from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
@@ -90,42 +90,42 @@ def backtest(
     check_whole(seed=(seed, 0))
     refit = bool(refit) if isinstance(refit, np.bool_) else refit
     level = checked_levels(level)
-    asked = prepared(model, horizon, level)
-    steps = check_count("horizon", asked.get_params()["horizon"])
+    unfitted = prepared(model, horizon, level)
+    steps = check_count("horizon", unfitted.get_params()["horizon"])
     classical = check_classical(baselines)
-    walking = n_windows is not None or step_size is not None
-    folds, step = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
-    once = len(folds) == 1 and step == 1
-    if adaptive not in (None, True, False):
-        raise ConfigError(f"adaptive={adaptive!r} must be True, False or None")
-    if adaptive and not (level and once and hasattr(model, "stream")):
-        raise ConfigError(
-            "adaptive=True is for intervals of a Forecaster, of a single fit with a forecast at every row: pass level= "
-            "and one split, or step_size=1 and refit=False"
-        )
-    told = checked_levels((*level, *REPORTED)) if level else ()
-    try:
-        answers = walk(asked, panel, folds, level=told, needed=level, checkpoint=checkpoint, progress=progress)
-    except DataError as error:  # it speaks of a series with as few rows as a fit was given
-        if train_rows is None:
-            raise
-        raise DataError(f"{error}; each fit was given the train_rows={train_rows} rows before its cutoff") from error
-    learns = bool(level) and once and answers.live is not None and adaptive is not False
+    plan = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
+    check_adaptive(adaptive, able=bool(level) and plan.as_a_stream and hasattr(model, "stream"))
+    answers = answered(unfitted, panel, plan, level, train_rows, checkpoint, progress)
+    learns = bool(level) and plan.as_a_stream and answers.live is not None and adaptive is not False
     found = assess(
         panel,
         turned(panel, answers) if learns else answers,
         as_fitted=answers if learns else None,
         level=level,
-        baselines=(WALKING if walking else STANDARD) + classical,
-        step_size=step,
-        n_fits=len(folds),
-        n_asked=sum(len(fold.origins) for fold in folds),
+        baselines=plan.baselines + classical,
+        step_size=plan.step,
+        n_fits=len(plan.folds),
+        n_asked=sum(len(fold.origins) for fold in plan.folds),
         seed=seed,
     )
-    plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
-    plan |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
-    plan |= ({"baselines": classical} if classical else {}) | ({} if adaptive is None else {"adaptive": adaptive})
-    return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
+    said: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
+    said |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
+    said |= ({"baselines": classical} if classical else {}) | ({} if adaptive is None else {"adaptive": adaptive})
+    return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": said})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where to fit and to forecast.  step: rows from one origin to the next. baselines: the simple ones beside it."""
+
+    folds: list[Fold]
+    step: int
+    baselines: tuple[str, ...]
+
+    @property
+    def as_a_stream(self) -> bool:
+        """Whether one fit forecasts at every row."""
+        return len(self.folds) == 1 and self.step == 1
 
 
 def planned(
@@ -136,17 +136,18 @@ def planned(
     step_size: int | None,
     refit: bool | int | None,
     train_rows: int | None,
-) -> tuple[list[Fold], int]:
-    """Where to fit and to forecast, as asked: folds, and the rows from one origin to the next."""
+) -> Plan:
+    """One split, or a walk where its windows or its steps are asked for."""
     if n_windows is None and step_size is None:
         for name, value in (("train_rows", train_rows), ("refit", refit)):
             if value is not None:
                 raise ConfigError(f"{name}= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
-        return [one_split(panel, 0.3 if test_size is None else test_size)], 1
+        return Plan([one_split(panel, 0.3 if test_size is None else test_size)], 1, STANDARD)
     step = horizon if step_size is None else check_count("step_size", step_size)
     count = windows_in(panel, test_size, n_windows, horizon, step)
     every = True if refit is None else refit
-    return walk_forward(panel, horizon, n_windows=count, step_size=step, refit=every, train_rows=train_rows), step
+    folds = walk_forward(panel, horizon, n_windows=count, step_size=step, refit=every, train_rows=train_rows)
+    return Plan(folds, step, WALKING)
 
 
 def windows_in(panel: Panel, test_size: float | None, n_windows: int | None, horizon: int, step_size: int) -> int:
@@ -166,6 +167,36 @@ def prepared(model: Model, horizon: int | None, level: Sequence[float]) -> Model
     if horizon is not None:
         changes["horizon"] = check_count("horizon", horizon)
     return model.clone().set_params(**changes)
+
+
+def check_adaptive(adaptive: bool | None, *, able: bool) -> None:
+    """Raise ConfigError where intervals are to learn as a stream's do and cannot.  able: whether they can."""
+    if adaptive not in (None, True, False):
+        raise ConfigError(f"adaptive={adaptive!r} must be True, False or None")
+    if adaptive and not able:
+        raise ConfigError(
+            "adaptive=True is for intervals of a Forecaster, of a single fit with a forecast at every row: pass level= "
+            "and one split, or step_size=1 and refit=False"
+        )
+
+
+def answered(
+    unfitted: Model,
+    panel: Panel,
+    plan: Plan,
+    level: Sequence[float],
+    train_rows: int | None,
+    checkpoint: str | PathLike[str] | None,
+    progress: Callable[[Any], None] | None,
+) -> Answers:
+    """What a model says along the plan; with a level its intervals at the reported ones, too."""
+    told = checked_levels((*level, *REPORTED)) if level else ()
+    try:
+        return walk(unfitted, panel, plan.folds, level=told, needed=level, checkpoint=checkpoint, progress=progress)
+    except DataError as error:  # it speaks of a series with as few rows as a fit was given
+        if train_rows is None:
+            raise
+        raise DataError(f"{error}; each fit was given the train_rows={train_rows} rows before its cutoff") from error
 
 
 def holdout_verdict(
@@ -268,7 +299,7 @@ def baseline_means(panel: Panel, answers: Answers, names: Sequence[str]) -> dict
 def actual_of(panel: Panel, answers: Answers, season_length: int | None) -> Actual:
     """The truth behind each origin, with the yardsticks of each training part."""
     horizon = answers.mean.shape[1]
-    series = series_of(panel, answers.origins)
+    series = panel.series_of(answers.origins)
     y = truth(panel, answers.origins, horizon)
     known = ~np.isnan(naive(panel, answers.origins, 1)[:, 0])
     cutoffs = np.unique(panel.times[answers.origins], return_inverse=True)[1]
@@ -282,7 +313,7 @@ def actual_of(panel: Panel, answers: Answers, season_length: int | None) -> Actu
 def truth(panel: Panel, origins: np.ndarray, horizon: int) -> np.ndarray:
     """The target of the next rows of each origin's series: [N, H], NaN behind its end."""
     rows = origins[:, None] + np.arange(1, horizon + 1)
-    inside = rows < panel.offsets[series_of(panel, origins) + 1][:, None]
+    inside = rows < panel.offsets[panel.series_of(origins) + 1][:, None]
     return np.where(inside, panel.y[np.minimum(rows, panel.n_rows - 1)], np.nan)
 
 

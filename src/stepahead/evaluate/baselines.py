@@ -80,14 +80,9 @@ BASELINES: dict[str, Baseline] = {
 }
 
 
-def series_of(panel: Panel, rows: np.ndarray) -> np.ndarray:
-    """The series, by position, that each row belongs to: [N] int64."""
-    return np.searchsorted(panel.offsets, rows, side="right") - 1
-
-
 def series_start(panel: Panel, rows: np.ndarray) -> np.ndarray:
     """The first row of the series that each row belongs to: [N] int64."""
-    return panel.offsets[series_of(panel, rows)]
+    return panel.offsets[panel.series_of(rows)]
 
 
 def value_at(panel: Panel, rows: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.panel import Panel, check_panel
+from stepahead.data.panel import Panel, TooFewRows, check_panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.backtest import actual_of, windows_in
 from stepahead.evaluate.folds import Fold, check_count, training, walk_forward
@@ -132,7 +132,7 @@ def folds_of(panel: Panel, horizon: int, n_folds: int, test_size: float) -> list
     rows = windows_in(panel, test_size, None, horizon, 1)
     each = rows // n_folds
     if each < 1:
-        raise DataError(
+        raise TooFewRows(
             f"{panel.schema.source}: the last stretch has {rows} rows to forecast from, fewer than n_folds={n_folds}; "
             f"give more rows, a larger test_size or fewer folds"
         )
@@ -152,7 +152,7 @@ def possible(
         kept.remove(1)
         notes.append("left out 1: a change needs 2 rows")
     if not kept:
-        raise DataError(f"{panel.schema.source}: no window length can be tried: {'; '.join(notes)}")
+        raise TooFewRows(f"{panel.schema.source}: no window length can be tried: {'; '.join(notes)}")
     return kept, tuple(notes)
 
 

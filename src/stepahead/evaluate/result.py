@@ -11,7 +11,6 @@ import numpy as np
 from stepahead.data.frames import to_frame
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
-from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.compare import Comparison, against_each, at_each_step
 from stepahead.evaluate.intervals import interval_losses, interval_scores
 from stepahead.evaluate.metrics import GROUPS, Actual, average, covered, score
@@ -123,7 +122,7 @@ class Backtest:
         schema = replace(self.panel.schema, series="unique_id", time="ds")
         ids = np.asarray(self.panel.ids, dtype=object)
         columns: dict[str, Any] = {
-            schema.series: ids[series_of(self.panel, origin)],
+            schema.series: ids[self.panel.series_of(origin)],
             schema.time: self.panel.times[row],
             "cutoff": self.panel.times[origin],
             "y": self.actual.y[there],

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.choices import CELLS
+from stepahead.config import Config
 from stepahead.data.frames import to_frame
 from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError, TrainingError
@@ -25,7 +26,7 @@ from stepahead.evaluate.significance import diebold_mariano
 from stepahead.evaluate.verdict import SIGNIFICANT, distinct, p_words
 from stepahead.evaluate.walk import Answers, Clock, Model, check_model, walk
 from stepahead.parameters import check_whole
-from stepahead.recipe import Config, resolve
+from stepahead.recipe import resolve
 
 KEEP = 3  # one trial in so many goes on to the next round, which has so many times the steps
 FEWEST_STEPS = 20  # of the first round: fewer would tell trials apart by their starting weights

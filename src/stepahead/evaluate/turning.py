@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 
 from stepahead.data.panel import Panel
-from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.walk import Answers
 from stepahead.runtime.adaptive import Adaptive, Bounds
 
@@ -21,7 +20,7 @@ def turned(panel: Panel, answers: Answers) -> Answers:
 
     Returns: Answers with the same mean; lo and hi are those of `fitted.stream(...)` pushed row by row.
     """
-    series = series_of(panel, answers.origins)
+    series = panel.series_of(answers.origins)
     lo, hi = answers.lo.copy(), answers.hi.copy()
     levels = np.flatnonzero(~np.isnan(lo).any(axis=(0, 1)))  # a level that the fit cannot give stays unknown
     for s in np.unique(series):

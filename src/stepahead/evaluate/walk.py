@@ -18,7 +18,6 @@ import numpy as np
 from stepahead import store
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError
-from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.folds import Fold, training
 from stepahead.live import moves_of
 from stepahead.runtime.conformal import TooFewErrors
@@ -208,7 +207,7 @@ def answer(
     Raises: DataError where it can answer nowhere; TrainingError naming the first forecast that is not a number.
     """
     origins = np.sort(answerable(fitted, panel, fold.origins))
-    series = series_of(panel, origins)
+    series = panel.series_of(origins)
     needed = level if needed is None else needed
     try:
         found = bounded(fitted, panel, origins, tuple(level), needed)

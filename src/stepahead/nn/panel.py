@@ -18,12 +18,11 @@ from torch import Tensor, nn
 
 from stepahead.cell_names import GATES
 from stepahead.kernel import own_pool
+from stepahead.limits import FAR, SLACK
 from stepahead.nn.members import Workspace, last_outputs
 
 Arrays = dict[str, np.ndarray]
-SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by
 STATIC = 16  # numbers that stand for the categories of a series
-FAR = 6.0  # a logarithm that is forecast stays within this of the window's level
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stepahead.limits import DISPERSION, LEAST_COUNT, LOG_FLOOR, WIDE
 from stepahead.nn.panel import Descent, Distribution, Feed, PanelNetwork, in_scale
-
-WIDE = 8.0  # a logarithm of a spread stays within this
-LOG_FLOOR = 0.02  # of the window's mean size: the least value that has a logarithm
-LEAST_COUNT = 1e-4  # of the window's mean size: the least mean of a count
-LEAST, MOST = 1e-6, 10.0  # dispersion of counts
 
 
 def make_distribution(head: str, quantiles: Sequence[float]) -> tuple[Distribution | None, np.ndarray | None]:
@@ -100,7 +96,7 @@ def negative_binomial(network: PanelNetwork, feed: Feed, descent: Descent) -> Te
     location, inner = network.read(feed)
     size = feed.size[..., None].double()
     mean = size * positive(in_scale(location, feed, descent.logs)).double()
-    dispersion = torch.exp(network.spread(inner)[..., 0].clamp(np.log(LEAST), np.log(MOST))).double()
+    dispersion = torch.exp(network.spread(inner)[..., 0].clamp(*np.log(DISPERSION))).double()
     y, shape = (feed.y.double() * size).round(), 1 / dispersion
     product = dispersion * mean
     fit = torch.lgamma(y + shape) - torch.lgamma(shape) - torch.lgamma(y + 1)

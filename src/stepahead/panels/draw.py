@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stepahead.limits import SLACK
 from stepahead.panels.windows import Rows, Windows
 
 LIMIT = 20.0  # a series' yardstick may be so many times finer than the panel's usual one
-SLACK = 0.02  # of the window's mean size: the least sum of sizes that a percentage error is measured by
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Yardsticks:
 
     def importance(self, rows: Rows, origins: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """How much an error in units of a window's scale weighs as MASE-like error: [N]."""
-        return 0.5 * scale / self.size[rows.series(origins)] / self.scaled
+        return 0.5 * scale / self.size[rows.panel.series_of(origins)] / self.scaled
 
 
 def measure(rows: Rows, origins: np.ndarray) -> Yardsticks:
@@ -106,7 +106,7 @@ def forecast_errors(rows: Rows, windows: Windows, said: np.ndarray, size: np.nda
         return np.zeros(2)
     error = np.abs(y - said)
     sizes = np.maximum(np.abs(y) + np.abs(said), SLACK * windows.scale[:, None])
-    scaled = error / size[rows.series(windows.origins)][:, None]
+    scaled = error / size[rows.panel.series_of(windows.origins)][:, None]
     return np.array([2 * (error / sizes)[there].mean(), scaled[there].mean()])
 
 

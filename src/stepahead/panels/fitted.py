@@ -6,12 +6,12 @@ It has the face of stepahead.fitted.Fitted.  No torch here.
 Legend: N origins, H horizon, L levels, M members.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from stepahead.config import Config
 from stepahead.data.calendar import Frequency
 from stepahead.data.clock import clock_values
 from stepahead.data.covariates import Covariates, check_known
@@ -26,14 +26,12 @@ from stepahead.panels.shares import EQUAL, Shares
 from stepahead.panels.simple import SIMPLE
 from stepahead.panels.statics import statics_of
 from stepahead.panels.windows import Rows, Windows, prepare_rows
-from stepahead.recipe import Config
 from stepahead.runtime import normal
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.marginals import Counts, Knots, Marginals
 from stepahead.runtime.network import combine_members
 from stepahead.runtime.panel import in_scale, last_state, member_output
 from stepahead.runtime.panel_heads import PanelReading
-from stepahead.runtime.scores import Recalibration
 
 CHUNK = 2048  # windows that are gathered and forecast at once
 ENOUGH_PAIRS = 3  # neighbouring rows that tell how much a series moves: one that begins has none
@@ -94,20 +92,15 @@ class PanelFitted:
         check_rows(source, origins, future)
         cutoffs = panel.times[origins]
         times = self.frequency.after(cutoffs, self.config.horizon)
-        future = self._with_clock_ahead(source, origins, times, future)
         mean = np.empty((len(origins), self.config.horizon))
         bounds = np.empty((2, *mean.shape, len(levels)))
-        for start in range(0, len(origins), CHUNK):
-            part = slice(start, start + CHUNK)
-            windows = source.windows(origins[part])
-            check_seen(source, windows, origins[part])
-            given = self.marginals(source, windows, origins[part], None if future is None else future[part])
+        for part, windows, given in self._said(source, origins, times, future, CHUNK):
             mean[part] = not_below(windows, given.point)
             if levels:
                 bounds[:, part] = [not_below(windows, bound) for bound in self.interval(given, levels)]
         return Forecast(
             name=self.config.name,
-            ids=np.asarray(panel.ids, dtype=object)[source.series(origins)],
+            ids=np.asarray(panel.ids, dtype=object)[panel.series_of(origins)],
             cutoffs=cutoffs,
             times=times,
             mean=mean,
@@ -116,6 +109,22 @@ class PanelFitted:
             hi=bounds[1],
             schema=panel.schema,
         )
+
+    def _said(
+        self, source: Rows, origins: np.ndarray, times: np.ndarray, future: np.ndarray | None, size: int
+    ) -> Iterator[tuple[slice, Windows, Marginals]]:
+        """What is said at so many origins at a time: which they are, their windows, the distributions.
+
+        times: [N, H] of the steps ahead. future: the user's inputs known ahead.
+        Raises: DataError where a window holds no value at all.
+        """
+        future = self._with_clock_ahead(source, origins, times, future)
+        for start in range(0, len(origins), size):
+            part = slice(start, start + size)
+            windows = source.windows(origins[part])
+            check_seen(source, windows, origins[part])
+            ahead = None if future is None else future[part]
+            yield part, windows, self.marginals(source, windows, origins[part], ahead)
 
     def _with_clock_ahead(
         self, source: Rows, origins: np.ndarray, times: np.ndarray, future: np.ndarray | None
@@ -143,15 +152,10 @@ class PanelFitted:
         """
         check_rows(source, origins, future)
         times = self.frequency.after(source.panel.times[origins], self.config.horizon)
-        future = self._with_clock_ahead(source, origins, times, future)
         drawn = np.empty(scores.shape)
         if self.reading is None:
             self.calibration.reach([50])  # says what is missing where nothing was held out
-        for start in range(0, len(origins), CHUNK // 8):
-            part = slice(start, start + CHUNK // 8)
-            windows = source.windows(origins[part])
-            check_seen(source, windows, origins[part])
-            given = self.marginals(source, windows, origins[part], None if future is None else future[part])
+        for part, windows, given in self._said(source, origins, times, future, CHUNK // 8):
             drawn[part] = not_below(windows, given.quantile(self.held.recalibration.apply(scores[part])))
         return drawn
 
@@ -171,7 +175,8 @@ class PanelFitted:
             return head.marginals(said, config.combine, windows.scale, still)
         points = self.points(read)
         if config.combine == "by_series":
-            parts = self.shares.of([source.panel.ids[s] for s in source.series(origins)], len(points))  # [N, M]
+            panel = source.panel
+            parts = self.shares.of([panel.ids[s] for s in panel.series_of(origins)], len(points))  # [N, M]
             point = sum(part[:, None] * not_below(windows, said) for part, said in zip(parts.T, points, strict=True))
         else:
             point = combine_members(points, config.combine)
@@ -311,9 +316,10 @@ def check_rows(source: Rows, origins: np.ndarray, future: np.ndarray | None) -> 
         return
     alone = ~source.ahead(origins)[1][:, 0]
     if alone.any():
+        series = panel.ids[panel.series_of(origins[alone])[0]]
         raise DataError(
-            f"series '{panel.ids[source.series(origins[alone])[0]]}': the forecast needs {preview(names)} for each of "
-            f"the next {source.horizon} steps; pass future="
+            f"series '{series}': the forecast needs {preview(names)} for each of the next {source.horizon} steps; pass "
+            f"future="
         )
 
 
@@ -323,7 +329,7 @@ def check_seen(source: Rows, windows: Windows, origins: np.ndarray) -> None:
     if blind.any():
         panel, first = source.panel, origins[blind][0]
         raise DataError(
-            f"{panel.schema.source}: series '{panel.ids[source.series(origins[blind])[0]]}' has no value of "
+            f"{panel.schema.source}: series '{panel.ids[panel.series_of(origins[blind])[0]]}' has no value of "
             f"'{panel.schema.target}' in the {source.window} rows up to {panel.schema.time} {panel.times[first]}; "
             f"leave the series out"
         )
@@ -332,52 +338,3 @@ def check_seen(source: Rows, windows: Windows, origins: np.ndarray) -> None:
 def reading_of(config: Config, t_table: np.ndarray | None) -> PanelReading | None:
     """How the head's distribution is read; None for a point."""
     return None if t_table is None else PanelReading(config.head, config.quantiles, t_table)
-
-
-def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """A PanelFitted as arrays and JSON, for a model file."""
-    tensors = {f"member.{m}.{name}": array for m, w in enumerate(fitted.members) for name, array in w.items()}
-    tensors |= {"covariates.center": fitted.covariates.center, "covariates.spread": fitted.covariates.spread}
-    tensors |= {"calibration.scores": fitted.calibration.scores, "held.links": fitted.held.links}
-    tensors |= {"held.recalibration": fitted.held.recalibration.to_array()}
-    tensors |= {"shares.keys": fitted.shares.keys, "shares.parts": fitted.shares.parts}
-    if fitted.reading is not None:
-        tensors["reading.t_table"] = fitted.reading.t_table
-    config = {
-        "config": fitted.config.to_json(),
-        "schema": {n: v for n, v in vars(fitted.schema).items() if n not in ("notes", "backend", "source")},
-        "frequency": vars(fitted.frequency),
-        "statics": fitted.covariates.statics,
-        "floor": fitted.calibration.floor,
-        "usual": fitted.held.usual,
-        "kinds": list(fitted.kinds),
-        "back": fitted.back,
-        "simple": fitted.simple,
-    }
-    return tensors, config
-
-
-def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) -> PanelFitted:
-    """The inverse of `pack_panel`."""
-    under = lambda prefix: {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}  # noqa: E731
-    names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
-    rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
-    config = Config.from_json(saved["config"])
-    return PanelFitted(
-        config=config,
-        schema=Schema(**names),
-        frequency=Frequency(**saved["frequency"]),
-        covariates=Covariates(**under("covariates."), statics=rules),
-        members=tuple(under(f"member.{m}.") for m in range(len(saved["kinds"]))),
-        kinds=tuple(saved["kinds"]),
-        back=saved["back"],
-        reading=reading_of(config, tensors.get("reading.t_table")),
-        held=HeldOut(
-            Calibration(tensors["calibration.scores"], saved["floor"]),
-            Recalibration.from_array(tensors["held.recalibration"]),
-            tensors["held.links"],
-            usual=saved.get("usual", 0.0),  # files of before had none
-        ),
-        shares=Shares(**under("shares.")) if "shares.keys" in tensors else EQUAL,
-        simple=saved.get("simple", "carried_on"),
-    )

@@ -56,7 +56,7 @@ def static_inputs(rows: Rows, origins: np.ndarray) -> Arrays:
     """What never changes within the series of these origins: static [N, J] and codes [N, C], where there is any."""
     if rows.statics is None or rows.statics.none:
         return {}
-    series = rows.series(origins)
+    series = rows.panel.series_of(origins)
     return {"static": rows.statics.numbers[series], "codes": rows.statics.codes[series]}
 
 

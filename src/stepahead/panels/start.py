@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stepahead.panels.draw import SLACK, Origins
+from stepahead.limits import FAR, LOG_FLOOR, SLACK
+from stepahead.panels.draw import Origins
 from stepahead.panels.feed import Source
 from stepahead.panels.skip import fit_skip
-from stepahead.panels.windows import LOG_FLOOR
 
-FAR = 6.0  # as in nn/panel.py: a logarithm that is forecast stays within this of the window's level
 WINDOWS = 30_000  # sampled for the regression, at most
 SAMPLE = 16_000_000  # rows of all of these together, at most
 FOLDS = 5
@@ -70,7 +69,7 @@ def folds_of(source: Source, sample: np.ndarray, rng: np.random.Generator) -> np
     n_series = source.rows.panel.n_series
     if n_series < 2 * FOLDS:
         return np.where(sample > np.quantile(sample, 1 - 1 / FOLDS), 0, -1)
-    return (rng.permutation(n_series) % FOLDS)[source.rows.series(sample)]
+    return (rng.permutation(n_series) % FOLDS)[source.rows.panel.series_of(sample)]
 
 
 def fit_effects(shift: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -15,9 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
+from stepahead.limits import LOG_FLOOR
 from stepahead.panels.statics import Statics
 
-LOG_FLOOR = 0.02  # of the window's mean size: the least value that has a logarithm
 CLIP = 5.0  # another past input is held within so many of its deviations in the window
 
 
@@ -107,7 +107,7 @@ class Rows:
 
     def ahead(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows that each origin forecasts, held within the panel, and whether they are its series': [N, H]."""
-        ends = self.panel.offsets[self.series(origins) + 1]
+        ends = self.panel.offsets[self.panel.series_of(origins) + 1]
         rows = origins[:, None] + np.arange(1, self.horizon + 1)
         return np.minimum(rows, self.panel.n_rows - 1), rows < ends[:, None]
 
@@ -118,10 +118,6 @@ class Rows:
         rows = origins[:, None] - self.back + 1 + np.arange(self.horizon) % self.back
         first = self.starts[origins] if keep is None else np.maximum(self.starts[origins], origins - keep + 1)
         return np.where(rows >= first[:, None], rows, origins[:, None])
-
-    def series(self, origins: np.ndarray) -> np.ndarray:
-        """The series of each origin: [N]."""
-        return np.searchsorted(self.panel.offsets, origins, side="right") - 1
 
     def _inside(self, origins: np.ndarray, keep: np.ndarray | None) -> np.ndarray:
         """Which places of each window lie within its series, and within what is kept of it: [N, L]."""

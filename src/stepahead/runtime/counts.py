@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stepahead.limits import DISPERSION
 from stepahead.runtime import normal
 
 LIMIT = 500.0  # the largest mean that is counted one by one: exp(-500) is still a number
-LEAST, MOST = 1e-6, 10.0  # dispersion
 OFTEN = 32  # terms between two looks at which counts are done
 
 
@@ -39,7 +39,7 @@ def lattice(mean: np.ndarray, dispersion: np.ndarray) -> Lattice:
     step = np.maximum(mean / LIMIT, 1.0)
     center = mean / step
     spread = dispersion + 1 / mean - 1 / center  # so that variance over squared mean is the same
-    smooth = (step > 1) & (spread < LEAST)
+    smooth = (step > 1) & (spread < DISPERSION[0])
     spread = np.where(smooth, 1.0, spread)
     deviation = np.sqrt(center + spread * center**2)
     return Lattice(

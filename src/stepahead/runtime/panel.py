@@ -10,11 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from stepahead.limits import FAR
 from stepahead.runtime.cell import scan
 
 Arrays = Mapping[str, np.ndarray]
-
-FAR = 6.0  # a logarithm that is forecast stays within this of the window's level
 
 
 def member_output(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:

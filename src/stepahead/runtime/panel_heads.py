@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepahead.errors import ConfigError
+from stepahead.limits import DISPERSION, LEAST_COUNT, WIDE
 from stepahead.runtime import normal
-from stepahead.runtime.counts import LEAST, MOST
 from stepahead.runtime.marginals import Counts, Knots, Marginals
 from stepahead.runtime.network import combine_members
 from stepahead.runtime.panel import in_scale, last_layer, location, product
@@ -18,8 +18,6 @@ from stepahead.runtime.panel import in_scale, last_layer, location, product
 Arrays = Mapping[str, np.ndarray]
 
 DISTRIBUTIONS = ("quantile", "student_t", "negative_binomial")
-WIDE = 8.0  # a logarithm of a spread stays within this
-LEAST_COUNT = 1e-4  # of the window's mean size: the least mean of a count
 T_TAILS = (0.0005, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
 
 
@@ -88,7 +86,7 @@ class PanelReading:
         """
         if self.head == "negative_binomial":
             mean = combine_members([positive(said.location) for said in members], how) * scale[:, None]
-            spreads = [np.exp(np.clip(s.spread[..., 0].astype(float), np.log(LEAST), np.log(MOST))) for s in members]
+            spreads = [np.exp(np.clip(s.spread[..., 0].astype(float), *np.log(DISPERSION))) for s in members]
             return Counts(mean, combine_members(spreads, how))
         size = np.where(still, 0.0, scale)  # where all is zero, zero goes on
         values = combine_members([said.values for said in members], how) * size[:, None, None]

@@ -13,17 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import DataError
+from stepahead.limits import DAY, EPOCH, LARGEST, LARGEST_STEP, LAST_YEAR, MICROSECOND
 from stepahead.period import first_day
 
 Array = NDArray[Any]
 
-EPOCH = datetime(1970, 1, 1)
-MICROSECOND = timedelta(microseconds=1)
-DAY = 86_400_000_000  # microseconds
 MONDAY = 4 * DAY  # 1970-01-05
-LARGEST = 1e30  # of a value: its square, scaled, must still fit the network's numbers
-LARGEST_STEP = 2**62  # so that the steps after it still fit 64 bits
-LAST_YEAR = 9000  # so that the steps after it can still be written
 FIRST_TIME = (datetime.min - EPOCH) // MICROSECOND
 END_OF_TIME = (datetime(LAST_YEAR + 1, 1, 1) - EPOCH) // MICROSECOND
 

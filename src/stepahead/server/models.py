@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stepahead.data.calendar import DAY, Frequency
+from stepahead.data.calendar import Frequency
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.forecaster import Forecaster
+from stepahead.limits import DAY
 from stepahead.open_model import load
 from stepahead.runtime.stream import Stream
 from stepahead.server.problems import Problem

@@ -19,7 +19,7 @@ from stepahead.data.calendar import Frequency
 from stepahead.data.grid import at_each_step
 from stepahead.data.panel import Panel, Schema, preview
 from stepahead.errors import DataError
-from stepahead.runtime.rows import LARGEST
+from stepahead.limits import LARGEST
 from stepahead.server.problems import Problem
 from stepahead.server.times import as_number, as_stamp, as_text, read_time, shown
 
@@ -185,14 +185,13 @@ def as_panel(schema: Schema, series: str, times: np.ndarray, values: np.ndarray,
     """
     constant = [static[name] for name in schema.static]
     kind = object if any(isinstance(value, str) for value in constant) else np.float64
-    panel = Panel(
+    panel = Panel.restored(
+        replace(schema, source="rows", notes=()),
         ids=(series,),
-        offsets=np.asarray([0, len(times)], dtype=np.int64),
-        times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
+        times=times,
         past=np.ascontiguousarray(values[:, : len(schema.past)]),
         future=np.ascontiguousarray(values[:, len(schema.past) :]),
-        static=np.asarray(constant, dtype=kind).reshape(1, len(constant)),
-        schema=replace(schema, source="rows", notes=()),
+        static=np.asarray(constant, dtype=kind),
     )
     return panel if schema.grid is None else at_each_step(panel, schema.grid)
 

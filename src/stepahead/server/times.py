@@ -1,16 +1,14 @@
 """Times as the service keeps them: whole numbers.  JSON -> int64 steps, or microseconds since 1970 (UTC) -> JSON."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 
 from stepahead.data.panel import Schema
+from stepahead.limits import EPOCH, LAST_YEAR, MICROSECOND
 from stepahead.server.problems import Problem
 
-LARGEST_STEP = 2**53  # JSON's numbers are exact up to here
-EPOCH = datetime(1970, 1, 1)
-LAST_YEAR = 9000  # so that the steps after it can still be written
-MICROSECOND = timedelta(microseconds=1)
+JSON_EXACT = 2**53  # whole numbers of JSON are exact up to here
 
 
 def read_time(value: object, schema: Schema) -> int:
@@ -38,7 +36,7 @@ def read_time(value: object, schema: Schema) -> int:
 
 def read_step(value: object, name: str) -> int:
     """A step: a whole number that JSON carries exactly."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST_STEP:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= JSON_EXACT:
         return int(value)
     raise Problem(422, f"'{name}': {shown(value)} is not a step; give a whole number of at most 2^53")
 

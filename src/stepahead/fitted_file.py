@@ -1,0 +1,125 @@
+"""What was learned as what a model file holds, and back.  Fitted, PanelFitted -> (tensors, configuration) -> the same.
+
+The configuration keeps its order: the same model gives the same file, byte for byte.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stepahead.config import Config
+from stepahead.data.calendar import Frequency
+from stepahead.data.covariates import Covariates
+from stepahead.data.panel import Schema
+from stepahead.data.scale import Scale
+from stepahead.fitted import Fitted, OwnNetwork
+from stepahead.panels.fitted import PanelFitted, reading_of
+from stepahead.panels.held_out import HeldOut
+from stepahead.panels.shares import EQUAL, Shares
+from stepahead.runtime.conformal import Calibration
+from stepahead.runtime.correction import NO_CORRECTION, Correction
+from stepahead.runtime.network import Reading
+from stepahead.runtime.scores import Recalibration
+from stepahead.store import under
+
+Arrays = Mapping[str, np.ndarray]
+SCALE = ("kind", "difference", "clip", "level_rows"), ("logs", "floor", "center", "spread")  # in JSON, as arrays
+UNKEPT = ("notes", "backend", "source")  # of a schema: they speak of the one table
+
+
+def pack(fitted: Fitted | PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """What was learned as arrays and JSON."""
+    tensors, config = pack_panel(fitted) if isinstance(fitted, PanelFitted) else pack_plain(fitted)
+    tensors |= {f"member.{m}.{name}": array for m, w in enumerate(fitted.members) for name, array in w.items()}
+    tensors |= {"covariates.center": fitted.covariates.center, "covariates.spread": fitted.covariates.spread}
+    tensors |= {"calibration.scores": fitted.calibration.scores}
+    first = {
+        "config": fitted.config.to_json(),
+        "schema": {name: value for name, value in vars(fitted.schema).items() if name not in UNKEPT},
+        "frequency": vars(fitted.frequency),
+    }
+    return tensors, first | config
+
+
+def unpack(tensors: Arrays, saved: Mapping[str, Any], own: OwnNetwork | None = None) -> Fitted | PanelFitted:
+    """The inverse of `pack`.  own: the user's module where the members are its weights."""
+    panel = "kinds" in saved
+    schema: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
+    rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
+    count = len(saved["kinds"]) if panel else saved["members"]
+    shared: dict[str, Any] = {
+        "config": Config.from_json(saved["config"]),
+        "schema": Schema(**schema),
+        "frequency": Frequency(**saved["frequency"]),
+        "covariates": Covariates(**under(tensors, "covariates."), statics=rules),
+        "members": tuple(under(tensors, f"member.{m}.") for m in range(count)),
+    }
+    calibration = Calibration(tensors["calibration.scores"], saved["floor"])
+    if panel:
+        return unpack_panel(tensors, saved, shared, calibration)
+    return unpack_plain(tensors, saved, shared | {"calibration": calibration, "own": own})
+
+
+def pack_plain(fitted: Fitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A Fitted's own arrays, and its configuration from the scale on."""
+    words, arrays = SCALE
+    tensors = {f"scale.{name}": getattr(fitted.scale, name) for name in arrays}
+    tensors |= {"reading.t_table": fitted.reading.t_table}
+    tensors |= {"reading.correction": fitted.reading.correction.to_array()}
+    config = {
+        "scale": {name: getattr(fitted.scale, name) for name in words},
+        "statics": fitted.covariates.statics,
+        "floor": fitted.calibration.floor,
+        "shrinkage": fitted.shrinkage,
+        "members": len(fitted.members),
+    }
+    return tensors, config
+
+
+def unpack_plain(tensors: Arrays, saved: Mapping[str, Any], shared: Mapping[str, Any]) -> Fitted:
+    """shared: the fields that `unpack` has read."""
+    config: Config = shared["config"]
+    scale: dict[str, Any] = saved["scale"] | under(tensors, "scale.")
+    corrected = tensors.get("reading.correction")  # files of before had none
+    correction = NO_CORRECTION if corrected is None else Correction.from_array(corrected)
+    return Fitted(
+        **shared,
+        scale=Scale(**scale),
+        reading=Reading(config.head, config.quantiles, tensors["reading.t_table"], correction),
+        shrinkage=saved["shrinkage"],
+    )
+
+
+def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """A PanelFitted's own arrays, and its configuration from the static inputs on."""
+    tensors = {"held.links": fitted.held.links, "held.recalibration": fitted.held.recalibration.to_array()}
+    tensors |= {"shares.keys": fitted.shares.keys, "shares.parts": fitted.shares.parts}
+    if fitted.reading is not None:
+        tensors["reading.t_table"] = fitted.reading.t_table
+    config = {
+        "statics": fitted.covariates.statics,
+        "floor": fitted.calibration.floor,
+        "usual": fitted.held.usual,
+        "kinds": list(fitted.kinds),
+        "back": fitted.back,
+        "simple": fitted.simple,
+    }
+    return tensors, config
+
+
+def unpack_panel(
+    tensors: Arrays, saved: Mapping[str, Any], shared: Mapping[str, Any], calibration: Calibration
+) -> PanelFitted:
+    """shared: the fields that `unpack` has read."""
+    recalibration = Recalibration.from_array(tensors["held.recalibration"])
+    usual = saved.get("usual", 0.0)  # files of before had none
+    return PanelFitted(
+        **shared,
+        kinds=tuple(saved["kinds"]),
+        back=saved["back"],
+        reading=reading_of(shared["config"], tensors.get("reading.t_table")),
+        held=HeldOut(calibration, recalibration, tensors["held.links"], usual=usual),
+        shares=Shares(**under(tensors, "shares.")) if "shares.keys" in tensors else EQUAL,
+        simple=saved.get("simple", "carried_on"),
+    )
