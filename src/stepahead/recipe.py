@@ -26,7 +26,7 @@ from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
 class Config:
     """A resolved recipe; saved with the model.
 
-    window, horizon: rows. season_length: rows, or None. max_steps, warmup share: optimizer steps. batch_size: windows,
+    window, horizon: rows. season_length: rows, or None. max_steps: optimizer steps. batch_size: windows,
     None for all of them at once. patience: checks of the validation loss without a gain before stopping, None for no
     validation. validation_size: fraction of each series' origins, its last ones. learning_rate, weight_decay: Adam's,
     decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their
@@ -34,10 +34,9 @@ class Config:
     shrink: the change that is forecast is scaled by what the validation part supports. blend: share of a simple
     forecast (panels/simple.py) in a point forecast of the panel network.
     memory: "window", or "carried": the network reads whole series, and window is how far its gradients reach back.
-    backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in
-    patches of
-    so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps that
-    are inputs known ahead; holidays: ISO dates. elapsed: the time since the row before is an input.
+    backbone: "plain", a cell and a linear head; "panel", the network of nn/panel.py, which reads its window in patches
+    of so many rows. seasons: all season lengths, the leading one is season_length. calendar: features of the stamps
+    that are inputs known ahead; holidays: ISO dates. elapsed: the time since the row before is an input.
     """
 
     recipe: str
