@@ -2,6 +2,8 @@
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,14 @@ def test_public_names_are_sorted_and_there() -> None:
     assert list(sa.__all__) == sorted(sa.__all__)
     assert all(getattr(sa, name) is not None for name in sa.__all__)
     assert set(sa.__all__) <= set(dir(sa))
+
+
+@pytest.mark.parametrize("name", ["errors", "nn", "samples"])
+def test_a_module_among_the_names_is_there_after_import_stepahead_alone(name: str) -> None:
+    # In a process of its own: the attribute is there for good once anything has imported the module.
+    code = f"import sys, stepahead\nassert 'stepahead.{name}' not in sys.modules\nprint(stepahead.{name}.__name__)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert run.stdout.strip() == f"stepahead.{name}"
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
