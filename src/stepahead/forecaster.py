@@ -31,7 +31,7 @@ SEARCH = "search"  # a window that is to be searched for
 class Forecaster(Parameters):
     """Predict the next values of many series with one recurrent network.
 
-    Every parameter defaults to "auto", which the recipe fills in; an explicit one wins. The constructor only stores.
+    What is left at "auto" the recipe fills in; an explicit parameter wins. The constructor only stores.
 
     Args:
         recipe: "classic" | "price" | "panel" | "auto": price at horizon 1 without a season, else panel.
