@@ -38,7 +38,9 @@ class Forecaster(Parameters):
         cell: "rnn" (tanh) | "rnn_relu" | "lstm" | "gru".
         window: rows that a forecast looks back on; "search" tries lengths inside the training part (choose_window).
         horizon: steps ahead, all from one pass.
-        hidden_size, num_layers, dropout: of the recurrent stack; dropout between its layers, in [0, 1).
+        hidden_size, num_layers: of the recurrent stack.
+        dropout: in [0, 1). Of the panel recipe's network on the cell's last output and on the layer behind it; else
+            between recurrent layers, so that a single one has none.
         scaler: "minmax" | "standard" | "robust" (by the training part), "window" (each by its own level), or None.
         difference: learn levels (False), differences (True) or log-returns ("log").
         clip: scaled inputs are held within +-clip, or None.
