@@ -301,10 +301,12 @@ class Forecaster(Parameters):
 
     @property
     def config_(self) -> Config:
+        """Every number of the recipe that was used, nothing left open."""
         return self._need_fit().config
 
     @property
     def season_length_(self) -> int | None:
+        """Rows of the (leading) season, None where there is none."""
         return self._need_fit().config.season_length
 
     @property
