@@ -4,6 +4,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 PAPERS = sorted(
     [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("benchmarks/**/*.md")]
 )
+SOURCES = (".py", ".pyi", ".h", ".cpp", ".sh", ".js", ".css", ".html")
 COMMANDS: Any = typer.main.get_command(app)
 
 
@@ -121,9 +123,41 @@ def test_every_link_and_picture_of_a_paper_is_there(paper: Path) -> None:
     assert not missing
 
 
-def test_the_tree_in_the_readme_and_in_the_design_names_files_that_are_there() -> None:
-    for paper in (ROOT / "README.md", ROOT / "docs" / "design.md"):
-        tree = next(block for block in blocks(paper, "") if "src/stepahead/" in block)
-        files = re.findall(r"\b(\w+\.py)\b", tree)
-        there = {file.name for file in (ROOT / "src").rglob("*.py")}
-        assert set(files) <= there, name(paper)
+def tree(paper: Path) -> str:
+    return next(block for block in blocks(paper, "") if "src/stepahead/" in block)
+
+
+def test_the_tree_in_the_readme_names_files_that_are_there() -> None:
+    files = re.findall(r"\b(\w+\.py)\b", tree(ROOT / "README.md"))
+    there = {file.name for file in (ROOT / "src").rglob("*.py")}
+    assert set(files) <= there
+
+
+def named(layout: str) -> Iterator[tuple[str, str]]:
+    """What a tree names: (folder, file or pattern), and (folder, "*") for a folder without lines of its own."""
+    folders: dict[int, str] = {}  # by how far they are indented
+    empty: dict[str, None] = {}
+    for line in layout.splitlines():
+        found = re.match(r"( *)((?:[\w*/]+(?:\.[a-z]+|/)(?:, )?)+) +\S", line)
+        assert found, f"docs/design.md: {line!r} names no file"
+        inside = len(found[1])
+        parent = folders.get(inside - 2, "")
+        empty.pop(parent, None)
+        for one in found[2].rstrip(", ").split(", "):
+            if one.endswith("/"):
+                folders[inside] = parent + one
+                empty[parent + one] = None
+            else:
+                yield parent, one
+    yield from ((folder, "*") for folder in empty)
+
+
+def test_the_tree_in_the_design_names_every_file_and_none_that_is_not_there() -> None:
+    files = {f for top in ("native", "src") for f in (ROOT / top).rglob("*") if f.suffix in SOURCES}
+    there = {(f"{f.parent.relative_to(ROOT).as_posix()}/", f.name) for f in files}
+    lines = list(named(tree(ROOT / "docs" / "design.md")))
+    gone = [folder + file for folder, file in lines if not any(w == folder and fnmatch(n, file) for w, n in there)]
+    untold = [w + n for w, n in there if not any(w == folder and fnmatch(n, file) for folder, file in lines)]
+    left_out = sorted(file for file in untold if not file.endswith("/__init__.py"))
+    assert not gone, f"docs/design.md names what is not there: {gone}"
+    assert not left_out, f"docs/design.md leaves out {left_out}"

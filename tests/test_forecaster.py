@@ -107,6 +107,20 @@ def test_fit_each_equals_fitting_alone_to_the_last_bit(changes):
         assert str(model.verdict_) == str(alone.verdict_)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "num_layers", "acts"), [("classic", 1, False), ("classic", 2, True), ("panel", 1, True)]
+)
+def test_dropout_acts_between_layers_and_behind_the_cell_of_the_panel_recipe(recipe, num_layers, acts):
+    panel = made_wave()
+    without, half = (
+        Forecaster(recipe=recipe, num_layers=num_layers, dropout=share, max_steps=5, ensemble=1, holdout=None).fit(
+            panel
+        )
+        for share in (0.0, 0.5)
+    )
+    assert half.predict().equals(without.predict()) is not acts
+
+
 # --- what is held out
 
 

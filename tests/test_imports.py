@@ -1,6 +1,7 @@
 """Who may import whom.  The rules of docs/design.md, read off the source and seen in a fresh process."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,6 +87,18 @@ def test_each_heavy_library_is_imported_in_its_one_place(library: str) -> None:
     assert not strangers
 
 
+def test_the_design_names_every_heavy_library_and_a_home_that_it_has() -> None:
+    paper = ROOT.parent.parent / "docs" / "design.md"
+    if not paper.exists():
+        pytest.skip("installed away from its source")
+    told: dict[str, list[str]] = {}
+    for names, homes in re.findall(r"^  \| ([\w, ]+) \| (.*) \|$", paper.read_text(encoding="utf-8"), re.MULTILINE):
+        told |= dict.fromkeys(names.split(", "), re.findall(r"`([\w/]+(?:\.py|/))`", homes))
+    assert set(told) - {"library"} == set(HOMES)
+    for library, homes in HOMES.items():
+        assert all(home.startswith(tuple(told[library])) for home in homes), library
+
+
 def test_no_other_library_is_imported_than_those_that_have_a_home() -> None:
     found = {name.split(".")[0] for file in FILES for name in imports(file)}
     known = set(HOMES) | {"numpy", "stepahead"} | set(sys.stdlib_module_names)
@@ -124,6 +137,11 @@ def test_nothing_imports_the_edges() -> None:
         if room(name) in EDGES
     ]
     assert not crossings
+
+
+def test_evaluate_asks_models_through_what_they_offer() -> None:
+    found = {room(name) for file in (ROOT / "evaluate").rglob("*.py") for name in imports(file)}
+    assert not found & {"forecaster", "symbol_model", "open_model", "learn", "train", "carried", "nn", "panels", *EDGES}
 
 
 def test_show_reads_results_only() -> None:

@@ -182,6 +182,35 @@ def test_an_unknown_choice_is_refused_with_the_known_ones(name, allowed, value):
     assert str(error.value) == f"{name}={value!r} is not one of {allowed}"
 
 
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("horizon", "must be a whole number of at least 1"),
+        ("missing", "is not one of 'error', 'ffill', 'interpolate', 'mask'"),
+        ("calendar", "must be True, False or the dates of holidays"),
+        ("elapsed", "is not one of False, True"),
+        ("seed", "must be a whole number of at least 0"),
+        ("memory", "is not one of 'window', 'carried'"),
+    ],
+)
+def test_auto_is_refused_where_no_recipe_has_a_say(name, allowed):
+    for recipe in ("auto", *RECIPES):
+        with pytest.raises(ConfigError) as error:
+            resolve({name: "auto", "recipe": recipe}, WALK)
+        assert str(error.value).startswith(f"{name}='auto' {allowed}")
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array], ids=["list", "tuple", "array"])
+def test_holidays_are_taken_as_any_kind_of_list(kind):
+    days = np.datetime64("2024-01-01") + np.arange(300)
+    panel = Panel.from_arrays(WALK.y, times=days)
+    config = resolve(
+        {"recipe": "panel", "calendar": kind([np.datetime64("2024-12-25"), np.datetime64("2024-12-26")])}, panel
+    )
+    assert config.holidays == ("2024-12-25", "2024-12-26")
+    assert config.blend == 0
+
+
 @pytest.mark.parametrize("quantiles", [[], [0.9, 0.5], [0.1, 0.9], [0.0, 0.5], [0.5, 1.0], [0.5, 0.5], 0.5, None, "x"])
 def test_quantiles_that_cannot_be_are_refused(quantiles):
     with pytest.raises(ConfigError, match=r"^quantiles=.* ascend, lie between 0 and 1 and hold 0.5$"):

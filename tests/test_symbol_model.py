@@ -95,6 +95,15 @@ def test_tied_weights_predict_as_torch_does() -> None:
     assert "head.weight" not in model.weights_
 
 
+def test_dropout_acts_in_a_single_layer_too() -> None:
+    def weights(dropout: float, embedding: int) -> bytes:
+        model = sa.SymbolModel(hidden_size=6, epochs=2, embedding=embedding, dropout=dropout).fit(WEATHER)
+        return b"".join(w.tobytes() for _, w in sorted(model.weights_.items()))
+
+    assert weights(0.5, 0) != weights(0.0, 0)
+    assert weights(0.5, 4) != weights(0.0, 4)
+
+
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     def weights(seed: int) -> bytes:
         model = sa.SymbolModel(hidden_size=6, epochs=2, dropout=0.3, seed=seed).fit(WEATHER)

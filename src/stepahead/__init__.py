@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepahead import nn, samples
+    from stepahead import errors, nn, samples
     from stepahead.data.panel import Panel
     from stepahead.data.read import read
     from stepahead.data.symbols import read_corpus, read_events
@@ -44,6 +44,7 @@ __all__ = [
     "audit",
     "backtest",
     "choose_window",
+    "errors",
     "load",
     "nn",
     "read",
@@ -61,8 +62,8 @@ def __getattr__(name: str) -> Any:
 
         require("torch", extra="train", purpose="stepahead.nn")
         return import_module("stepahead.nn")
-    if name == "samples":
-        return import_module("stepahead.samples")
+    if name in ("errors", "samples"):
+        return import_module(f"stepahead.{name}")
     if name not in HOMES:
         raise AttributeError(f"module 'stepahead' has no attribute '{name}'")
     return getattr(import_module(HOMES[name]), name)

@@ -37,7 +37,7 @@ class Trained:
 
     weights: the best so far on the validation part, or the newest where there is none. history: (step, loss,
     validation loss or NaN) at each check; step 0 is before the first step. steps: taken. stopped: "max_steps" |
-    "patience" | "interrupted" | "nan", or "" while it goes on.
+    "patience" | "interrupted", or "" while it goes on.
     """
 
     weights: Arrays

@@ -11,7 +11,7 @@ from stepahead.choices import column_name
 class Config:
     """A resolved recipe; saved with the model.
 
-    window, horizon: rows. season_length: rows, or None. max_steps, warmup share: optimizer steps. batch_size: windows,
+    window, horizon: rows. season_length: rows, or None. max_steps: optimizer steps. batch_size: windows,
     None for all of them at once. patience: checks of the validation loss without a gain before stopping, None for no
     validation. validation_size: fraction of each series' origins, its last ones. learning_rate, weight_decay: Adam's,
     decoupled decay. gradient_clip: largest norm, or None. ensemble: networks that differ by seed; combine: how their

@@ -33,14 +33,16 @@ SEARCH = "search"  # a window that is to be searched for
 class Forecaster(Parameters):
     """Predict the next values of many series with one recurrent network.
 
-    Every parameter defaults to "auto", which the recipe fills in; an explicit one wins. The constructor only stores.
+    What is left at "auto" the recipe fills in; an explicit parameter wins. The constructor only stores.
 
     Args:
         recipe: "classic" | "price" | "panel" | "auto": price at horizon 1 without a season, else panel.
         cell: "rnn" (tanh) | "rnn_relu" | "lstm" | "gru".
         window: rows that a forecast looks back on; "search" tries lengths inside the training part (choose_window).
         horizon: steps ahead, all from one pass.
-        hidden_size, num_layers, dropout: of the recurrent stack; dropout between its layers, in [0, 1).
+        hidden_size, num_layers: of the recurrent stack.
+        dropout: in [0, 1). Of the panel recipe's network on the cell's last output and on the layer behind it; else
+            between recurrent layers, so that a single one has none.
         scaler: "minmax" | "standard" | "robust" (by the training part), "window" (each by its own level), or None.
         difference: learn levels (False), differences (True) or log-returns ("log").
         clip: scaled inputs are held within +-clip, or None.
@@ -302,10 +304,12 @@ class Forecaster(Parameters):
 
     @property
     def config_(self) -> Config:
+        """Every number of the recipe that was used, nothing left open."""
         return self._need_fit().config
 
     @property
     def season_length_(self) -> int | None:
+        """Rows of the (leading) season, None where there is none."""
         return self._need_fit().config.season_length
 
     @property

@@ -1,6 +1,6 @@
 """Recipes: named sets of defaults.  What the user asked for, and the panel -> Config, with nothing left open.
 
-Every parameter of a Forecaster defaults to "auto", which the recipe fills in; an explicit one wins.
+Parameters of a Forecaster that are left at "auto" are filled in by the recipe; an explicit one wins.
 
 classic  what the tutorials do: min-max scaling, LSTM of 10, mean squared error, 500 full-batch steps of Adam at 0.01
 price    for series that look like a random walk: log-returns, a head that starts at "no change", a shrunk forecast
@@ -29,6 +29,7 @@ FEW = 1000  # rows of one series, from which a network is believed four times as
 FEW_OF_OTHERS = 2000  # rows of other series, from which it is believed at least that much
 STEPS = (600, 3000)  # the least and the most optimizer steps of the panel recipe
 MANY = 200_000  # rows from which the panel recipe's network is less in need of dropout
+NEVER_AUTO = ("horizon", "missing", "calendar", "elapsed", "seed", "memory")  # no recipe has a say in them
 
 COMMON: dict[str, Any] = {
     "num_layers": 1,
@@ -148,7 +149,8 @@ def resolve(asked: Mapping[str, Any], panel: Panel) -> Config:
 
 def settled(asked: Mapping[str, Any], panel: Panel) -> dict[str, Any]:
     """What was asked for, checked; and what it and the panel settle: the horizon, the seasons, the recipe's name."""
-    values = {name: v.item() if isinstance(v, np.generic) else v for name, v in asked.items() if not is_auto(v)}
+    given = {name: v for name, v in asked.items() if name in NEVER_AUTO or not is_auto(v)}
+    values = {name: v.item() if isinstance(v, np.generic) else v for name, v in given.items()}
     check_values(values)
     if "quantiles" in values:
         values["quantiles"] = tuple(map(float, values["quantiles"]))
@@ -223,7 +225,8 @@ def blend_of(asked: Mapping[str, Any], panel: Panel) -> float:
     Nothing where there are other inputs, of which it knows nothing.
     """
     schema = panel.schema
-    if schema.future or schema.static or len(schema.past) > 1 or asked.get("calendar") or asked.get("elapsed"):
+    clock = wants_calendar(asked.get("calendar")) or asked.get("elapsed")
+    if schema.future or schema.static or len(schema.past) > 1 or clock:
         return 0.0
     series = max(panel.n_series, 1)
     own = panel.n_rows / series
@@ -232,13 +235,17 @@ def blend_of(asked: Mapping[str, Any], panel: Panel) -> float:
     return share if share >= 0.05 else 0.0
 
 
+def wants_calendar(asked: Any) -> bool:
+    return asked is not False and asked is not None  # dates may come as an array, which is neither true nor false
+
+
 def calendar_of(asked: Any, panel: Panel, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The features of the stamps and the holidays. Raises: ConfigError where there can be none."""
-    if asked is False or asked is None:
+    if not wants_calendar(asked):
         return {}
+    holidays = checked_holidays(asked)
     if defaults.get("backbone") != "panel":
         raise ConfigError("calendar= is the panel recipe's; pass recipe='panel' and leave its other parameters to it")
-    holidays = checked_holidays(asked)
     return {"calendar": clock_names(panel, holidays), "holidays": holidays}
 
 

@@ -46,7 +46,8 @@ class SymbolModel(Parameters):
 
     Args:
         cell: "rnn", "rnn_relu", "lstm", "gru", or "auto".
-        hidden_size, num_layers, dropout: of the recurrent stack.
+        hidden_size, num_layers: of the recurrent stack.
+        dropout: in [0, 1), on the symbols' embeddings, between layers, and on what the head reads.
         embedding: width of the vector of a symbol, 0 for one-hot.
         tied: predict with the embedding's own vectors.
         tokens: "chars" or "words", how texts are cut; lists of symbols are taken as they are.

@@ -110,7 +110,7 @@ Window = Annotated[
 Horizon = Annotated[int | None, option("--horizon", "Steps ahead [1].")]
 HiddenSize = Annotated[int | None, option("--hidden-size", "Hidden units [by recipe].")]
 NumLayers = Annotated[int | None, option("--num-layers", "Recurrent layers [by recipe].")]
-Dropout = Annotated[float | None, option("--dropout", "Between layers, in [0, 1) [by recipe].")]
+Dropout = Annotated[float | None, option("--dropout", "Between layers; panel: behind its cell; in [0, 1) [by recipe].")]
 Scaler = Annotated[
     Any,
     option("--scaler", "minmax, standard, robust, window or none [by recipe].", parser=word_or_none, metavar="TEXT"),

@@ -72,14 +72,16 @@ def fit(
     validation: Annotated[
         Path | None, o.option("--validation", "Held-back file of the same kind [the last tenth of the source].")
     ] = None,
-    cell: o.Cell = None,
-    hidden_size: o.HiddenSize = None,
-    num_layers: o.NumLayers = None,
+    cell: Annotated[str | None, o.option("--cell", "rnn, rnn_relu, lstm or gru [by size].")] = None,
+    hidden_size: Annotated[int | None, o.option("--hidden-size", "Hidden units [by size].")] = None,
+    num_layers: Annotated[int | None, o.option("--num-layers", "Recurrent layers [1].")] = None,
     embedding: Annotated[int | None, o.option("--embedding", "Width of a symbol's vector; 0 is one-hot.")] = None,
     tied: Annotated[bool | None, typer.Option("--tied", help="Predict with the embedding's own vectors.")] = None,
-    dropout: o.Dropout = None,
+    dropout: Annotated[
+        float | None, o.option("--dropout", "In [0, 1): on embeddings, between layers, before the head [by size].")
+    ] = None,
     epochs: Annotated[int | None, o.option("--epochs", "Passes over the symbols [by size].")] = None,
-    learning_rate: o.LearningRate = None,
+    learning_rate: Annotated[float | None, o.option("--learning-rate", "Of the optimizer [by size].")] = None,
     ensemble: Annotated[int | None, o.option("--ensemble", "Networks that differ by seed [1].")] = None,
     seed: o.Seed = None,
     json: o.Json = False,

@@ -51,6 +51,7 @@ class Schema:
 
     @property
     def target(self) -> str:
+        """The column that is forecast."""
         return self.past[-1]
 
 
@@ -141,10 +142,12 @@ class Panel:
 
     @property
     def n_series(self) -> int:
+        """How many series there are, S."""
         return len(self.ids)
 
     @property
     def n_rows(self) -> int:
+        """Rows of all series together, R."""
         return len(self.times)
 
     @property

@@ -92,22 +92,27 @@ class Backtest:
 
     @property
     def skill(self) -> float:
+        """1 - RMSE / RMSE of the best baseline: above 0 is better than it."""
         return self.verdict.skill
 
     @property
     def p_value(self) -> float:
+        """Of equal accuracy with the best baseline, two-sided (Diebold-Mariano)."""
         return self.verdict.p_value
 
     @property
     def echo(self) -> bool:
+        """Whether the one-step forecast fits the value before better than the one that it forecasts."""
         return self.verdict.echo
 
     @property
     def beats(self) -> bool:
+        """Whether skill is above 0 and p_value below .05."""
         return self.verdict.beats
 
     @property
     def horizon(self) -> int:
+        """Steps ahead, H."""
         return self.mean.shape[1]
 
     @cached_property

@@ -95,7 +95,8 @@ def tune(
         model: a Forecaster, unfitted or fitted; it is cloned, and its other parameters stay as they are.
         panel: the rows to search in.
         learning_rate: lowest and highest, drawn evenly on a logarithmic scale; None leaves the model's own.
-        hidden_size, cell, dropout: values to draw from; none leaves the model's own. dropout acts between layers.
+        hidden_size, cell, dropout: values to draw from; none leaves the model's own. dropout is refused where it has no
+            place to act: in a single layer, but for the panel recipe's network.
         n_trials: how many sets of values are drawn.
         n_folds: fits of each trial; each sees the rows before its share of the last stretch, and forecasts there.
         test_size: that last stretch: a share in (0, 1) of the longest series, or a number of rows.

@@ -16,7 +16,7 @@ import numpy as np
 from stepahead import store
 from stepahead.checkpoint import Trained
 from stepahead.config import Config
-from stepahead.errors import ConfigError, TrainingError, require
+from stepahead.errors import ConfigError, not_a_number, require
 from stepahead.panels.feed import batch_of_step
 from stepahead.panels.reading import context_width
 

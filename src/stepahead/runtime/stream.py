@@ -32,8 +32,9 @@ class Course:
     """What all streams of one model have in common.
 
     name, horizon: of the model. schema: its columns. digest: by which a snapshot knows its model. level: L coverages
-    in percent. adaptive: whether intervals learn. yard: what live errors are ranked among, or None. logs: whether the
-    target is positive and moves by shares. positive: whether bounds stay at or above zero where the model's do.
+    in percent. adaptive: whether intervals learn. door: reads the rows. yard: what live errors are ranked among, or
+    None. logs: whether the target is positive and moves by shares. positive: whether bounds stay at or above zero where
+    the model's do. learned: whether the head itself says how wide intervals are.
     """
 
     name: str

@@ -16,7 +16,7 @@ class Kept:
     """A series as it is kept.
 
     number: its key inside the store. mark: of the model file. digest: of the request that began it. rows: how many.
-    cutoff: time of the last. state: a Stream's snapshot, behind `state_rows` rows, the last at `state_time`.
+    cutoff: time of the last. state: a Stream's snapshot, behind the row at `state_time`.
     """
 
     number: int
