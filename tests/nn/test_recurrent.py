@@ -118,16 +118,50 @@ def test_projections_are_torch_s(spy: Spy) -> None:
 
 
 @needs_kernel
-def test_torch_serves_the_sizes_where_it_is_faster(spy: Spy) -> None:
-    for cell, regions in recurrent.TORCH_IS_FASTER.items():
-        for units, low, _ in regions:
-            assert not recurrent.kernel_is_faster(cell, low, units)
-            assert recurrent.kernel_is_faster(cell, 32, 64)
-    ours, theirs = pair("LSTM", 3, 96)
-    assert_same(ours(torch.ones(5, 2, 3)), theirs(torch.ones(5, 2, 3)), rtol=0, atol=0)
-    assert spy.calls == 0
-    ours(torch.ones(5, 32, 3))
+@pytest.mark.parametrize("way", ["learns", "infers"])
+def test_torch_serves_the_sizes_where_it_is_faster(spy: Spy, way: str) -> None:
+    few, many = torch.randn(5, 2, 3), torch.randn(5, 32, 3)
+    with torch.set_grad_enabled(way == "learns"):
+        for name in NAMES:
+            ours, theirs = pair(name, 3, 512)
+            assert_same(ours(few[:1]), theirs(few[:1]), rtol=0, atol=0)
+            assert spy.calls == 0
+        ours, theirs = pair("LSTM", 3, 128)
+        assert_same(ours(few), theirs(few), rtol=0, atol=0)
+        assert spy.calls == 0
+        ours(many)
     assert spy.calls == 1
+
+
+@needs_kernel
+def test_a_packed_batch_that_would_be_padding_is_torch_s(spy: Spy) -> None:
+    rows = [torch.randn(50, 3), *torch.randn(30, 2, 3).unbind()]
+    ours, theirs = pair("GRU", 3, 4)
+    assert_same(ours(pack_sequence(rows)), theirs(pack_sequence(rows)), rtol=0, atol=0)
+    assert spy.calls == 0
+    few = pack_sequence([torch.randn(5, 3), *torch.randn(30, 2, 3).unbind()])
+    assert_same(ours(few), theirs(few))
+    assert spy.calls == 1
+
+
+@every_layer
+def test_torchscript_keeps_the_forward_of_a_subclass(name: str) -> None:
+    class Own(getattr(stepahead.nn, name)):  # type: ignore[misc]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tanh(x) * 2
+
+    class Within(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = Own(3, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x)
+
+    x = torch.randn(5, 2, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        assert_same(torch.jit.script(Within())(x), torch.tanh(x) * 2)
 
 
 @every_layer

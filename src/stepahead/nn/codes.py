@@ -12,7 +12,8 @@ from torch import Tensor
 
 from stepahead.cell_names import CODES
 from stepahead.nn.lent import lend
-from stepahead.nn.recurrent import GRU, LSTM, RNN, kernel_is_faster
+from stepahead.nn.recurrent import GRU, LSTM, RNN
+from stepahead.nn.served import kernel_is_faster
 from stepahead.nn.stack import _native, _row_step, _sizes
 
 Maybe = Tensor | None
@@ -30,7 +31,9 @@ def serves(cell: Any, codes: Tensor, symbols: int) -> bool:
     if not codes.is_cpu or cell.weight_hh_l0.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     rows, steps = codes.shape
-    return symbols <= min(LARGEST, rows * steps) and kernel_is_faster(cell.mode.lower(), rows, cell.hidden_size)
+    if symbols > min(LARGEST, rows * steps):
+        return False
+    return kernel_is_faster(cell.mode.lower(), steps, rows, cell.hidden_size, learns=torch.is_grad_enabled())
 
 
 def read_codes(cell: Any, codes: Tensor, table: Tensor, state: Any) -> tuple[Tensor, Any]:

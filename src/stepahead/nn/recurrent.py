@@ -6,7 +6,6 @@ autocast, projections, dropout inside packed sequences, TorchScript, forward-mod
 T steps, B rows, F features, D hidden, L layers times directions.
 """
 
-import sys
 from functools import lru_cache
 from typing import Any
 
@@ -17,26 +16,13 @@ from torch.nn.utils.rnn import PackedSequence
 
 from stepahead.cell_names import KERNEL_GATES
 from stepahead.nn.ops import Scan, scan
+from stepahead.nn.served import SMALL, kernel_is_faster
 from stepahead.nn.stack import Plan, Stack, _native, apply_single, forward
 
 GATES = {cell.upper(): gates for cell, gates in KERNEL_GATES.items()}  # by torch's modes
 DTYPES = (torch.float32, torch.float64)
-# cell -> (hidden units from, rows from, rows below): large weights on few rows fill no vector, and on many rows torch's
-# blocked matrix product reads them more seldom. Training steps on two cores: the kernel may be below 0.95x here.
-BY_AVX512 = {
-    "lstm": ((72, 1, 4), (96, 1, 24), (192, 1, 32), (320, 1, 64)),
-    "gru": ((320, 1, 4),),
-    "rnn_tanh": ((320, 1, 4),),
-    "rnn_relu": ((320, 1, 4),),
-}
-BY_AVX2 = {
-    "lstm": ((96, 1, 4), (192, 1, 32), (400, 1, sys.maxsize)),
-    "gru": ((320, 128, sys.maxsize),),
-    "rnn_tanh": ((448, 1, 4), (448, 128, sys.maxsize)),
-    "rnn_relu": ((448, 1, 4), (448, 128, sys.maxsize)),
-}
-TORCH_IS_FASTER = BY_AVX512 if _native is not None and _native.simd == "avx512" else BY_AVX2
 STRIDED = torch.strided
+MOST_PADDING = 4  # times the steps that a packed batch holds: beyond, one long row would cost as much as many
 PLAIN = (torch.nn.Parameter, Tensor)  # subclasses have a mind of their own
 
 
@@ -55,7 +41,7 @@ class RNN(torch.nn.RNN):
         return super().forward(input, hx) if result is None else result
 
     def __prepare_scriptable__(self) -> torch.nn.RNN:
-        return plain(self, torch.nn.RNN)
+        return plain(self, torch.nn.RNN, RNN.forward)
 
 
 class LSTM(torch.nn.LSTM):
@@ -75,7 +61,7 @@ class LSTM(torch.nn.LSTM):
         return super().forward(input, hx) if result is None else result
 
     def __prepare_scriptable__(self) -> torch.nn.LSTM:
-        return plain(self, torch.nn.LSTM)
+        return plain(self, torch.nn.LSTM, LSTM.forward)
 
 
 class GRU(torch.nn.GRU):
@@ -95,7 +81,7 @@ class GRU(torch.nn.GRU):
         return super().forward(input, hx) if result is None else result
 
     def __prepare_scriptable__(self) -> torch.nn.GRU:
-        return plain(self, torch.nn.GRU)
+        return plain(self, torch.nn.GRU, GRU.forward)
 
 
 def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
@@ -118,32 +104,31 @@ def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
     return _run_eager(module, input, states, None, module.batch_first)
 
 
-def kernel_is_faster(cell: str, rows: int, hidden: int) -> bool:
-    """Whether the kernel beats torch at this size, as measured: LOG.md, "The kernel beside torch"."""
-    if hidden < 72:
-        return True
-    return not any(hidden >= units and low <= rows < high for units, low, high in TORCH_IS_FASTER[cell])
-
-
-def plain(module: Any, kind: type) -> Any:
-    """torch's own module with this module's parameters: what TorchScript compiles."""
+def plain(module: Any, kind: type, forward: Any) -> Any:
+    """What TorchScript compiles: torch's own module with this module's parameters, or a subclass's own forward."""
+    if type(module).forward is not forward:
+        return module
     twin: Any = object.__new__(kind)
     twin.__dict__.update(module.__dict__)
     return twin
 
 
 def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, batch_first: bool) -> Any:
+    hidden, learns = module.hidden_size, torch.is_grad_enabled()
+    if hidden >= SMALL and x.dim() == 3:
+        steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
+        double = x.dtype is torch.float64
+        if not kernel_is_faster(module.mode.lower(), steps, rows, hidden, learns=learns, double=double):
+            return None
     weights = _weights(module)
     if not _fits(module, x, states, weights, batch_first):
         return None
     plan = _plan(module, batch_first)
-    if not kernel_is_faster(plan.cell, x.shape[0 if batch_first else 1], plan.hidden):
-        return None
     h0, c0 = None, None
     if states:
         h0, c0 = (*map(_dense, states), None)[:2]
     weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
-    if torch.is_grad_enabled() and (weights[0].requires_grad or any(t.requires_grad for t in (*weights, x, *states))):
+    if learns and (weights[0].requires_grad or any(t.requires_grad for t in (*weights, x, *states))):
         apply = apply_single if plan.layers == plan.directions == 1 else Stack.apply
         results = apply(plan, lengths, x, h0, c0, *weights)
     else:
@@ -167,6 +152,8 @@ def _run_packed(module: Any, packed: PackedSequence, hx: Any) -> Any:
     if drops or data.dim() != 2 or not len(sizes) or not data.is_cpu or int(sizes[0]) == 0:
         return None
     steps, rows = len(sizes), int(sizes[0])
+    if steps * rows > MOST_PADDING * len(data):
+        return None
     valid = torch.arange(rows, device="cpu") < sizes[:, None]  # [T, B]
     where = valid.flatten().nonzero().squeeze(1)
     if len(where) != len(data):  # batch sizes that do not decrease, or do not add up
@@ -247,7 +234,7 @@ def _fits(module: Any, x: Tensor, states: tuple[Tensor, ...], weights: list[Tens
     for t in (x, *weights, *states):  # no generator: this runs at every call
         if type(t) not in PLAIN or t.dtype is not dtype or not t.is_cpu or t.layout is not STRIDED or t.is_neg():
             return False
-    return True
+    return not any(t._is_zerotensor() for t in (x, *states))  # zeros without memory
 
 
 def _check(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> None:

@@ -16,7 +16,14 @@ from torch import Tensor
 from stepahead.cell_names import CODES, KERNEL_GATES
 from stepahead.kernel import native as _native
 from stepahead.nn.lent import lend, release
-from stepahead.nn.stack_traced import backward_of_many, differentiable_backward, is_batched
+from stepahead.nn.stack_traced import (
+    backward_of_many,
+    differentiable_backward,
+    differentiates,
+    is_batched,
+    laid_out,
+    refuse_changed,
+)
 
 LSTM = CODES["lstm"]
 THREAD_WORTHY = 500_000  # multiplications: some 20 us of one core; waking another costs about as much
@@ -68,7 +75,8 @@ class Stack(torch.autograd.Function):
         plan, wanted = ctx.plan, ctx.needs_input_grad[2:]
         first, last = len(wanted), len(wanted) + plan.layers * plan.directions
         inputs, saved, masks = rest[:first], rest[first:last], rest[last:]
-        if torch.is_grad_enabled():  # create_graph=True: the kernel has no second derivative, the reference has
+        grads = laid_out(grads)
+        if differentiates():
             return None, None, *differentiable_backward(plan, lengths, inputs, masks, grads, wanted)
         way = backward_of_many if is_batched(grads) else backward
         return None, None, *way(plan, lengths, inputs, saved, masks, grads, wanted)
@@ -115,6 +123,7 @@ class Single(torch.autograd.Function):
             outputs.data_ptr(), 0, out_t, out_b, h_n.data_ptr(), 0 if c_n is None else c_n.data_ptr(), saved.data_ptr(),
         )  # fmt: skip
         ctx.plan, ctx.lengths, ctx.biases = plan, lengths, (bias_ih, bias_hh)
+        ctx.versions = None if bias_ih is None or bias_hh is None else (bias_ih._version, bias_hh._version)
         ctx.save_for_backward(x, h0, c0, weight_ih, weight_hh, saved)
         ctx.set_materialize_grads(False)
         return (outputs, h_n) if c_n is None else (outputs, h_n, c_n)
@@ -123,10 +132,12 @@ class Single(torch.autograd.Function):
     def backward(ctx: Any, grad_outputs: Maybe, grad_h: Maybe, grad_c: Maybe = None) -> tuple[Maybe, ...]:
         x, h0, c0, weight_ih, weight_hh, saved = ctx.saved_tensors
         plan, lengths, wanted = ctx.plan, ctx.lengths, ctx.needs_input_grad[2:]
+        grad_outputs, grad_h, grad_c = laid_out((grad_outputs, grad_h, grad_c))
         given = (grad_outputs, grad_h, grad_c)[: 3 if plan.code == LSTM else 2]
-        if torch.is_grad_enabled() or is_batched(given):
+        if differentiates() or is_batched(given):
             inputs = [x, h0, c0, weight_ih, weight_hh, *ctx.biases][: len(wanted)]
-            if torch.is_grad_enabled():
+            if differentiates():
+                refuse_changed(ctx.biases, ctx.versions)
                 return None, None, *differentiable_backward(plan, lengths, inputs, (), given, wanted)
             return None, None, *backward_of_many(plan, lengths, inputs, [saved], (), given, wanted)
         rows, steps = x.shape[:2] if plan.batch_first else (x.shape[1], x.shape[0])

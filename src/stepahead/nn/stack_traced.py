@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from stepahead.nn import reference
 from stepahead.nn.ops import gradients
@@ -17,6 +18,34 @@ if TYPE_CHECKING:  # stack.py imports this module
     from stepahead.nn.stack import Plan
 
 Maybe = Tensor | None
+
+
+def differentiates() -> bool:
+    """Whether backward is itself derived: create_graph=True, or a forward-mode derivative around it.
+
+    The kernel has no second derivative, the reference has.
+    """
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0
+
+
+def laid_out(grads: Sequence[Maybe]) -> tuple[Maybe, ...]:
+    """Gradients whose memory holds what they are: what complex numbers leave behind may be minus that, or nowhere."""
+    return tuple(
+        grad if grad is None or not (grad.is_neg() or grad._is_zerotensor()) else plain(grad) for grad in grads
+    )
+
+
+def plain(grad: Tensor) -> Tensor:
+    return torch.zeros(grad.shape, dtype=grad.dtype) if grad._is_zerotensor() else grad.resolve_neg()
+
+
+def refuse_changed(biases: Sequence[Maybe], versions: tuple[int, int] | None) -> None:
+    """Raise what torch raises where a bias that the reference needs again was changed in place since forward."""
+    if versions is not None and versions != tuple(bias._version for bias in biases if bias is not None):
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: a bias of "
+            "the layer; clone what changes it, or take the derivative before"
+        )
 
 
 def is_batched(grads: Sequence[Maybe]) -> bool:
@@ -83,19 +112,20 @@ def differentiable_backward(
     wanted: Sequence[bool],
 ) -> list[Maybe]:
     """`backward` by the reference, in operations that can be differentiated again."""
-    # Aliases: where one input is computed from another, or two are one, each must get its own part only.
-    aliases = [t.view_as(t) if want and t is not None else t for t, want in zip(inputs, wanted, strict=True)]
-    results = by_reference(plan, lengths, aliases, masks)
-    pairs = [(result, grad) for result, grad in zip(results, grads, strict=True) if grad is not None]
-    sources = [alias for alias, want in zip(aliases, wanted, strict=True) if want and alias is not None]
-    if not pairs or not sources:
-        return [None] * len(inputs)
-    found = iter(
-        torch.autograd.grad(
-            [result for result, _ in pairs], sources, [grad for _, grad in pairs],
-            create_graph=True, allow_unused=True,
-        )
-    )  # fmt: skip
+    with torch.enable_grad():  # off within a forward-mode derivative
+        # Aliases: where one input is computed from another, or two are one, each must get its own part only.
+        aliases = [t.view_as(t) if want and t is not None else t for t, want in zip(inputs, wanted, strict=True)]
+        results = by_reference(plan, lengths, aliases, masks)
+        pairs = [(result, grad) for result, grad in zip(results, grads, strict=True) if grad is not None]
+        sources = [alias for alias, want in zip(aliases, wanted, strict=True) if want and alias is not None]
+        if not pairs or not sources:
+            return [None] * len(inputs)
+        found = iter(
+            torch.autograd.grad(
+                [result for result, _ in pairs], sources, [grad for _, grad in pairs],
+                create_graph=True, allow_unused=True,
+            )
+        )  # fmt: skip
     return [next(found) if want else None for want in wanted]
 
 
