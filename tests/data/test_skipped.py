@@ -87,3 +87,9 @@ def test_integer_times_are_taken_as_they_are() -> None:
 def test_a_word_is_read_back(word: str) -> None:
     days = Panel.from_arrays(np.arange(2.0), times=np.array(["2021-01-01", "2021-01-02"], dtype="datetime64[us]"))
     assert word_of(parse_frequency(word, days)) == word
+
+
+@pytest.mark.parametrize(("alias", "said"), [("BMS", "28 to 33 days"), ("WOM-2MON", "28 to 35 days")])
+def test_a_calendar_that_is_not_known_is_told(alias: str, said: str) -> None:
+    (note,) = notes_of(pd.date_range("2019-10-20", periods=120, freq=alias))
+    assert note.startswith(f"'ds' keeps to no known calendar ({said} from row to row); forecasts are dated ")

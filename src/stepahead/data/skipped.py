@@ -1,4 +1,4 @@
-"""Steps that a table leaves out, without a word.  Panel -> a note, or nothing.
+"""Steps that a table leaves out, and calendars that nobody knows, without a word.  Panel -> a note, or nothing.
 
 Rows count as neighbours, however far apart they are: so that a week left out reads as no time at all.
 """
@@ -9,8 +9,10 @@ from stepahead.data.calendar import Frequency
 from stepahead.data.panel import Panel
 from stepahead.data.steps import word_of
 from stepahead.data.zones import local_times
+from stepahead.limits import DAY
 
 HOLIDAYS = 10  # business days in a row that may be free, the longest of new years, without a note
+MOSTLY = 0.8  # of the steps may be the same, and the others a little longer or shorter, without a note
 USUAL = 0.5  # of the steps must be the commonest one, else times keep to none
 
 
@@ -24,15 +26,28 @@ def skipped_steps(panel: Panel) -> tuple[str, ...]:
     if panel.schema.time_kind == "integer" or not inside.any():
         return ()
     lengths = np.diff(panel.times).view(np.int64)
-    if lengths.max(where=inside, initial=0) < 1.5 * lengths.min(where=inside, initial=np.iinfo(np.int64).max):
+    least, most = lengths.min(where=inside, initial=np.iinfo(np.int64).max), lengths.max(where=inside, initial=0)
+    if least == most or (most < 1.5 * least and least < DAY):
         return ()  # known without the frequency, which takes long of many rows
     frequency = panel.frequency
+    if most < 1.5 * least:
+        return uneven(panel, frequency, inside, least // DAY, most // DAY)
     steps = steps_between(panel.times, frequency)
     left_out = np.where(inside, np.rint(steps) - 1, 0).astype(np.int64)
     left_out[left_out <= (HOLIDAYS if frequency.unit == "business" else 0)] = 0
     if not left_out.any():
         return ()
     return (say(panel, left_out, steps, inside),)
+
+
+def uneven(panel: Panel, frequency: Frequency, inside: np.ndarray, least: int, most: int) -> tuple[str, ...]:
+    """A note where days follow a calendar that is not known, so that forecasts will leave it; none for months, or for
+    a step that most rows keep.
+    """
+    if frequency.unit == "month" or (steps_between(panel.times, frequency)[inside] == 1).mean() >= MOSTLY:
+        return ()
+    every = f"forecasts are dated {word_of(frequency)} apart"
+    return (f"'{panel.schema.time}' keeps to no known calendar ({least} to {most} days from row to row); {every}",)
 
 
 def say(panel: Panel, left_out: np.ndarray, steps: np.ndarray, inside: np.ndarray) -> str:
