@@ -13,7 +13,7 @@ import numpy as np
 
 from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
-from stepahead.evaluate.baselines import BASELINES, naive, series_of
+from stepahead.evaluate.baselines import BASELINES, naive, season_to_beat, series_of
 from stepahead.evaluate.classical import check_classical, classical_means
 from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
@@ -110,6 +110,7 @@ def backtest(
         if train_rows is None:
             raise
         raise DataError(f"{error}; each fit was given the train_rows={train_rows} rows before its cutoff") from error
+    answers = replace(answers, season_length=season_to_beat(panel, answers.season_length, asked.get_params()))
     learns = bool(level) and once and answers.live is not None and adaptive is not False
     found = assess(
         panel,
@@ -177,9 +178,9 @@ def holdout_verdict(
     Returns: Backtest; its `.verdict` and `.scores` are what `Forecaster.fit` keeps.
     """
     fold: Fold = split_at(panel, np.broadcast_to(np.asarray(n_train, dtype=np.int64), (panel.n_series,)))
-    return assess(
-        panel, answer(fitted, panel, fold, level), level=checked_levels(level), n_asked=len(fold.origins), seed=seed
-    )
+    answers = answer(fitted, panel, fold, level)
+    answers = replace(answers, season_length=season_to_beat(panel, answers.season_length, fitted.get_params()))
+    return assess(panel, answers, level=checked_levels(level), n_asked=len(fold.origins), seed=seed)
 
 
 def assess(
