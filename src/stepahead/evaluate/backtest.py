@@ -15,7 +15,7 @@ from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.baselines import BASELINES, naive, season_to_beat, series_of
 from stepahead.evaluate.classical import check_classical, classical_means
-from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
+from stepahead.evaluate.folds import Fold, check_count, one_split, overlap_of, split_at, train_lengths, walk_forward
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, Told
@@ -203,7 +203,7 @@ def assess(
     the same answers before their bounds learned from the truths, where they did.
     Raises: DataError where there is no truth at all.
     """
-    horizon, season = answers.mean.shape[1], answers.season_length
+    season = answers.season_length
     actual = actual_of(panel, answers, season)
     if np.isnan(actual.y).all():
         raise DataError(f"{panel.schema.source}: column '{panel.schema.target}' has no value in the rows to test on")
@@ -215,7 +215,7 @@ def assess(
         target=panel.schema.target,
         season_length=season,
         daily=daily(panel),
-        overlap=-(-horizon // step_size),
+        overlap=overlap_of(panel, answers.origins, actual.y),
         seed=seed,
     )
     own = scores_of(actual, answers)

@@ -104,3 +104,21 @@ def check_count(name: str, value: Any) -> int:
     """The value, if it is a whole number above 0.  Raises: ConfigError."""
     check_between(name, value, 1, most=None)
     return operator.index(value)
+
+
+def overlap_of(panel: Panel, origins: np.ndarray, truth: np.ndarray, steps: int | None = None) -> int:
+    """How many neighbouring cutoffs forecast some time in common: their errors are not independent.
+
+    origins: [N] rows. truth: [N, H], NaN where there is none; an origin without any counts for nobody. steps: how far
+    ahead is looked, H by default.
+    Returns: the cutoffs at or after one, by its stamps, and before the last row that is forecast from it; 1 where none
+    but itself. Nine of ten forecasts have no more: one long gap in one series must not hide what the others prove.
+    """
+    origins = origins[~np.isnan(truth).all(axis=1)]
+    if len(origins) == 0:
+        return 1
+    ends = panel.offsets[np.searchsorted(panel.offsets, origins, side="right")] - 1
+    last = np.minimum(origins + (steps or truth.shape[1]), ends)
+    cutoffs = np.unique(panel.times[origins])
+    first, beyond = (np.searchsorted(cutoffs, panel.times[rows]) for rows in (origins, last))
+    return max(1, int(np.quantile(beyond - first, 0.9, method="higher")))

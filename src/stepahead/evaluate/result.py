@@ -13,6 +13,7 @@ from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.baselines import series_of
 from stepahead.evaluate.compare import Comparison, against_each, at_each_step
+from stepahead.evaluate.folds import overlap_of
 from stepahead.evaluate.intervals import interval_losses, interval_scores
 from stepahead.evaluate.metrics import GROUPS, Actual, average, covered, score
 from stepahead.evaluate.verdict import Verdict
@@ -168,13 +169,14 @@ class Backtest:
     def comparisons(self, by: str | None = None, *, seed: int = 0) -> list[Comparison]:
         """Skill, its interval and p-values: against each baseline, or by "step" against the best baseline."""
         if by is None:
-            return against_each(self.actual, self.mean, self.baseline_means, step_size=self.step_size, seed=seed)
+            overlap = overlap_of(self.panel, self.origins, self.actual.y)
+            return against_each(self.actual, self.mean, self.baseline_means, overlap=overlap, seed=seed)
         if by != "step":
             raise ConfigError(f"by={by!r} is not 'step' or None")
         best = self.verdict.baseline
-        return at_each_step(
-            self.actual, self.mean, best, self.baseline_means[best], step_size=self.step_size, seed=seed
-        )
+        truth = self.actual.y
+        overlaps = [overlap_of(self.panel, self.origins, truth[:, h : h + 1], h + 1) for h in range(self.horizon)]
+        return at_each_step(self.actual, self.mean, best, self.baseline_means[best], overlaps=overlaps, seed=seed)
 
     def curves(self, series: str | None = None, *, step: int = 1) -> Curves:
         """One series as a picture shows it: the first by default, forecasts `step` rows ahead."""
