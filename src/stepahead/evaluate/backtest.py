@@ -15,7 +15,16 @@ from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.baselines import BASELINES, naive, season_to_beat, series_of
 from stepahead.evaluate.classical import check_classical, classical_means
-from stepahead.evaluate.folds import Fold, check_count, one_split, overlap_of, split_at, train_lengths, walk_forward
+from stepahead.evaluate.folds import (
+    Fold,
+    check_count,
+    later_rows_note,
+    one_split,
+    overlap_of,
+    split_at,
+    train_lengths,
+    walk_forward,
+)
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, Told
@@ -126,7 +135,8 @@ def backtest(
     plan: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
     plan |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
     plan |= ({"baselines": classical} if classical else {}) | ({} if adaptive is None else {"adaptive": adaptive})
-    return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": plan})
+    whole_call = {"model": type(model).__name__, "params": model.get_params(), "backtest": plan}
+    return replace(found, asked=whole_call, notes=later_rows_note(panel, folds))
 
 
 def planned(

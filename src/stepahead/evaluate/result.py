@@ -68,7 +68,8 @@ class Backtest:
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
     enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a
-    report can say how to repeat it.
+    report can say how to repeat it. notes: what to know of how it was tested, later rows of other series, say.
+    `print(result)` is the verdict with these.
     """
 
     name: str
@@ -91,6 +92,10 @@ class Backtest:
     asked: Mapping[str, Any] = field(default_factory=dict)
     coverage: Mapping[float, float] = field(default_factory=dict)
     coverage_as_fitted: Mapping[float, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.verdict), *(f"note: {note}" for note in self.notes)])
 
     @property
     def skill(self) -> float:
@@ -250,6 +255,7 @@ class Backtest:
                 "step_size": self.step_size,
                 "n_fits": self.n_fits,
                 "n_skipped": self.n_skipped,
+                "notes": list(self.notes),
             }
         )
 
