@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+import stepahead as sa
 from stepahead.data.panel import Schema
 from stepahead.forecast import Forecast
 
@@ -56,3 +57,30 @@ def test_take_keeps_the_rows_together():
     assert len(taken) == 1
     assert (taken.ids[0], taken.cutoffs[0], taken.mean[0].tolist()) == ("a", 20, [3, 4])
     assert taken.lo.shape == (1, 2, 2)
+
+
+@pytest.mark.parametrize("names", [("GRU", "week"), ("shop", "GRU"), ("shop", "GRU-lo-80"), ("GRU-hi-95", "GRU")])
+def test_no_column_of_the_answer_takes_the_place_of_a_series_or_a_time(names):
+    """unique_id and ds then, as in the forecasts of a backtest."""
+    made = made_forecast()
+    frame = replace(made, schema=replace(made.schema, series=names[0], time=names[1])).frame()
+    assert frame.columns == ["unique_id", "ds", *made.columns()]
+    assert frame["unique_id"].to_list() == ["b", "b", "a", "a"]
+    assert frame["ds"].to_list() == [11, 12, 21, 22]
+    assert frame["GRU"].to_list() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("names", [("path", "ds"), ("shop", "path"), ("shop", "LSTM"), ("shop", "week")])
+def test_nor_does_one_of_sampled_paths(names):
+    series, time = names
+    rows = pl.DataFrame(
+        {series: np.repeat([3, 5], 80), time: np.tile(np.arange(80), 2), "y": np.tile(np.arange(80), 2)}
+    )
+    panel = sa.read(rows.with_columns(pl.col("y").sin()), series=series, time=time, target="y")
+    model = sa.Forecaster(recipe="classic", max_steps=2, horizon=2).fit(panel)
+    frame = model.sample(3)
+    asked = ["shop", "week"] if names == ("shop", "week") else ["unique_id", "ds"]
+    assert frame.columns == [*asked, "path", "LSTM"]
+    assert frame[asked[0]].to_list() == [3] * 6 + [5] * 6
+    assert frame[asked[1]].to_list() == [80, 81] * 6
+    assert frame["path"].to_list() == [1, 1, 2, 2, 3, 3] * 2

@@ -1,5 +1,6 @@
 """The Forecast: what a model says about the rows to come, with who, when and how sure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,9 +42,10 @@ class Forecast:
         """A frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-90, LSTM-hi-90."""
         from stepahead.data.frames import to_frame  # late: polars is large, and the service needs no frames
 
-        horizon = self.times.shape[1]
-        keys = {self.schema.series: np.repeat(self.ids, horizon), self.schema.time: self.times.reshape(-1)}
-        return to_frame(keys | self.columns(), self.schema)
+        horizon, columns = self.times.shape[1], self.columns()
+        schema = named_beside(self.schema, columns)
+        keys = {schema.series: np.repeat(self.ids, horizon), schema.time: self.times.reshape(-1)}
+        return to_frame(keys | columns, schema)
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a step, ready for JSON: {"ds": "2024-05-01T00:00:00", "LSTM": 1.5, "LSTM-lo-95": ...}.
@@ -66,3 +68,12 @@ class Forecast:
         """Only these of the N forecasts, by position or mask."""
         rows = {n: getattr(self, n)[chosen] for n in ("ids", "cutoffs", "times", "mean", "lo", "hi")}
         return replace(self, **rows)
+
+
+def named_beside(schema: Schema, columns: Collection[str]) -> Schema:
+    """The schema with the table's own names of series and time; unique_id and ds where a column of the answer has one.
+
+    Example: `named_beside(Schema(time="LSTM"), ["LSTM"]).time` is `"ds"`.
+    """
+    taken = schema.series in columns or schema.time in columns
+    return replace(schema, series="unique_id", time="ds") if taken else schema

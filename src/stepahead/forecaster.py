@@ -214,7 +214,8 @@ class Forecaster(Parameters):
         panel: a Panel, or a table as `stepahead.read` takes it, with the inputs of the training; None goes on from the
         rows that the model learned from. level: coverages in percent, [80, 95]. future: a table of the known-ahead
         inputs for the next `horizon` rows of each series. ids: only these series, or the name of one.
-        Returns: a frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-95, ..., one row a step.
+        Returns: a frame of the kind that came in: unique_id, ds, LSTM, LSTM-lo-95, ..., one row a step. Series and time
+        have the table's names, unless one of these is a column of the answer.
         Raises: NotFittedError, DataError, ConfigError.
         """
         fitted, given, ahead = self._asked_for(panel, future, ids)

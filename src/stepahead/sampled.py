@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.errors import ConfigError
+from stepahead.forecast import named_beside
 from stepahead.panels.fitted import PanelFitted
 from stepahead.parameters import check_whole
 from stepahead.runtime.scores import draw_scores, normal_score, random_walk_links
@@ -77,10 +78,11 @@ def sample_frame(
     times = fitted.frequency.after(panel.times[origins], horizon)  # [N, H]
     series = panel.series_of(origins)
     ids = np.asarray(panel.ids, dtype=object)[series]
+    schema = named_beside(panel.schema, ("path", fitted.config.name))
     columns = {
-        panel.schema.series: np.repeat(ids, count * horizon),
-        panel.schema.time: np.repeat(times[:, None], count, axis=1).reshape(-1),
+        schema.series: np.repeat(ids, count * horizon),
+        schema.time: np.repeat(times[:, None], count, axis=1).reshape(-1),
         "path": np.tile(np.repeat(np.arange(1, count + 1), horizon), n),
         fitted.config.name: drawn.reshape(-1),
     }
-    return to_frame(columns, panel.schema)
+    return to_frame(columns, schema)

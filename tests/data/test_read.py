@@ -401,3 +401,9 @@ def test_whatever_the_text_says_it_is_a_panel_or_a_data_error(
 def test_an_hour_that_clocks_repeat_is_told_of(stamp: str, remedy: str) -> None:
     with pytest.raises(DataError, match=f"conflict .*; .*{remedy}"):
         read(pl.DataFrame({"ds": [stamp, stamp], "y": [1.0, 2.0]}))
+
+
+def test_complex_numbers_are_no_target() -> None:
+    frame = pd.DataFrame({"ds": range(5), "y": np.arange(5) + 1j})
+    with pytest.raises(DataError, match=r"column 'y'.*1j"):
+        read(frame, time="ds", target="y")

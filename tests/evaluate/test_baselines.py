@@ -1,10 +1,12 @@
 """Baselines against loops that read one series at a time."""
 
 import numpy as np
+import polars as pl
 import pytest
 
+import stepahead as sa
 from stepahead.data.panel import Panel
-from stepahead.evaluate.baselines import BASELINES, drift, naive, seasonal_naive, window_mean
+from stepahead.evaluate.baselines import BASELINES, drift, naive, season_to_beat, seasonal_naive, window_mean
 
 
 def seen(panel: Panel, origin: int) -> np.ndarray:
@@ -72,3 +74,40 @@ def test_origins_in_any_order_and_more_than_one_chunk() -> None:
     origins = np.arange(70_000)[::-1]
     expected = np.maximum(origins - 3.0, origins / 2)
     np.testing.assert_array_equal(window_mean(panel, origins, 1)[:, 0], expected)
+
+
+def seasonal_table(months: int) -> Panel:
+    rng = np.random.default_rng(0)
+    y = 100 + 30 * np.sin(np.arange(months) * 2 * np.pi / 12) + 3 * rng.normal(size=months)
+    times = np.datetime64("2005-01", "M") + np.arange(months)
+    return sa.read(pl.DataFrame({"ds": times.astype("datetime64[us]"), "y": y}), time="ds", target="y")
+
+
+@pytest.mark.parametrize("train_rows", [36, 60])
+def test_a_first_part_too_short_for_a_season_drops_no_seasonal_baseline(train_rows: int) -> None:
+    """36 months are too few to find a season of 12, 60 are not; the seasonal naive forecast is three times as good as
+    a network that looks 6 rows back, whichever rows it learned."""
+    panel = seasonal_table(180)
+    model = sa.Forecaster(recipe="price", max_steps=30, window=6)
+    result = sa.backtest(model, panel, horizon=1, n_windows=60, refit=20, train_rows=train_rows)
+    np.testing.assert_array_equal(
+        result.baseline_means["seasonal_naive"][:, 0], panel.y[result.origins + 1 - 12]
+    )  # the truth 12 rows before
+    assert (result.season_length, result.verdict.baseline, result.verdict.outcome) == (12, "seasonal_naive", "worse")
+    starts = result.origins[0] + 1 - train_rows
+    change = np.abs(panel.y[starts + 12 : starts + train_rows] - panel.y[starts : starts + train_rows - 12])
+    assert result.actual.mae_scale[0] == pytest.approx(change.mean(), rel=1e-12)
+
+
+def test_nor_does_the_held_out_part_of_a_fit() -> None:
+    model = sa.Forecaster(recipe="price", max_steps=30, window=6, holdout=0.75).fit(seasonal_table(48))
+    assert model.backtest_.season_length == 12
+    assert "seasonal_naive" in model.backtest_.baselines
+
+
+def test_a_season_ruled_out_is_not_looked_for() -> None:
+    """Nor is one that the first fit found replaced."""
+    panel = seasonal_table(180)
+    found = [season_to_beat(panel, 4, {}), season_to_beat(panel, None, {"season_length": None})]
+    assert found == [4, None]
+    assert season_to_beat(panel, None, {"season_length": "auto"}) == season_to_beat(panel, None, {}) == 12

@@ -125,3 +125,9 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 def test_importing_the_module_does_not_import_matplotlib() -> None:
     code = "import sys, stepahead.show.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.svg"])
+def test_a_picture_that_cannot_be_written_is_told_as_a_report_tells_it(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"plot: '.*' cannot be written \(No such file or directory\)"):
+        result().plot(tmp_path / "none" / name)

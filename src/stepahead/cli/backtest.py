@@ -87,6 +87,7 @@ def backtest(
     plan = o.given(context.params, PLAN)
     with output.progress_bar(quiet=quiet) as progress:
         result = sa.backtest(forecaster, panel, **plan, progress=progress)
+    output.print_notes(result.notes, quiet=quiet)
     pictures = {} if plot is None else {plot: result.plot}
     command = o.command_line(context)
     pages = {} if report is None else {report: lambda path: result.report(path, command=command)}

@@ -266,9 +266,11 @@ def zoned(stamps: pl.Series, zone: str) -> pl.Series:
 
 
 def plain_values(values: list[Any], missing: np.ndarray) -> pl.Series:
-    """Python objects -> numbers, booleans, dates or text; stamps become ISO text, which is read like any other."""
+    """Python objects -> numbers, booleans, dates or text; stamps become ISO text, which is read like any other,
+    and complex numbers text, which is no number.
+    """
     from datetime import date, datetime
-    from numbers import Number
+    from numbers import Real
 
     cells = [None if gone else value for value, gone in zip(values, missing, strict=True)]
     there = [value for value in cells if value is not None]
@@ -276,7 +278,7 @@ def plain_values(values: list[Any], missing: np.ndarray) -> pl.Series:
         return pl.Series(cells, dtype=pl.Boolean)
     if there and all(isinstance(value, int | np.integer) for value in there):
         return pl.Series(cells, dtype=pl.Int64, strict=False)
-    if there and all(isinstance(value, Number) or type(value).__name__ == "Decimal" for value in there):
+    if there and all(isinstance(value, Real) or type(value).__name__ == "Decimal" for value in there):
         return pl.Series([None if value is None else float(value) for value in cells], dtype=pl.Float64)
     if there and all(isinstance(value, date) and not isinstance(value, datetime) for value in there):
         return pl.Series(cells, dtype=pl.Date)

@@ -13,9 +13,18 @@ import numpy as np
 
 from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
-from stepahead.evaluate.baselines import BASELINES, naive
+from stepahead.evaluate.baselines import BASELINES, naive, season_to_beat
 from stepahead.evaluate.classical import check_classical, classical_means
-from stepahead.evaluate.folds import Fold, check_count, one_split, split_at, train_lengths, walk_forward
+from stepahead.evaluate.folds import (
+    Fold,
+    check_count,
+    later_rows_note,
+    one_split,
+    overlap_of,
+    split_at,
+    train_lengths,
+    walk_forward,
+)
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
 from stepahead.evaluate.result import Backtest, Told
@@ -96,6 +105,7 @@ def backtest(
     plan = planned(panel, steps, test_size, n_windows, step_size, refit, train_rows)
     check_adaptive(adaptive, able=bool(level) and plan.as_a_stream and hasattr(model, "stream"))
     answers = answered(unfitted, panel, plan, level, train_rows, checkpoint, progress)
+    answers = replace(answers, season_length=season_to_beat(panel, answers.season_length, unfitted.get_params()))
     learns = bool(level) and plan.as_a_stream and answers.live is not None and adaptive is not False
     found = assess(
         panel,
@@ -111,7 +121,8 @@ def backtest(
     said: dict[str, Any] = {"test_size": test_size, "horizon": horizon, "n_windows": n_windows, "step_size": step_size}
     said |= {"refit": refit, "train_rows": train_rows, "level": level, "seed": seed}
     said |= ({"baselines": classical} if classical else {}) | ({} if adaptive is None else {"adaptive": adaptive})
-    return replace(found, asked={"model": type(model).__name__, "params": model.get_params(), "backtest": said})
+    whole_call = {"model": type(model).__name__, "params": model.get_params(), "backtest": said}
+    return replace(found, asked=whole_call, notes=later_rows_note(panel, plan.folds))
 
 
 @dataclass(frozen=True)
@@ -208,9 +219,9 @@ def holdout_verdict(
     Returns: Backtest; its `.verdict` and `.scores` are what `Forecaster.fit` keeps.
     """
     fold: Fold = split_at(panel, np.broadcast_to(np.asarray(n_train, dtype=np.int64), (panel.n_series,)))
-    return assess(
-        panel, answer(fitted, panel, fold, level), level=checked_levels(level), n_asked=len(fold.origins), seed=seed
-    )
+    answers = answer(fitted, panel, fold, level)
+    answers = replace(answers, season_length=season_to_beat(panel, answers.season_length, fitted.get_params()))
+    return assess(panel, answers, level=checked_levels(level), n_asked=len(fold.origins), seed=seed)
 
 
 def assess(
@@ -233,7 +244,7 @@ def assess(
     the same answers before their bounds learned from the truths, where they did.
     Raises: DataError where there is no truth at all.
     """
-    horizon, season = answers.mean.shape[1], answers.season_length
+    season = answers.season_length
     actual = actual_of(panel, answers, season)
     if np.isnan(actual.y).all():
         raise DataError(f"{panel.schema.source}: column '{panel.schema.target}' has no value in the rows to test on")
@@ -245,7 +256,7 @@ def assess(
         target=panel.schema.target,
         season_length=season,
         daily=daily(panel),
-        overlap=-(-horizon // step_size),
+        overlap=overlap_of(panel, answers.origins, actual.y),
         seed=seed,
     )
     own = scores_of(actual, answers)

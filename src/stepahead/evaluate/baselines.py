@@ -1,14 +1,17 @@
 """Forecasts that need no learning, the ones to beat.  Panel, origins -> [N, H].
 
 Legend: N origins (row positions in the panel, the last row that a forecast may know), H steps ahead.
-A baseline at an origin reads rows of the origin's own series up to it, and no other row.
+A baseline at an origin reads rows of the origin's own series up to it, and no other row. Only the season may be known
+from later ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from stepahead.data.panel import Panel
+from stepahead.data.season import find_season
 
 Baseline = Callable[[Panel, np.ndarray, int, int | None], np.ndarray]
 
@@ -78,6 +81,17 @@ BASELINES: dict[str, Baseline] = {
     "drift": drift,
     "window_mean": window_mean,
 }
+
+
+def season_to_beat(panel: Panel, found: int | None, params: Mapping[str, Any]) -> int | None:
+    """The season of the baselines and of the scaled errors: the model's own, or what the whole table shows.
+
+    found: what the (first) fit found or was given. params: of the model; where they say that there is no season, there
+    is none. A training part may be too short to show the season that the rows behind it have. To look there favours a
+    baseline, never the model.
+    """
+    asked = params.get("season_length", "auto")
+    return find_season(panel) if found is None and isinstance(asked, str) and asked == "auto" else found
 
 
 def series_start(panel: Panel, rows: np.ndarray) -> np.ndarray:

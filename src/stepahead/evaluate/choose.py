@@ -15,7 +15,7 @@ import numpy as np
 from stepahead.data.panel import Panel, TooFewRows, check_panel
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.backtest import actual_of, windows_in
-from stepahead.evaluate.folds import Fold, check_count, training, walk_forward
+from stepahead.evaluate.folds import Fold, check_count, overlap_of, training, walk_forward
 from stepahead.evaluate.metrics import Actual, average, squared_error
 from stepahead.evaluate.significance import diebold_mariano, holm
 from stepahead.evaluate.verdict import SIGNIFICANT, distinct, losses_over_time, p_words
@@ -200,12 +200,13 @@ def judged(
     actual = actual_of(panel, answers[0], None)
     if np.isnan(actual.y).all():
         raise DataError(f"{panel.schema.source}: column '{panel.schema.target}' has no value in the rows to judge by")
+    span = max(horizon, overlap_of(panel, answers[0].origins, actual.y))
     means = [one.mean for one in answers]
     error = np.array([average(squared_error(actual.y, mean), actual, finish=np.sqrt) for mean in means], dtype=float)
     best = int(np.argmin(error))
-    noise = np.array([standard_error(actual, mean, means[best], horizon) for mean in means])
+    noise = np.array([standard_error(actual, mean, means[best], span) for mean in means])
     chosen = int(np.flatnonzero(error - error[best] <= noise)[0])
-    p_value = clearest_gain(actual, means, error, horizon)
+    p_value = clearest_gain(actual, means, error, span)
     matters = chosen > 0 and p_value < SIGNIFICANT
     return WindowChoice(
         windows=tuple(lengths),

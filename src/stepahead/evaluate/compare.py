@@ -3,7 +3,7 @@
 Where several are compared at once the p-values are corrected by Holm's method: of twenty steps one has p < .05 by luck.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,24 +34,39 @@ class Comparison:
 
 
 def against_each(
-    actual: Actual, forecast: np.ndarray, baselines: Mapping[str, np.ndarray], *, step_size: int = 1, seed: int = 0
+    actual: Actual,
+    forecast: np.ndarray,
+    baselines: Mapping[str, np.ndarray],
+    *,
+    overlap: int | None = None,
+    seed: int = 0,
 ) -> list[Comparison]:
     """All steps together against every baseline: actual and forecast [N, H], baselines {name: [N, H]}.
 
-    step_size: rows from one origin to the next. seed: of the bootstrap.
+    overlap: how many neighbouring cutoffs forecast some time in common, by default those of rows that are all origins.
+    seed: of the bootstrap.
     """
-    overlap = -(-actual.y.shape[1] // step_size)
+    overlap = actual.y.shape[1] if overlap is None else overlap
     return corrected([compare(actual, forecast, name, f, None, overlap, seed) for name, f in baselines.items()])
 
 
 def at_each_step(
-    actual: Actual, forecast: np.ndarray, baseline: str, means: np.ndarray, *, step_size: int = 1, seed: int = 0
+    actual: Actual,
+    forecast: np.ndarray,
+    baseline: str,
+    means: np.ndarray,
+    *,
+    overlaps: Sequence[int] | None = None,
+    seed: int = 0,
 ) -> list[Comparison]:
-    """Each step ahead by itself against one baseline: forecast and means [N, H]."""
+    """Each step ahead by itself against one baseline: forecast and means [N, H].
+
+    overlaps: [H], of each step, as for `against_each`.
+    """
     found = []
     for h in range(actual.y.shape[1]):
+        overlap = h + 1 if overlaps is None else overlaps[h]
         here, column = replace(actual, y=actual.y[:, h : h + 1]), slice(h, h + 1)
-        overlap = -(-(h + 1) // step_size)
         found.append(compare(here, forecast[:, column], baseline, means[:, column], h + 1, overlap, seed))
     return corrected(found)
 

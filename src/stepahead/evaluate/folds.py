@@ -5,6 +5,7 @@ nothing else; every origin of the fold lies at or after the last row of that.
 """
 
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,3 +105,48 @@ def check_count(name: str, value: Any) -> int:
     """The value, if it is a whole number above 0.  Raises: ConfigError."""
     check_between(name, value, 1, most=None)
     return operator.index(value)
+
+
+def seen_later(panel: Panel, folds: Sequence[Fold]) -> int:
+    """How many rows of another series, after the cutoff of a forecast, its fit learned from, at most; 0 for none.
+
+    Cutoffs are counted in each series' own rows. Where series end at other times, so do the training parts of one fold.
+    """
+    most = 0
+    for fold in folds:
+        earliest = panel.times[fold.origins].min()
+        trained = np.flatnonzero(fold.stops > fold.starts)
+        for s in trained[panel.times[fold.stops[trained] - 1] > earliest]:
+            known = panel.times[fold.starts[s] : fold.stops[s]]
+            most = max(most, len(known) - int(np.searchsorted(known, earliest, side="right")))
+    return most
+
+
+def later_rows_note(panel: Panel, folds: Sequence[Fold]) -> tuple[str, ...]:
+    """What a result says of that: one note, or none."""
+    rows = seen_later(panel, folds)
+    if rows == 0:
+        return ()
+    return (
+        f"the rows to learn from end up to {rows} {'row' if rows == 1 else 'rows'} apart: forecasts of series that end "
+        f"earlier come from a network that has seen later rows of others; let all series end at one time, and test as "
+        f"many rows of each, to rule that out",
+    )
+
+
+def overlap_of(panel: Panel, origins: np.ndarray, truth: np.ndarray, steps: int | None = None) -> int:
+    """How many neighbouring cutoffs forecast some time in common: their errors are not independent.
+
+    origins: [N] rows. truth: [N, H], NaN where there is none; an origin without any counts for nobody. steps: how far
+    ahead is looked, H by default.
+    Returns: the cutoffs at or after one, by its stamps, and before the last row that is forecast from it; 1 where none
+    but itself. Nine of ten forecasts have no more: one long gap in one series must not hide what the others prove.
+    """
+    origins = origins[~np.isnan(truth).all(axis=1)]
+    if len(origins) == 0:
+        return 1
+    ends = panel.offsets[np.searchsorted(panel.offsets, origins, side="right")] - 1
+    last = np.minimum(origins + (steps or truth.shape[1]), ends)
+    cutoffs = np.unique(panel.times[origins])
+    first, beyond = (np.searchsorted(cutoffs, panel.times[rows]) for rows in (origins, last))
+    return max(1, int(np.quantile(beyond - first, 0.9, method="higher")))

@@ -12,6 +12,7 @@ from stepahead.data.frames import to_frame
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.evaluate.compare import Comparison, against_each, at_each_step
+from stepahead.evaluate.folds import overlap_of
 from stepahead.evaluate.intervals import interval_losses, interval_scores
 from stepahead.evaluate.metrics import GROUPS, Actual, average, covered, score
 from stepahead.evaluate.verdict import Verdict
@@ -66,7 +67,8 @@ class Backtest:
     verdict: the sentence and its numbers. season_length: of the seasonal baseline, None where there is none.
     step_size: rows from one origin to the next. n_fits: how often the model was fitted. n_skipped: origins without
     enough rows behind them for this model. asked: what was asked for, "model", "params" and "backtest", so that a
-    report can say how to repeat it.
+    report can say how to repeat it. notes: what to know of how it was tested, later rows of other series, say.
+    `print(result)` is the verdict with these.
     """
 
     name: str
@@ -89,6 +91,10 @@ class Backtest:
     asked: Mapping[str, Any] = field(default_factory=dict)
     coverage: Mapping[float, float] = field(default_factory=dict)
     coverage_as_fitted: Mapping[float, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.verdict), *(f"note: {note}" for note in self.notes)])
 
     @property
     def skill(self) -> float:
@@ -172,13 +178,14 @@ class Backtest:
     def comparisons(self, by: str | None = None, *, seed: int = 0) -> list[Comparison]:
         """Skill, its interval and p-values: against each baseline, or by "step" against the best baseline."""
         if by is None:
-            return against_each(self.actual, self.mean, self.baseline_means, step_size=self.step_size, seed=seed)
+            overlap = overlap_of(self.panel, self.origins, self.actual.y)
+            return against_each(self.actual, self.mean, self.baseline_means, overlap=overlap, seed=seed)
         if by != "step":
             raise ConfigError(f"by={by!r} is not 'step' or None")
         best = self.verdict.baseline
-        return at_each_step(
-            self.actual, self.mean, best, self.baseline_means[best], step_size=self.step_size, seed=seed
-        )
+        truth = self.actual.y
+        overlaps = [overlap_of(self.panel, self.origins, truth[:, h : h + 1], h + 1) for h in range(self.horizon)]
+        return at_each_step(self.actual, self.mean, best, self.baseline_means[best], overlaps=overlaps, seed=seed)
 
     def curves(self, series: str | None = None, *, step: int = 1) -> Curves:
         """One series as a picture shows it: the first by default, forecasts `step` rows ahead."""
@@ -252,6 +259,7 @@ class Backtest:
                 "step_size": self.step_size,
                 "n_fits": self.n_fits,
                 "n_skipped": self.n_skipped,
+                "notes": list(self.notes),
             }
         )
 

@@ -12,18 +12,23 @@ import numpy as np
 from stepahead.errors import require
 
 ROUNDING = 1e-9  # losses closer than this, relative to their size, are the same loss
+SEVERAL = 3  # times the overlap: with fewer cutoffs than that nothing is proven
 CELLS = 1 << 23  # resampling weights held at a time: 64 MiB
 
 
 @dataclass(frozen=True)
 class Test:
-    """A test of equal accuracy: statistic (negative where the first forecast is better), two-sided p_value, n times."""
+    """A test of equal accuracy: statistic (negative where the first forecast is better), two-sided p_value, n times.
+
+    few: there are too few times beside their overlap to prove anything.
+    """
 
     __test__ = False  # a value, nothing that pytest should collect
 
     statistic: float
     p_value: float
     n: int
+    few: bool = False
 
 
 def diebold_mariano(losses: np.ndarray, reference: np.ndarray, *, overlap: int = 1) -> Test:
@@ -31,21 +36,29 @@ def diebold_mariano(losses: np.ndarray, reference: np.ndarray, *, overlap: int =
 
     losses, reference: [T] the losses of both at the same times, in order. overlap: how many neighbouring losses share a
     part of the future, that is the horizon where every row is an origin; overlap - 1 autocovariances enter.
-    Returns: Test; p_value 1 where the losses do not differ at all or there are fewer than 2 times.
-    Source: Diebold and Mariano 1995, with the correction of Harvey, Leybourne and Newbold 1997 and Student's t with
-    T - 1 degrees of freedom. Where the plain variance is not positive, Bartlett's weights make it so.
+    Returns: Test; p_value 1 where the losses do not differ at all, there are fewer than 2 times, or of overlapping ones
+    fewer than three times the overlap.
+    Source: Diebold and Mariano 1995, with the correction of Harvey, Leybourne and Newbold 1997. Their Student's t has
+    T - 1 degrees of freedom; here it has T / overlap - 1, the same without an overlap: so many losses are independent.
+    Where the plain variance is not positive, Bartlett's weights make it so.
     Example: `diebold_mariano(np.square(errors), np.square(naive_errors)).p_value`
     """
     difference = losses - reference
     n, lags = len(difference), min(overlap, len(difference) - 1)
+    few = too_few(n, overlap)
     if n < 2 or np.abs(difference).max() <= ROUNDING * max(losses.mean(), reference.mean()):
-        return Test(0.0, 1.0, n)
+        return Test(0.0, 1.0, n, few)
     mean, variance = difference.mean(), long_run_variance(difference, lags)
     if variance <= 0:  # every difference is the same: there is no luck in it
-        return Test(float(np.sign(mean) * np.inf), 0.0, n)
+        return Test(float(np.sign(mean) * np.inf), 1.0 if few else 0.0, n, few)
     correction = np.sqrt((n + 1 - 2 * lags + lags * (lags - 1) / n) / n)
     statistic = float(correction * mean / np.sqrt(variance / n))
-    return Test(statistic, two_sided(statistic, n - 1), n)
+    return Test(statistic, 1.0 if few else two_sided(statistic, n / overlap - 1), n, few)
+
+
+def too_few(n: int, overlap: int) -> bool:
+    """Whether n times, of which so many neighbours share a part of the future, are too few to prove anything."""
+    return overlap > 1 and n < SEVERAL * overlap
 
 
 def long_run_variance(values: np.ndarray, lags: int) -> float:
@@ -58,7 +71,7 @@ def long_run_variance(values: np.ndarray, lags: int) -> float:
     return float(covariance[0] + 2 * (1 - np.arange(1, lags) / lags) @ covariance[1:])
 
 
-def two_sided(statistic: float, degrees: int) -> float:
+def two_sided(statistic: float, degrees: float) -> float:
     """The chance of a Student t at least as far from 0."""
     special = require("scipy.special", extra="train", purpose="the significance test")
     return float(min(1.0, 2 * special.stdtr(degrees, -abs(statistic))))

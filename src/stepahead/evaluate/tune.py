@@ -20,7 +20,7 @@ from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.backtest import actual_of
 from stepahead.evaluate.choose import at_the_same_origins, folds_of, losses_in_blocks, standard_error, within
-from stepahead.evaluate.folds import Fold, check_count, training
+from stepahead.evaluate.folds import Fold, check_count, overlap_of, training
 from stepahead.evaluate.metrics import average, squared_error
 from stepahead.evaluate.significance import diebold_mariano
 from stepahead.evaluate.verdict import SIGNIFICANT, distinct, p_words
@@ -280,11 +280,12 @@ def judged(model: Model, panel: Panel, found: Found, horizon: int) -> Tuning:
     actual = actual_of(panel, found.answers[0], None)
     if np.isnan(actual.y).all():
         raise DataError(f"{panel.schema.source}: column '{panel.schema.target}' has no value in the rows to judge by")
+    span = max(horizon, overlap_of(panel, found.answers[0].origins, actual.y))
     errors = [found.trials[trial].error for trial in found.last]
     own, best = found.answers[0].mean, found.answers[int(np.argmin(errors))].mean
-    noise = standard_error(actual, own, best, horizon)
+    noise = standard_error(actual, own, best, span)
     chosen = found.trials[found.last[int(np.argmin(errors))] if errors[0] - min(errors) > noise else 0]
-    p_value = corrected_p(losses_in_blocks(actual, best, own, horizon), len(found.trials) - 1)
+    p_value = corrected_p(losses_in_blocks(actual, best, own, span), len(found.trials) - 1)
     improves = chosen is not found.trials[0] and p_value < SIGNIFICANT
     return Tuning(
         trials=tuple(found.trials),

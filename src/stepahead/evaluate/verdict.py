@@ -13,7 +13,7 @@ import numpy as np
 
 from stepahead.evaluate.baselines import WINDOW
 from stepahead.evaluate.metrics import Actual, average, mean_of_known, rmse, squared_error
-from stepahead.evaluate.significance import diebold_mariano, skill_interval
+from stepahead.evaluate.significance import Test, diebold_mariano, skill_interval, too_few
 
 SIGNIFICANT = 0.05
 CLOSE = 0.02  # a skill within this of 0 is called close
@@ -64,8 +64,8 @@ def judge(
     """Hold a forecast against the best of its baselines.
 
     actual: the truth, [N, H]. forecast: [N, H]. baselines: {name: [N, H]}, "naive" among them; the best is the one of
-    least RMSE here. target, season_length, daily: for the words. overlap: how many neighbouring origins forecast some
-    step in common. seed: of the bootstrap.
+    least RMSE here. target, season_length, daily: for the words. overlap: how many neighbouring cutoffs forecast some
+    time in common. seed: of the bootstrap.
     Returns: Verdict.
     """
     errors = {name: float(rmse(actual, values)) for name, values in baselines.items()}
@@ -80,7 +80,7 @@ def judge(
     also_naive = best != "naive" and same_holds(outcome, outcome_of(against_naive, simple.p_value), against_naive)
     words = describe(best, target, season_length, also_naive=also_naive)
     return Verdict(
-        sentence=say(outcome, words, own, errors[best], skill, test.p_value, echo, daily),
+        sentence=say(outcome, words, own, errors[best], skill, test, echo, daily),
         beats=outcome == "beats",
         skill=0.0 if outcome == "same" else skill,
         p_value=test.p_value,
@@ -153,6 +153,8 @@ def bootstrap(
     """95 % interval of the skill, from squared errors by time and series."""
     own, other = (by_time_and_series(squared_error(actual.y, f), actual) for f in (forecast, reference))
     n = max(1, len(own))
+    if too_few(n, overlap):  # blocks as long as that leave hardly anything to draw anew
+        return float("nan"), float("nan")
     return skill_interval(
         own,
         other,
@@ -200,13 +202,14 @@ def say(
     error: float,
     reference: float,
     skill: float,
-    p_value: float,
+    test: Test,
     echo: bool,
     daily: bool,
 ) -> str:
     """The sentence; baseline in words."""
     own, other = distinct(error, reference)
-    measured = f"RMSE {own} against {other} (skill {percent(skill)}, {p_words(p_value)})"
+    proof = "too few independent cutoffs to prove anything" if test.few else p_words(test.p_value)
+    measured = f"RMSE {own} against {other} (skill {percent(skill)}, {proof})"
     answer = {
         "beats": f"Beats {baseline}: {measured}",
         "unproven": f"Not proven to beat {baseline}: {measured}",

@@ -76,8 +76,8 @@ class Answers:
     """Forecasts with what their fit knew: origins [N], mean [N, H], lo and hi [N, H, L].
 
     starts, stops: [N] the training rows of each origin's series. name: the model's column. season_length: what the
-    (first) fit found or was given. live: how bounds move in its streams, `logs` and `positive` of an Adaptive; None
-    where it has no streams.
+    (first) fit found or was given; a backtest puts that of its baselines here. live: how bounds move in its streams,
+    `logs` and `positive` of an Adaptive; None where it has no streams.
     """
 
     name: str

@@ -45,7 +45,8 @@ def plot(
         The figure, to be changed or shown.
 
     Raises:
-        ConfigError: another ending, an unknown series, a step beyond the horizon, or no forecast to draw.
+        ConfigError: another ending, a file that cannot be written, an unknown series, a step beyond the horizon, or no
+            forecast to draw.
         MissingExtraError: matplotlib is not installed.
 
     Example:
@@ -148,5 +149,8 @@ def save(figure: "Figure", path: str | Path | None) -> "Figure":
     kind = Path(path).suffix.lower()
     # Without a date in it, an unchanged picture is an unchanged file.
     metadata: dict[str, Any] = {"Date": None} if kind == ".svg" else {"Software": None}
-    figure.savefig(path, dpi=160, metadata=metadata)
+    try:
+        figure.savefig(path, dpi=160, metadata=metadata)
+    except OSError as error:
+        raise ConfigError(f"plot: '{path}' cannot be written ({error.strerror or error})") from error
     return figure

@@ -132,9 +132,10 @@ def verdict_section(result: "Backtest") -> str:
         f"{result.horizon} {'step' if result.horizon == 1 else 'steps'} ahead",
     }
     rows = "".join(f"<div><dt>{escape(key)}</dt><dd>{escape(value)}</dd></div>" for key, value in facts.items())
+    notes = "".join(f"<p>Note: {escape(note)}.</p>" for note in result.notes)
     return (
         f'<p class="outcome {verdict.outcome}"><span aria-hidden="true">{sign}</span> {escape(words)}</p>'
-        f'<p class="sentence">{escape(verdict.sentence)}</p><dl class="facts">{rows}</dl>'
+        f'<p class="sentence">{escape(verdict.sentence)}</p><dl class="facts">{rows}</dl>{notes}'
     )
 
 
