@@ -147,6 +147,8 @@ def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tup
 def assemble(team: Sequence[Job], config: Config, results: Sequence[Trained], network: Any) -> Fitted:
     """Trained weights of the members and what was learned around them, as one value."""
     source, members = team[0].source, [result.weights for result in results]
+    if source.scale.difference == "log" and not source.scale.log_target:
+        config = replace(config, difference=True)  # what was used for a target that is not positive throughout
     fitted = Fitted(
         config=config,
         schema=source.panel.schema,
