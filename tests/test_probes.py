@@ -100,3 +100,22 @@ def test_the_judge_has_the_recipe_of_the_model_though_it_has_fewer_rows(rows: in
     probes = probes_of(model, panel, np.array([rows * 4 // 5]))
     assert resolve(probes.judge.model.get_params(), probes.judge.panel).recipe == "price"
     assert probes.measure[0] is probes.judge
+
+
+@pytest.mark.parametrize("recipe", ["price", "classic"])
+def test_intervals_of_a_target_that_mostly_stands_still_are_of_its_size(recipe: str) -> None:
+    """Widths were 248,285 of counts from 0 to 4, and 146,780 of a constant that begins to move."""
+    rng = np.random.default_rng(13)
+    counts = (rng.random(150) < 0.1) * rng.integers(1, 5, 150).astype(float)
+    begins = np.concatenate([np.full(100, 50.0), 50 + rng.normal(size=50)])
+    for y, most in ((counts, 16), (begins, 32)):
+        panel = sa.Panel.from_arrays(y)
+        model = sa.Forecaster(recipe, max_steps=50).fit(panel)
+        frame = model.predict(level=[80, 95])
+        name = model.name
+        assert (frame[f"{name}-hi-95"] - frame[f"{name}-lo-95"]).item() < most
+        live = model.stream(level=[80, 95]).forecast().lo[0, 0]  # sums a window's movement one by one
+        np.testing.assert_allclose(live, [frame[f"{name}-lo-{level}"].item() for level in (80, 95)], rtol=1e-12)
+        told = sa.backtest(model, panel, level=[95], adaptive=False)
+        assert told.scores[name]["width-95"] < most
+        assert told.coverage[95] >= 0.85  # of 45
