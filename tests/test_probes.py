@@ -1,5 +1,6 @@
 """Probes of a fit, where a season shows in some of the rows and not in others."""
 
+import warnings
 from typing import cast
 
 import numpy as np
@@ -119,3 +120,40 @@ def test_intervals_of_a_target_that_mostly_stands_still_are_of_its_size(recipe: 
         told = sa.backtest(model, panel, level=[95], adaptive=False)
         assert told.scores[name]["width-95"] < most
         assert told.coverage[95] >= 0.85  # of 45
+
+
+@pytest.mark.parametrize("at", [350, 364, 10])
+@pytest.mark.parametrize("value", [0.0, -3.0])
+def test_a_value_without_a_logarithm_leaves_the_verdict_and_the_intervals(at: int, value: float) -> None:
+    """Among the held-out rows it could not be scored by log-returns, which the rows before them allow."""
+    y = 200 + 20 * np.random.default_rng(0).normal(size=365)
+    y[at] = value
+    panel = sa.Panel.from_arrays(y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = sa.Forecaster(max_steps=5).fit(panel)
+    assert model.config_.difference is True
+    assert model.verdict_ is not None
+    frame = model.predict(level=[80])
+    assert np.isfinite(frame.drop("unique_id", "ds").to_numpy()).all()
+    (together,) = sa.Forecaster(max_steps=5).fit_each([panel])
+    assert (together.predict(level=[80]).to_numpy() == frame.to_numpy()).all()
+
+
+def test_a_backtest_refuses_a_later_zero_and_its_remedy_works() -> None:
+    y = 200 + 20 * np.random.default_rng(0).normal(size=100)
+    y[90] = 0
+    panel = sa.Panel.from_arrays(y)
+    with pytest.raises(sa.errors.DataError, match=r"holds 0, but the model learned log-returns .* difference=True"):
+        sa.backtest(sa.Forecaster(max_steps=2), panel)
+    assert sa.backtest(sa.Forecaster(max_steps=2, difference=True), panel).verdict
+
+
+def test_a_fit_that_can_hold_nothing_out_says_so_once() -> None:
+    panel = sa.Panel.from_arrays(np.arange(8.0) % 4)
+    with pytest.warns(UserWarning, match="no verdict, and no errors to measure intervals by") as told:
+        model = sa.Forecaster("classic", window=7, max_steps=2).fit(panel)
+    assert len(told) == 1
+    assert model.verdict_ is None
+    with pytest.raises(sa.errors.ConfigError, match="on more rows where that held out nothing"):
+        model.predict(level=[80])

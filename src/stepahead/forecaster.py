@@ -5,6 +5,7 @@ print(model.verdict_)
 model.predict(level=[80, 95])
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -26,6 +27,7 @@ from stepahead.recipe import Config, resolve
 from stepahead.runtime.stream import Stream
 
 SEARCH = "search"  # a window that is to be searched for
+UNJUDGED = "no verdict, and no errors to measure intervals by"  # how the warning begins where nothing is held out
 
 
 class Forecaster(Parameters):
@@ -82,6 +84,7 @@ class Forecaster(Parameters):
     fitted_: Fitted | PanelFitted
     history_: list[Any]
     _interrupted: bool = False  # Ctrl-C ended the training
+    _unjudged: str = ""  # why nothing could be held out, where that was left to `fit`
     _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
 
     def __init__(
@@ -171,7 +174,8 @@ class Forecaster(Parameters):
         panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it
         and ends in the same bits. progress: called with a `train.Report` after each check.
         Returns: self. Ctrl-C ends the training early and keeps the best weights so far,
-        those of the held-out fit where it came during that one.
+        those of the held-out fit where it came during that one. Where holdout="auto" can hold out or score nothing, a
+        warning says why, and there are neither verdict nor intervals.
         Raises:
             DataError: too few rows, or missing values that `missing` does not allow.
             ConfigError: parameters that cannot be.
@@ -184,6 +188,8 @@ class Forecaster(Parameters):
         self.verdict_, self._over_series = self.backtest_.verdict if self.backtest_ else None, None
         if self.backtest_ is None or not self._interrupted:
             self._learn(panel, calibration, checkpoint, progress)
+        if self._unjudged:
+            warnings.warn(f"{UNJUDGED}: no last rows could be held out and scored ({self._unjudged})", stacklevel=2)
         return self
 
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
@@ -376,6 +382,7 @@ class Forecaster(Parameters):
         """Fit without the held-out stretch and score on it: the Backtest and a calibration of the intervals, None where
         nothing is, or can be, held out.
         """
+        self._unjudged = ""
         kept = rows_to_keep(panel, self.holdout, self.horizon)
         if kept is None:
             return None, None
@@ -383,10 +390,11 @@ class Forecaster(Parameters):
 
         try:
             return judge(self, panel, kept, progress)
-        except DataError:
-            if self.holdout == "auto":
-                return None, None  # nothing can be held out or scored; `fit` says if there is too little to learn from
-            raise
+        except DataError as error:
+            if self.holdout != "auto":
+                raise
+            self._unjudged = str(error)
+            return None, None
 
     def _learn(self, panel: Panel, calibration: Any, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
         from stepahead.learn import learn
