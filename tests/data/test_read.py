@@ -401,3 +401,14 @@ def test_whatever_the_text_says_it_is_a_panel_or_a_data_error(
 def test_an_hour_that_clocks_repeat_is_told_of(stamp: str, remedy: str) -> None:
     with pytest.raises(DataError, match=f"conflict .*; .*{remedy}"):
         read(pl.DataFrame({"ds": [stamp, stamp], "y": [1.0, 2.0]}))
+
+
+def test_a_column_without_a_name_is_taken_by_it():
+    frame = pl.DataFrame({"ds": [1, 2], "": [3.0, 4.0]})
+    assert read(frame, target="").y.tolist() == [3, 4]
+    stamps = pl.DataFrame({"": [1, 2], "ds": [7, 7], "y": [3.0, 4.0]})
+    assert read(stamps, time="", past=[]).times.tolist() == [1, 2]
+    shops = pl.DataFrame({"": ["a", "b"], "ds": [7, 7], "y": [3.0, 4.0]})
+    assert read(shops, series="").ids == ("a", "b")
+    with pytest.raises(DataError, match=r"no column '' for target; choose target= among 'a'"):
+        read(pl.DataFrame({"a": [1]}), target="", time="a")
