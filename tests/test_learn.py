@@ -158,3 +158,13 @@ def test_a_change_that_the_validation_part_supports_is_kept_and_noise_is_shrunk_
         swinging[t] = -0.7 * swinging[t - 1] + noise[t]
     assert shrinkage_of(swinging) > 0.8
     assert shrinkage_of(noise.cumsum() + 100) < 0.3
+
+
+@pytest.mark.parametrize("memory", ["window", "carried"])
+def test_the_config_says_what_difference_the_target_got(memory: str):
+    panel = made_panel()
+    zero = replace(panel, past=np.where(np.arange(40)[:, None] == [-1, 20], 0.0, panel.past))
+    for given, used in ((panel, "log"), (zero, True)):
+        fitted, _ = learn(given, config_of(given, recipe="price", memory=memory, patience=None), Training())
+        assert fitted.config.difference == used
+        assert fitted.scale.logs.tolist() == [True, used == "log"]  # the other input keeps its logarithm

@@ -1,5 +1,6 @@
 """Probes of a fit, where a season shows in some of the rows and not in others."""
 
+import warnings
 from typing import cast
 
 import numpy as np
@@ -100,3 +101,59 @@ def test_the_judge_has_the_recipe_of_the_model_though_it_has_fewer_rows(rows: in
     probes = probes_of(model, panel, np.array([rows * 4 // 5]))
     assert resolve(probes.judge.model.get_params(), probes.judge.panel).recipe == "price"
     assert probes.measure[0] is probes.judge
+
+
+@pytest.mark.parametrize("recipe", ["price", "classic"])
+def test_intervals_of_a_target_that_mostly_stands_still_are_of_its_size(recipe: str) -> None:
+    """Widths were 248,285 of counts from 0 to 4, and 146,780 of a constant that begins to move."""
+    rng = np.random.default_rng(13)
+    counts = (rng.random(150) < 0.1) * rng.integers(1, 5, 150).astype(float)
+    begins = np.concatenate([np.full(100, 50.0), 50 + rng.normal(size=50)])
+    for y, most in ((counts, 16), (begins, 32)):
+        panel = sa.Panel.from_arrays(y)
+        model = sa.Forecaster(recipe, max_steps=50).fit(panel)
+        frame = model.predict(level=[80, 95])
+        name = model.name
+        assert (frame[f"{name}-hi-95"] - frame[f"{name}-lo-95"]).item() < most
+        live = model.stream(level=[80, 95]).forecast().lo[0, 0]  # sums a window's movement one by one
+        np.testing.assert_allclose(live, [frame[f"{name}-lo-{level}"].item() for level in (80, 95)], rtol=1e-12)
+        told = sa.backtest(model, panel, level=[95], adaptive=False)
+        assert told.scores[name]["width-95"] < most
+        assert told.coverage[95] >= 0.85  # of 45
+
+
+@pytest.mark.parametrize("at", [350, 364, 10])
+@pytest.mark.parametrize("value", [0.0, -3.0])
+def test_a_value_without_a_logarithm_leaves_the_verdict_and_the_intervals(at: int, value: float) -> None:
+    """Among the held-out rows it could not be scored by log-returns, which the rows before them allow."""
+    y = 200 + 20 * np.random.default_rng(0).normal(size=365)
+    y[at] = value
+    panel = sa.Panel.from_arrays(y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = sa.Forecaster(max_steps=5).fit(panel)
+    assert model.config_.difference is True
+    assert model.verdict_ is not None
+    frame = model.predict(level=[80])
+    assert np.isfinite(frame.drop("unique_id", "ds").to_numpy()).all()
+    (together,) = sa.Forecaster(max_steps=5).fit_each([panel])
+    assert (together.predict(level=[80]).to_numpy() == frame.to_numpy()).all()
+
+
+def test_a_backtest_refuses_a_later_zero_and_its_remedy_works() -> None:
+    y = 200 + 20 * np.random.default_rng(0).normal(size=100)
+    y[90] = 0
+    panel = sa.Panel.from_arrays(y)
+    with pytest.raises(sa.errors.DataError, match=r"holds 0, but the model learned log-returns .* difference=True"):
+        sa.backtest(sa.Forecaster(max_steps=2), panel)
+    assert sa.backtest(sa.Forecaster(max_steps=2, difference=True), panel).verdict
+
+
+def test_a_fit_that_can_hold_nothing_out_says_so_once() -> None:
+    panel = sa.Panel.from_arrays(np.arange(8.0) % 4)
+    with pytest.warns(UserWarning, match="no verdict, and no errors to measure intervals by") as told:
+        model = sa.Forecaster("classic", window=7, max_steps=2).fit(panel)
+    assert len(told) == 1
+    assert model.verdict_ is None
+    with pytest.raises(sa.errors.ConfigError, match="on more rows where that held out nothing"):
+        model.predict(level=[80])

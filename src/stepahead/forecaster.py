@@ -5,6 +5,7 @@ print(model.verdict_)
 model.predict(level=[80, 95])
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
@@ -28,6 +29,7 @@ from stepahead.runtime.stream import Stream
 from stepahead.together import NOT_JUDGED, Judged, fit_each, judge
 
 SEARCH = "search"  # a window that is to be searched for
+UNJUDGED = "no verdict, and no errors to measure intervals by"  # how the warning begins where nothing is held out
 
 
 class Forecaster(Parameters):
@@ -87,6 +89,7 @@ class Forecaster(Parameters):
     history_: list[Any]
     backtest_: Any  # a Backtest, or None where nothing was held out
     _interrupted: bool = False  # Ctrl-C ended the training
+    _unjudged: str = ""  # why nothing could be held out, where that was left to `fit`
     _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
 
     def __init__(
@@ -176,7 +179,8 @@ class Forecaster(Parameters):
         panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it
         and ends in the same bits. progress: called with a `train.Report` after each check.
         Returns: self. Ctrl-C ends the training early and keeps the best weights so far,
-        those of the held-out fit where it came during that one.
+        those of the held-out fit where it came during that one. Where holdout="auto" can hold out or score nothing, a
+        warning says why, and there are neither verdict nor intervals.
         Raises:
             DataError: too few rows, or missing values that `missing` does not allow.
             ConfigError: parameters that cannot be.
@@ -191,6 +195,8 @@ class Forecaster(Parameters):
             if error.kept:  # the last good weights; nothing where it is a forecast that is not a number
                 self.panel_, self.fitted_ = panel, error.kept
             raise
+        if self._unjudged:
+            warnings.warn(f"{UNJUDGED}: no last rows could be held out and scored ({self._unjudged})", stacklevel=2)
         return self
 
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:
@@ -383,15 +389,17 @@ class Forecaster(Parameters):
 
     def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> Judged:
         """Fit without the held-out stretch and score on it; NOT_JUDGED where nothing is, or can be, held out."""
+        self._unjudged = ""
         kept = rows_to_keep(panel, self.holdout, self.horizon)
         if kept is None:
             return NOT_JUDGED
         try:
             return judge(self, panel, kept, progress)
-        except DataError:
-            if self.holdout == "auto":
-                return NOT_JUDGED  # nothing can be held out or scored; `fit` says if there is too little to learn from
-            raise
+        except DataError as error:
+            if self.holdout != "auto":
+                raise
+            self._unjudged = str(error)
+            return NOT_JUDGED
 
     def _learn(self, panel: Panel, judged: Judged, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
         """Learn from all rows, or take what the judge learned where Ctrl-C ended all of the fit."""

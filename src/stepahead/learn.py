@@ -22,7 +22,7 @@ from stepahead.fitted import Fitted
 from stepahead.panels.fitted import PanelFitted
 from stepahead.panels.held_out import HeldOut, joined_held
 from stepahead.parameters import SEED_STRIDE
-from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, joined
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration, calibrate, floors_of, joined
 from stepahead.runtime.correction import KNOWN_FOR, NO_CORRECTION, Correction, fit_correction
 from stepahead.runtime.network import Reading, movement
 
@@ -146,6 +146,8 @@ def split_tail(source: WindowSource, origins: np.ndarray, config: Config) -> tup
 def assemble(team: Sequence[Job], config: Config, results: Sequence[Trained], network: Any) -> Fitted:
     """Trained weights of the members and what was learned around them, as one value."""
     source, members = team[0].source, [result.weights for result in results]
+    if source.scale.difference == "log" and not source.scale.log_target:
+        config = replace(config, difference=True)  # what was used for a target that is not positive throughout
     fitted = Fitted(
         config=config,
         schema=source.panel.schema,
@@ -188,20 +190,21 @@ def calibration_of(asked: Sequence[tuple[Any, Any, np.ndarray]]) -> Calibration 
     first = asked[0][0]
     if isinstance(first, PanelFitted):
         return joined_held([fitted.held_out_at(source, origins) for fitted, source, origins in asked])
+    known = [each for each in asked if len(each[2])]
     if first.reading.has_quantiles:
-        return correction_of([each for each in asked if len(each[2])])
-    return joined([errors_of(*each) for each in asked])
-
-
-def errors_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) -> Calibration:
-    """Errors of a point head at these origins."""
-    if len(origins) == 0:
+        return correction_of(known)
+    if not known:
         return NOT_CALIBRATED
+    errors, moved = zip(*[errors_of(*each) for each in known], strict=True)
+    return joined([calibrate(*each) for each in zip(errors, moved, floors_of(moved), strict=True)])
+
+
+def errors_of(fitted: Fitted, source: WindowSource, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of a point head at these origins, [N, H] scaled, NaN where not observed; movement of their windows [N]."""
     batch = source.batch(origins)
     target, observed = source.targets(origins, batch.base, batch.unit)
     errors = np.where(observed > 0, target - fitted.reading.point(fitted.output(batch)), np.nan)
-    moved = movement(batch.x, bool(fitted.scale.difference))
-    return calibrate(errors, moved, floor=max(0.1 * float(np.median(moved)), 1e-6))
+    return errors, movement(batch.x, bool(fitted.scale.difference))
 
 
 def correction_of(asked: Sequence[tuple[Fitted, WindowSource, np.ndarray]]) -> Correction:

@@ -49,7 +49,10 @@ def from_bounds(
     """The values at these scores [N, H, K], read between the bounds of a plain model's intervals."""
     levels = [level for level in LEVELS if knows(fitted, level)]
     if not levels:
-        raise ConfigError("sample() needs intervals: fit with holdout='auto' on more rows, or head='quantile'")
+        raise ConfigError(
+            "sample() needs intervals: fit with holdout='auto', on more rows where that held out too little, or "
+            "head='quantile'"
+        )
     said = fitted.forecast(source, origins, level=levels, future=future)
     known = [normal_score(0.5 + level / 200) for level in levels]
     drawn = np.empty(scores.shape)

@@ -102,6 +102,8 @@ def probe_of(model: "Forecaster", asked: dict[str, Any], panel: Panel, kept: np.
     """The probe with these parameters; one of the panel recipe is lighter, and few rows are held out of many series."""
     probe = model.clone().set_params(**asked | {"holdout": None})
     config = resolve(asked, panel.head(kept))
+    if config.difference == "log" and (panel.y <= 0).any():
+        probe.set_params(difference=True)  # as the model of all rows: log-returns could not score what has no logarithm
     if config.backbone == "panel":
         probe.set_params(**lighter(config))
         kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if model.holdout == "auto" else kept

@@ -114,3 +114,14 @@ def test_one_row_is_enough_for_one_step_of_a_wide_table():
     )
     found = read_future(pd.DataFrame({"t": [5], "promo": [9]}), panel, panel.frequency, 1)
     assert found.tolist() == [[[9.0]]]
+
+
+def test_a_table_that_names_another_series_is_refused_where_the_model_knows_one():
+    rows = pd.DataFrame({"ds": range(5), "promo": range(5), "y": np.arange(5.0)})
+    panel = read(rows, future=["promo"])
+    table = pd.DataFrame({"unique_id": ["b"], "ds": [5], "promo": [9]})
+    with pytest.raises(DataError, match="'unique_id' names 'b', the model knows one series, 'y'; give its rows alone"):
+        read_future(table, panel, panel.frequency, 1)
+    with pytest.raises(DataError, match="'unique_id' names 'b', the model knows one series, 'y'; give its rows alone"):
+        read_future(read(table, target="promo"), panel, panel.frequency, 1)
+    assert read_future(table.assign(unique_id="y"), panel, panel.frequency, 1).tolist() == [[[9.0]]]

@@ -407,3 +407,14 @@ def test_complex_numbers_are_no_target() -> None:
     frame = pd.DataFrame({"ds": range(5), "y": np.arange(5) + 1j})
     with pytest.raises(DataError, match=r"column 'y'.*1j"):
         read(frame, time="ds", target="y")
+
+
+def test_a_column_without_a_name_is_taken_by_it():
+    frame = pl.DataFrame({"ds": [1, 2], "": [3.0, 4.0]})
+    assert read(frame, target="").y.tolist() == [3, 4]
+    stamps = pl.DataFrame({"": [1, 2], "ds": [7, 7], "y": [3.0, 4.0]})
+    assert read(stamps, time="", past=[]).times.tolist() == [1, 2]
+    shops = pl.DataFrame({"": ["a", "b"], "ds": [7, 7], "y": [3.0, 4.0]})
+    assert read(shops, series="").ids == ("a", "b")
+    with pytest.raises(DataError, match=r"no column '' for target; choose target= among 'a'"):
+        read(pl.DataFrame({"a": [1]}), target="", time="a")

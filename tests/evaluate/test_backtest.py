@@ -227,6 +227,8 @@ def test_groups_and_metrics_that_are_none_are_one_clear_line() -> None:
     result = backtest(FakeModel(), Panel.from_arrays(WALK))
     with pytest.raises(ConfigError, match="by=None is not one of 'series', 'step', 'cutoff'"):
         result.scores_by(None)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="by='foo' is not one of 'series', 'step', 'cutoff' or None"):
+        result.coverage_by("foo")  # without intervals, too
     for wrong in (["x"], "x", 5):
         with pytest.raises(ConfigError, match=r"metrics=('x'|5) is not one of 'mae'"):
             result.scores_by("step", metrics=wrong)  # type: ignore[arg-type]

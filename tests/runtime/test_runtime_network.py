@@ -10,7 +10,7 @@ from scipy import stats
 from stepahead.choices import CELLS, QUANTILES
 from stepahead.errors import ConfigError
 from stepahead.nn.network import Network
-from stepahead.runtime.conformal import NOT_CALIBRATED, calibrate
+from stepahead.runtime.conformal import NOT_CALIBRATED, calibrate, floors_of
 from stepahead.runtime.network import Reading, between, combine_members, movement, network_output
 
 NO_TABLE = np.zeros((0, 2))
@@ -105,7 +105,7 @@ def test_too_few_errors_for_a_level_are_said():
     assert calibration.radius([90], np.ones(1)).shape == (1, 1, 1)
     with pytest.raises(ConfigError, match="level=95 needs more than the 9 held-out errors"):
         calibration.radius([80, 95], np.ones(1))
-    with pytest.raises(ConfigError, match="fit with holdout='auto' on more rows, or head='quantile'"):
+    with pytest.raises(ConfigError, match=r"fit with holdout='auto', on more rows .* or head='quantile'"):
         NOT_CALIBRATED.radius([80], np.ones(1))
 
 
@@ -135,3 +135,16 @@ def test_movement_is_the_mean_absolute_change_of_the_target():
     assert movement(x, differenced=False).tolist() == [2.5]
     assert movement(x, differenced=True).tolist() == pytest.approx([4 / 3])
     assert movement(x[:, :1], differenced=False).tolist() == [1.0]
+
+
+def test_where_windows_rarely_stand_still_the_floor_is_a_tenth_of_the_usual_movement():
+    moved = np.random.default_rng(0).uniform(0.5, 1.5, (2, 40))
+    moved[:, :3] = 0.01  # 7.5 % of them
+    assert floors_of(list(moved)) == [0.1 * np.median(each) for each in moved]
+
+
+def test_where_windows_often_stand_still_the_floor_is_their_size_for_all_probes():
+    """One jump after a flat window was an error of 1e6 of its movement, and so of all others."""
+    moved = [np.repeat([0.0, 1.0], [18, 2]), np.repeat([0.0, 3.0], [19, 1])]
+    assert floors_of(moved) == [np.sqrt(11 / 40)] * 2
+    assert floors_of([np.zeros(9), np.full(9, 1e-9)]) == [1.0, 1.0]  # nothing moves: errors as they are

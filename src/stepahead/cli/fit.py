@@ -1,5 +1,6 @@
 """stepahead fit: a table -> a trained model in a file, and whether to believe it."""
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,12 +47,14 @@ def fit(
       stepahead fit sales.csv --series shop --time day --time-format %d/%m/%Y --target sold -o shop.safetensors
     """
     import stepahead as sa
+    from stepahead.forecaster import UNJUDGED
 
     output.check_outputs([table], {"-o": (model, ()), "--checkpoint": (checkpoint, ())})
     forecaster = sa.Forecaster(**o.given(context.params, (*o.MODEL, "holdout")))
     panel = sa.read(table, **o.given(context.params, o.READING))
     output.print_notes(panel.schema.notes, quiet=quiet)
-    with output.progress_bar(quiet=quiet) as progress:
+    with output.progress_bar(quiet=quiet) as progress, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=UNJUDGED)  # it is told below, with the options of the shell
         forecaster.fit(panel, checkpoint=checkpoint, progress=progress)
     forecaster.save(model)
     over = forecaster.series_verdict_ if panel.n_series > 1 else None

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -37,7 +38,7 @@ class Shell(TyperGroup):
         try:
             return super().invoke(ctx)
         except StepaheadError as error:
-            fail(as_options(str(error), options_of(ctx)), 2)
+            fail(as_options(str(error), options_of(ctx), words_of(ctx)), 2)
         except KeyboardInterrupt:
             fail("stopped", 130)
         except (typer.Exit, typer.Abort, UsageError, BrokenPipeError):
@@ -61,18 +62,26 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 def options_of(ctx: Any) -> dict[str, str]:
     """The options of the command that runs: parameter -> how it is typed."""
+    return {p.name: p.opts[-1] for p in parameters_of(ctx) if p.name and p.opts and p.opts[-1].startswith("--")}
+
+
+def words_of(ctx: Any) -> set[str]:
+    """Those that are typed with a word behind them: --difference true."""
+    return {p.name for p in parameters_of(ctx) if not getattr(p, "is_flag", False)}
+
+
+def parameters_of(ctx: Any) -> Sequence[Any]:
     command = ctx.command.get_command(ctx, ctx.invoked_subcommand) if ctx.invoked_subcommand else None
-    parameters = getattr(command, "params", [])
-    return {p.name: p.opts[-1] for p in parameters if p.name and p.opts and p.opts[-1].startswith("--")}
+    return getattr(command, "params", [])
 
 
-def as_options(message: str, options: dict[str, str]) -> str:
+def as_options(message: str, options: dict[str, str], words: Collection[str] = ()) -> str:
     """The library speaks of time_format=, the shell of --time-format; what one fits with is an option of `fit`."""
 
     def typed(match: re.Match[str]) -> str:
         name, value = match[1], match[2] or ""
         option = "--" + name.replace("_", "-") if message[: match.start()].endswith("fit with ") else options.get(name)
-        written = {"True": "", "None": "none"}.get(value, value)
+        written = {"True": "true" if name in words else "", "None": "none"}.get(value, value)
         return match[0] if option is None else f"{option} {written}".rstrip()
 
     return re.sub(r"(?<![\w/.'-])([a-z_]+)=('[^']*'|[\w.-]+)?", typed, message)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency
+from stepahead.data.cells import read_ids
 from stepahead.data.frames import time_text
 from stepahead.data.panel import Panel, Schema, check_zone, preview
 from stepahead.data.read import Roles, assemble, refuse_other_columns
@@ -27,7 +28,17 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
     if table is None:
         raise DataError(f"the model needs {preview(names)} for the next {horizon} rows of each series; pass future=")
     need = f"which the model needs in future= for the next {horizon} rows of each series"
-    given = table if isinstance(table, Panel) else read_inputs(open_table(table), schema, need)
+    if isinstance(table, Panel):
+        given, named = table, list(table.ids) if table.schema.has_series else []
+    else:
+        opened = open_table(table)
+        given, named = read_inputs(opened, schema, need), names_in(opened, schema)
+    others = [] if schema.has_series else [name for name in named if name != panel.ids[0]]
+    if others:
+        raise DataError(
+            f"{given.schema.source}: '{schema.series}' names {preview(others)}, the model knows one series, "
+            f"'{panel.ids[0]}'; give its rows alone in future=, without that column"
+        )
     check_zone(given.schema, schema, "the rows before it")
     inputs = named_inputs(given, names)
     position = {name: s for s, name in enumerate(given.ids)}
@@ -57,6 +68,13 @@ def read_inputs(table: Table, schema: Schema, need: str) -> Panel:
     series = schema.series if schema.has_series else None
     roles = Roles(series, schema.time, target=names[-1], past=names[:-1], future=(), static=())
     return assemble(table, roles, None, "; the model knows one series: give the rows of one alone")
+
+
+def names_in(table: Table, schema: Schema) -> list[str]:
+    """The series that a table's column of them names; none where it has no such column."""
+    if schema.series not in table.frame.columns:
+        return []
+    return read_ids(table, schema.series).unique(maintain_order=True).to_list()
 
 
 def named_inputs(given: Panel, names: Sequence[str]) -> np.ndarray:

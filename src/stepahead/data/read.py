@@ -39,7 +39,8 @@ class Roles:
     @property
     def taken(self) -> tuple[str, ...]:
         """Columns that have another role than past input."""
-        return (*filter(None, [self.series]), self.time, self.target, *self.future, *self.static)
+        lead = () if self.series is None else (self.series,)
+        return (*lead, self.time, self.target, *self.future, *self.static)
 
 
 def read(
@@ -108,11 +109,12 @@ def names(given: Sequence[str]) -> tuple[str, ...]:
 def find_roles(table: Table, **given: Any) -> Roles:
     """Settle which column is what, and refuse a column that is not there or has two roles."""
     columns = table.frame.columns
-    series = given["series"] or ("unique_id" if "unique_id" in columns else None)
-    target = given["target"] or "y"
+    series = ("unique_id" if "unique_id" in columns else None) if given["series"] is None else given["series"]
+    target = "y" if given["target"] is None else given["target"]
     past = None if given["past"] is None else tuple(name for name in given["past"] if name != target)
-    roles = Roles(series, given["time"] or find_time(table), target, past, given["future"], given["static"])
-    wanted = {"series": [series] if series else [], "time": [roles.time], "target": [target]}
+    time = find_time(table) if given["time"] is None else given["time"]
+    roles = Roles(series, time, target, past, given["future"], given["static"])
+    wanted = {"series": [] if series is None else [series], "time": [roles.time], "target": [target]}
     wanted |= {"past": [*(past or ())], "future": [*roles.future], "static": [*roles.static]}
     for role, chosen in wanted.items():
         for name in chosen:
@@ -138,10 +140,10 @@ def absent(table: Table, role: str, name: str, given: Any) -> str:
     columns = table.frame.columns
     by_lower = {column.lower(): column for column in reversed(columns)}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-    if close and given:
+    if close and given is not None:
         return f"{table.source}: no column '{name}' ({role}=); did you mean '{by_lower[close[0]]}'?"
     index = "; call reset_index() if it is the index" if table.backend == "pandas" and role == "time" else ""
-    remedy = f"choose {role}= among" if given else f"pass {role}= one of"
+    remedy = f"pass {role}= one of" if given is None else f"choose {role}= among"
     return f"{table.source}: no column '{name}' for {role}; {remedy} {preview(columns, 12)}{index}"
 
 
@@ -174,7 +176,7 @@ def assemble(table: Table, roles: Roles, time_format: str | None, several: str) 
     past = stack(columns, order)
     future = stack(known, order) if known else np.empty((len(codes), 0))
     schema = Schema(
-        series=roles.series or "unique_id",
+        series="unique_id" if roles.series is None else roles.series,
         time=roles.time,
         past=schema_past,
         future=roles.future,

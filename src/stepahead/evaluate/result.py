@@ -168,6 +168,8 @@ class Backtest:
 
     def coverage_by(self, by: str | None = None) -> dict[float, np.ndarray]:
         """The fraction of truths inside the interval of each level, overall or by "series", "step", "cutoff"."""
+        if by not in (None, *GROUPS):
+            raise ConfigError(f"by={by!r} is not one of {', '.join(map(repr, GROUPS))} or None")
         told = self.told
         return {
             level: average(covered(self.actual.y, told.lo[..., i], told.hi[..., i]), self.actual, by)

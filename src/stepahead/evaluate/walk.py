@@ -19,6 +19,7 @@ from stepahead import store
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.folds import Fold, training
+from stepahead.forecaster import UNJUDGED
 from stepahead.live import moves_of
 from stepahead.runtime.conformal import TooFewErrors
 
@@ -161,9 +162,13 @@ def fit_many(model: Model, panels: Sequence[Panel], progress: Callable[[Any], No
 
 @contextmanager
 def interrupt_ends_it() -> Iterator[None]:
-    """Ctrl-C ends a backtest.  `fit` alone keeps what it has so far, with a warning; scores of that would mislead."""
+    """Ctrl-C ends a backtest.  `fit` alone keeps what it has so far, with a warning; scores of that would mislead.
+
+    That a fold's own last rows gave no verdict is not told: the backtest has its own, and asks for what it needs.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="interrupted after")
+        warnings.filterwarnings("ignore", message=UNJUDGED)
         try:
             yield
         except UserWarning as stopped:

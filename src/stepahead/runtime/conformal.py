@@ -13,6 +13,9 @@ import numpy as np
 
 from stepahead.errors import ConfigError
 
+OFTEN = 0.1  # the share of windows that stand still from which their errors are not told by their own movement
+NO_MOVEMENT = 1e-6  # in scaled units: what moves by less stands still
+
 
 class TooFewErrors(ConfigError):
     """Intervals were asked for that the held-out errors cannot speak for."""
@@ -46,8 +49,8 @@ class Calibration:
         n, ranks = self.scores.shape[1], self.rank(level)
         if n == 0:
             raise TooFewErrors(
-                "intervals need held-out errors, of which there are none: fit with holdout='auto' on more rows, or "
-                "head='quantile'"
+                "intervals need held-out errors, of which there are none: fit with holdout='auto', on more rows where "
+                "that held out nothing, or head='quantile'"
             )
         if (ranks > n).any():
             raise TooFewErrors(
@@ -67,6 +70,21 @@ def joined(parts: Sequence[Calibration]) -> Calibration:
     """
     known = [part.scores for part in parts if part.scores.shape[1]]
     return Calibration(np.sort(np.concatenate(known, axis=1), axis=1), parts[0].floor) if known else parts[0]
+
+
+def floors_of(moved: Sequence[np.ndarray]) -> list[float]:
+    """The least movement that counts, in scaled units, for the windows of each of several probes: moved, [N] of each.
+
+    A tenth of the usual one; where windows stand still often, their root mean square for all probes: a jump out of
+    standing still, in units of next to nothing, would make the intervals of every window that moves. Where nothing
+    moves at all errors are told as they are.
+    """
+    own = [max(0.1 * float(np.median(each)), NO_MOVEMENT) for each in moved]
+    still = np.concatenate([each < floor for each, floor in zip(moved, own, strict=True)])
+    if still.mean() < OFTEN:
+        return own
+    usual = float(np.sqrt(np.square(np.concatenate(moved)).mean()))
+    return [usual if usual > NO_MOVEMENT else 1.0] * len(own)
 
 
 NOT_CALIBRATED = Calibration(scores=np.zeros((1, 0)), floor=0.0)
