@@ -186,6 +186,43 @@ def test_rows_that_the_model_learned_from_are_known_to_the_state(model: Path, tm
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_one_stream_at_a_time_writes_to_a_state_and_a_killed_one_does_not_stand_in_the_way(
+    model: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "walk.state"
+    command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", model, "--state", state]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        first.stdin.write(f"ds,open,y\n{lines(121, 121)[0]}\n".encode())
+        first.stdin.flush()
+        assert len([first.stdout.readline() for _ in range(2)]) == 2  # it is there
+        second = run(model, "--state", state, rows=lines(121, 123))
+        assert (second.returncode, second.stdout) == (2, "")
+        assert "another stream writes to it" in second.stderr
+        first.kill()
+    assert (tmp_path / "walk.state.lock").exists()
+    third = run(model, "--state", state, rows=lines(122, 123))
+    assert (third.returncode, len(third.stdout.splitlines())) == (0, 3), third.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.state"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_last_line_that_may_be_cut_short_is_no_row_of_a_state(model: Path, tmp_path: Path, form: str) -> None:
+    state = tmp_path / "walk.state"
+    rows = ["ds,open,y", "121,1,12.75", "122,1,12.75"]
+    if form == "json":
+        rows = ['{"ds": 121, "open": 1, "y": 12.75}', '{"ds": 122, "open": 1, "y": 12.75}']
+    command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", str(model)]
+    for more, status, told in (["--state", str(state)], 2, 1), ([], 0, 2):
+        text = "\n".join(rows)
+        done = subprocess.run([*command, *more], input=text, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, len(done.stdout.splitlines())) == (status, told + (form == "csv")), done.stderr
+        assert ("no line break" in done.stderr) == bool(more)
+    whole = run(model, "--state", state, "-q", rows=rows, header="")
+    assert (whole.returncode, whole.stderr) == (0, "")
+
+
 def test_levels_belong_to_the_state(model: Path, tmp_path: Path) -> None:
     state = tmp_path / "walk.state"
     run(model, "--state", state, "--level", "80", rows=lines(121, 122))

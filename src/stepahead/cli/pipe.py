@@ -29,11 +29,12 @@ class Cells(NamedTuple):
 class Rows:
     """The rows that come through a file descriptor, as many at a time as are there.
 
-    schema: of the model. names: the columns whose values are wanted, in order. form: "csv" or "json" once it is known.
+    schema: of the model. names: the columns whose values are wanted, in order. whole: refuse a last line without its
+    line break, which may be half of what the sender meant. form: "csv" or "json" once it is known.
     """
 
-    def __init__(self, descriptor: int, schema: Any, names: Sequence[str]) -> None:
-        self.descriptor, self.schema, self.names = descriptor, schema, names
+    def __init__(self, descriptor: int, schema: Any, names: Sequence[str], *, whole: bool = False) -> None:
+        self.descriptor, self.schema, self.names, self.whole = descriptor, schema, names, whole
         self.form = ""
         self.ignored: list[str] = []
         self.problem: DataError | None = None
@@ -46,6 +47,12 @@ class Rows:
         rest = b""
         while self.problem is None:
             came = os.read(self.descriptor, CHUNK)
+            if not came and rest.strip() and self.whole:
+                self.problem = DataError(
+                    f"standard input, line {self._line + 1}: the last one, has no line break, so that it may be cut "
+                    "short, and was not taken in; send it whole, with its line break"
+                )
+                return
             whole, _, rest = (rest + came).rpartition(b"\n") if came else (rest, b"", b"")
             rows = self._rows(whole) if whole else []
             if len(rest) > LONGEST_LINE and self.problem is None:
