@@ -68,8 +68,9 @@ class Forecaster(Parameters):
             every row.
 
     After `fit`: config_ (the recipe, resolved), verdict_ and backtest_ (of the held-out rows, or None), season_length_,
-    history_ (step, loss and validation loss of each network), panel_ (the rows it learned from), window_choice_ (what
-    window="search" found, or None).
+    history_ (step, loss and validation loss of each network), panel_ (the rows it was given), n_rows_ (how many of them
+    the network learned: fewer where Ctrl-C came before those held out), window_choice_ (what window="search" found, or
+    None).
 
     Example:
         >>> import numpy as np, stepahead as sa
@@ -81,6 +82,7 @@ class Forecaster(Parameters):
 
     fitted_: Fitted | PanelFitted
     history_: list[Any]
+    n_rows_: int | None = None  # of a model that was loaded nobody knows
     _interrupted: bool = False  # Ctrl-C ended the training
     _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
 
@@ -412,4 +414,5 @@ class Forecaster(Parameters):
     def _keep(self, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:
         self.fitted_ = fitted
         self.history_ = [result.history for result in results]
+        self.n_rows_ = self.panel_.n_rows
         self._interrupted = any(result.stopped == "interrupted" for result in results)

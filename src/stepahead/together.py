@@ -120,6 +120,7 @@ def judge(
     if model._interrupted:
         told = [probes.judge]
         model.panel_, model.history_, model.fitted_ = panel, first.history_, first.fitted_
+        model.n_rows_ = first.n_rows_
     calibration = calibration_of_probes(told) if told else None
     if model._interrupted:
         model.fitted_ = with_calibration(model.fitted_, calibration)

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from datetime import date
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,34 @@ def test_ctrl_c_ends_with_130_and_one_line(
 
     monkeypatch.setattr("stepahead.data.read.read", stop)
     assert run(capsys, "fit", goog, "-o", "m.safetensors", status=130) == "stopped\n"
+
+
+def test_ctrl_c_before_the_first_step_writes_nothing(
+    goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("prod.safetensors").write_text("the good one")
+    for recipe, where in ("classic", "train.batches"), ("panel", "panels.learn.checked"):
+        monkeypatch.setattr(f"stepahead.{where}", stop)
+        words = ["--target", "close", "--recipe", recipe, "--max-steps", "5", "-o", "prod.safetensors"]
+        assert run(capsys, "fit", goog, *words, "-q", status=130) == "stopped\n"
+    assert Path("prod.safetensors").read_text() == "the good one"
+
+
+def test_ctrl_c_among_the_held_out_rows_says_what_was_learned(
+    goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepahead.cli.output.progress_bar", lambda quiet: nullcontext(stop))
+    words = ["fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors"]
+    assert "LSTM of 1 series, 64 of 80 rows, not those held out -> m.safetensors" in run(capsys, *words)
+    for more, rows in ([], 64), (["--holdout", "none"], 80):
+        told = json.loads(run(capsys, *words, *more, "--json"))
+        assert (told["rows"], told["interrupted"]) == (rows, True)
 
 
 def test_a_mistake_of_the_program_is_one_line_too(
