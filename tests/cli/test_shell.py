@@ -5,8 +5,8 @@ import re
 import stat
 import subprocess
 import sys
-from datetime import date
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +314,27 @@ def test_a_true_process_ends_with_2_one_line_and_no_traceback(goog: Path) -> Non
         assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr.startswith("error: ")
         assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_stream_that_is_full_or_closed_is_one_line(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors")
+    code = f"{sys.executable} -c 'from stepahead.cli import main; main()'"
+    for words, said in {
+        "predict m.safetensors > /dev/full": "standard output: cannot be written (No space left on device)",
+        "predict m.safetensors --json > /dev/full": "standard output: cannot be written (No space left on device)",
+        "--help > /dev/full": "standard output: cannot be written (No space left on device)",
+        "predict m.safetensors >&-": "standard output is closed",
+        "stream m.safetensors <&-": "standard input is closed",
+        "symbols fit - -o s <&-": "standard input is closed",
+        "stream m.safetensors 0> other": "standard input: cannot be read",
+    }.items():
+        ended = subprocess.run(
+            ["bash", "-c", f"{code} {words}"], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (2, ""), words
+        assert said in ended.stderr
+        assert ended.stderr.count("\n") == 1, ended.stderr
 
 
 def test_predict_in_a_process_never_meets_torch(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -250,6 +250,20 @@ def test_a_series_that_joins_a_state_gets_its_levels(tmp_path: Path) -> None:
     assert len(row.split(",")) == len(header.split(","))
 
 
+def test_names_are_written_in_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    walks = np.random.default_rng(0).normal(size=(240, 1)).cumsum(axis=0)
+    panel = sa.Panel.from_arrays(walks, ids=("Zürich", "东京"), offsets=[0, 120, 240])
+    sa.Forecaster("classic", max_steps=3).fit(panel).save(tmp_path / "m.safetensors")
+    command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", tmp_path / "m.safetensors"]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    rows = "unique_id,ds,y\nZürich,121,2\n东京,121,2\n".encode()
+    for more in ([], ["--json"]):
+        done = subprocess.run([*command, *more], input=rows, capture_output=True, env=plain, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "Zürich" in done.stdout.decode()
+        assert "东京" in done.stdout.decode()
+
+
 def test_json_is_told_when_it_is_asked_for(model: Path) -> None:
     done = run(model, "--json", rows=lines(121, 122))
     assert [json.loads(line)["cutoff"] for line in done.stdout.splitlines()] == [121, 122]

@@ -46,7 +46,11 @@ class Rows:
         """Lists of rows; a bad row ends them, and is then `problem`."""
         rest = b""
         while self.problem is None:
-            came = os.read(self.descriptor, CHUNK)
+            try:
+                came = os.read(self.descriptor, CHUNK)
+            except OSError as error:
+                self.problem = DataError(f"standard input: cannot be read ({error.strerror}); give rows by a pipe")
+                return
             if not came and rest.strip() and self.whole:
                 self.problem = DataError(
                     f"standard input, line {self._line + 1}: the last one, has no line break, so that it may be cut "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepahead.cli import options as o
+from stepahead.cli.shell import check_standard_input
 from stepahead.errors import ConfigError, DataError, StepaheadError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def stream(
     schema = forecaster.fitted_.schema
     if schema.future:
         raise ConfigError(f"{model}: needs inputs known ahead, which a pipe cannot give; use Stream.push(future=)")
+    check_standard_input()
     if state is not None and (problem := why_not(state)) is not None:
         raise ConfigError(f"--state {state}: {problem}")
     rows = Rows(0, schema, schema.past, whole=state is not None)
