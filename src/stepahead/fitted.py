@@ -25,6 +25,7 @@ from stepahead.runtime.correction import NO_CORRECTION, Correction
 from stepahead.runtime.network import (
     Reading,
     carried_hidden,
+    check_weights,
     combine_members,
     last_hidden,
     movement,
@@ -228,7 +229,7 @@ def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: Own
     corrected = tensors.get("reading.correction")  # files of before had none
     correction = NO_CORRECTION if corrected is None else Correction.from_array(corrected)
     rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
-    return Fitted(
+    fitted = Fitted(
         config=config,
         schema=Schema(**names),
         frequency=Frequency(**saved["frequency"]),
@@ -240,3 +241,35 @@ def unpack(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any], own: Own
         shrinkage=saved["shrinkage"],
         own=own,
     )
+    check_fitted(fitted)
+    return fitted
+
+
+def check_fitted(fitted: Fitted) -> None:
+    """Raise ConfigError for arrays whose shapes do not fit one another: NumPy would broadcast some in silence."""
+    config, scale, covariates, reading = fitted.config, fitted.scale, fitted.covariates, fitted.reading
+    past, known = len(fitted.schema.past), len(fitted.schema.future)
+    for m, weights in enumerate(fitted.members if fitted.own is None else ()):
+        try:
+            check_weights(
+                weights,
+                config.cell,
+                inputs=known + past * (2 if config.missing == "mask" else 1),
+                beside=covariates.width(config.horizon),
+                hidden=config.hidden_size,
+                layers=config.num_layers,
+                answers=config.horizon * reading.n_outputs,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"member {m}: {error}") from error
+    scores, table = fitted.calibration.scores, reading.t_table
+    for name, shape, wanted in (
+        *((f"scale.{n}", getattr(scale, n).shape, (past,)) for n in ("logs", "floor", "center", "spread")),
+        *((f"covariates.{n}", getattr(covariates, n).shape, (known,)) for n in ("center", "spread")),
+        ("calibration.scores", scores.shape[:1], (config.horizon if scores.size else len(scores),)),
+        ("reading.t_table", table.shape[1:], (2,)),
+    ):
+        if shape != wanted:
+            raise ConfigError(f"'{name}' must be {list(wanted)}, found {list(shape)}")
+    if reading.head == "student_t" and not (len(table) and abs(table[0, 0] + table[-1, 0] - 1) < 1e-9):
+        raise ConfigError("'reading.t_table' does not reach as far up as down")

@@ -31,7 +31,7 @@ from stepahead.runtime import normal
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.marginals import Counts, Knots, Marginals
 from stepahead.runtime.network import combine_members
-from stepahead.runtime.panel import in_scale, last_state, member_output
+from stepahead.runtime.panel import check_panel_weights, in_scale, last_state, member_output
 from stepahead.runtime.panel_heads import PanelReading
 from stepahead.runtime.scores import Recalibration
 
@@ -363,12 +363,15 @@ def unpack_panel(tensors: Mapping[str, np.ndarray], saved: Mapping[str, Any]) ->
     names: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in saved["schema"].items()}
     rules = tuple(tuple(tuple(v) if isinstance(v, list) else v for v in rule) for rule in saved["statics"])
     config = Config.from_json(saved["config"])
+    members = tuple(under(f"member.{m}.") for m in range(len(saved["kinds"])))
+    for weights in members:
+        check_panel_weights(weights, config.cell, config.window, config.hidden_size, config.horizon)
     return PanelFitted(
         config=config,
         schema=Schema(**names),
         frequency=Frequency(**saved["frequency"]),
         covariates=Covariates(**under("covariates."), statics=rules),
-        members=tuple(under(f"member.{m}.") for m in range(len(saved["kinds"]))),
+        members=members,
         kinds=tuple(saved["kinds"]),
         back=saved["back"],
         reading=reading_of(config, tensors.get("reading.t_table")),
