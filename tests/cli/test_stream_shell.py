@@ -238,6 +238,26 @@ def test_levels_belong_to_the_state(model: Path, tmp_path: Path) -> None:
     assert [each.stdout.splitlines()[0] for each in (same, none)] == ["ds,cutoff,LSTM,LSTM-lo-80,LSTM-hi-80"] * 2
 
 
+def test_a_state_that_cannot_be_read_names_its_file_and_what_to_do(model: Path, tmp_path: Path) -> None:
+    state, other = tmp_path / "walk.state", tmp_path / "other.safetensors"
+    walk = np.random.default_rng(1).normal(size=(120, 2)).cumsum(axis=0)
+    sa.Forecaster("classic", max_steps=3).fit(sa.Panel.from_arrays(walk, names=NAMES)).save(other)
+    run(model, "--state", state, rows=lines(121, 123))
+    whole = state.read_bytes()
+    said = run(other, "--state", state, rows=lines(121, 123)).stderr
+    assert said == f"error: {state}: is of another model; restore it with the model that it came from\n"
+    tensors, config = store.load(state)
+    for damaged in (b"", whole[:-3], whole[:50]):
+        state.write_bytes(damaged)
+        said = run(model, "--state", state, rows=lines(124, 125)).stderr
+        assert said.startswith(f"error: {state}: ")
+        assert said.endswith("or delete it and send the rows again\n")
+    for part, answers in ({"kind": "streams"}, b"[]"), (config, b"7"):
+        store.save(state, tensors | {"answers": np.frombuffer(answers, np.uint8)}, part)
+        done = run(model, "--state", state, rows=lines(124, 125))
+        assert (done.returncode, "does not hold what a state holds" in done.stderr) == (2, True)
+
+
 def test_a_series_that_joins_a_state_gets_its_levels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     panel = sa.Panel.from_arrays(rng.normal(size=240).cumsum(), ids=("a", "b"), offsets=(0, 120, 240))

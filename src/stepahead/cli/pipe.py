@@ -105,9 +105,11 @@ class Rows:
                 raise DataError(f"standard input, line 1: two columns are named '{name}'; rename one of them")
         for name in self.names:
             if name not in header:
-                raise DataError(
-                    f"standard input, line 1: no column '{name}' in the header; the model needs {', '.join(self.names)}"
-                )
+                blank = next((found for found in header if found.strip() == name), None)
+                remedy = f"the model needs {', '.join(self.names)}"
+                if blank is not None:
+                    remedy = f"there is {blank!r}, with blanks; leave them out"
+                raise DataError(f"standard input, line 1: no column '{name}' in the header; {remedy}")
         self._places = [header.index(name) for name in self.names]
         self._time = header.index(self.schema.time) if self.schema.time in header else -1
         has_series = self.schema.has_series and self.schema.series in header
@@ -154,6 +156,9 @@ class Rows:
         try:
             return next(csv.reader([line]))
         except csv.Error as error:
+            if "field limit" in str(error):
+                long = f"has a cell of more than {csv.field_size_limit() >> 10} KiB, or a quotation mark is not closed"
+                raise DataError(f"standard input, line {self._line}: {long}; mend it") from error
             raise DataError(f"standard input, line {self._line}: is no line of CSV ({error!s:.60}); mend it") from error
 
     def _number(self, name: str, cell: str) -> float | None:

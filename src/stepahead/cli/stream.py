@@ -14,7 +14,7 @@ import typer
 
 from stepahead.cli import options as o
 from stepahead.cli.shell import check_standard_input
-from stepahead.errors import ConfigError, DataError, StepaheadError
+from stepahead.errors import ConfigError, DataError, ModelFileError, StepaheadError
 
 if TYPE_CHECKING:
     from stepahead.cli.pipe import Cells, Lines
@@ -218,8 +218,21 @@ class Pipe:
         return self.streams[wanted]
 
     def _restore(self, path: Path) -> None:
+        try:
+            self._read(path)
+        except ModelFileError as error:
+            what, _, remedy = str(error).removeprefix("snapshot: ").removeprefix(f"{path}: ").partition("; ")
+            if "anew" in remedy or "saved" in remedy:
+                remedy = "take a copy of it that is whole, or delete it and send the rows again"
+            raise ModelFileError(f"{path}: {what}; {remedy}") from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, StepaheadError):
+                raise
+            what = "does not hold what a state holds"
+            raise ModelFileError(f"{path}: {what}; delete it and send the rows again") from error
+
+    def _read(self, path: Path) -> None:
         from stepahead import store
-        from stepahead.errors import ModelFileError
 
         tensors, config = store.load(path)
         if config.get("kind") != "streams":
