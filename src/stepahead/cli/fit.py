@@ -57,8 +57,13 @@ def fit(
     over = forecaster.series_verdict_ if panel.n_series > 1 else None
     if json:
         judged = forecaster.backtest_.to_json() if forecaster.backtest_ else {"verdict": None}
-        config = {"model": str(model), "name": forecaster.name, "config": forecaster.config_.to_json()}
-        config |= {"rows": forecaster.n_rows_, "interrupted": forecaster._interrupted}
+        config = {
+            "model": str(model),
+            "name": forecaster.name,
+            "config": forecaster.config_.to_json(),
+            "rows": forecaster.n_rows_,
+            "interrupted": forecaster._interrupted,
+        }
         output.print_json(config | judged | {"series_verdict": None if over is None else str(over)})
     elif not quiet:
         if forecaster.backtest_:
