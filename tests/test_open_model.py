@@ -157,3 +157,30 @@ def test_a_panel_with_names_of_its_own_goes_on_under_them(tmp_path):
     panel = replace(panel, schema=replace(panel.schema, series="shop", time="week", series_kind="text"))
     Forecaster(**TINY).fit(panel).save(tmp_path / "m")
     assert sa.load(tmp_path / "m").predict().columns == ["shop", "week", "LSTM"]
+
+
+@pytest.mark.parametrize("name", ["classic", "quantiles of three", "student t", "mask", "symbols", "panel"])
+def test_a_file_that_lacks_something_is_refused_whatever_its_checksum_says(name, tmp_path):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    if name == "symbols":
+        sa.SymbolModel(hidden_size=3, epochs=1).fit(["anna", "otto", "hannah"] * 9).save(whole)
+    else:
+        options = TINY | {"recipe": "panel"} if name == "panel" else TINY | MODELS[name]
+        Forecaster(**options).fit(made_panel(gaps=name == "mask")).save(whole)
+    tensors, config = store.load(whole)
+    needed = [key for key in config if key not in ("over", "simple", "usual", "verdict", "calibrated")]
+    for key in needed:
+        store.save(part, tensors, {k: v for k, v in config.items() if k != key})
+        with pytest.raises(ModelFileError, match="part: "):
+            sa.load(part)
+    loose = ("over.", "shares.", "reading.correction", "tail", "held.", "last.", "time_edges", "calibration")
+    if name == "panel":
+        loose += ("embed_weight", "mlp_weight", "effect", "covariates")  # NumPy itself refuses these
+    for key, array in tensors.items():
+        if any(word in key for word in loose):
+            continue
+        less = {k: v for k, v in tensors.items() if k != key}
+        for held in ({}, {key: array[: len(array) // 2]}) if array.size else ({},):
+            store.save(part, less | held, config)
+            with pytest.raises(ModelFileError, match="part: "):
+                pytest.fail(f"{key} was taken: {sa.load(part)}")

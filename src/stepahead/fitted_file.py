@@ -13,13 +13,15 @@ from stepahead.data.calendar import Frequency
 from stepahead.data.covariates import Covariates
 from stepahead.data.panel import Schema
 from stepahead.data.scale import Scale
+from stepahead.errors import ConfigError
 from stepahead.fitted import Fitted, OwnNetwork
 from stepahead.panels.fitted import PanelFitted, reading_of
 from stepahead.panels.held_out import HeldOut
 from stepahead.panels.shares import EQUAL, Shares
 from stepahead.runtime.conformal import Calibration
 from stepahead.runtime.correction import NO_CORRECTION, Correction
-from stepahead.runtime.network import Reading
+from stepahead.runtime.network import Reading, check_weights
+from stepahead.runtime.panel import check_panel_weights
 from stepahead.runtime.scores import Recalibration
 from stepahead.store import under
 
@@ -83,12 +85,44 @@ def unpack_plain(tensors: Arrays, saved: Mapping[str, Any], shared: Mapping[str,
     scale: dict[str, Any] = saved["scale"] | under(tensors, "scale.")
     corrected = tensors.get("reading.correction")  # files of before had none
     correction = NO_CORRECTION if corrected is None else Correction.from_array(corrected)
-    return Fitted(
+    fitted = Fitted(
         **shared,
         scale=Scale(**scale),
         reading=Reading(config.head, config.quantiles, tensors["reading.t_table"], correction),
         shrinkage=saved["shrinkage"],
     )
+    check_fitted(fitted)
+    return fitted
+
+
+def check_fitted(fitted: Fitted) -> None:
+    """Raise ConfigError for arrays whose shapes do not fit one another: NumPy would broadcast some in silence."""
+    config, scale, covariates, reading = fitted.config, fitted.scale, fitted.covariates, fitted.reading
+    past, known = len(fitted.schema.past), len(fitted.schema.future)
+    for m, weights in enumerate(fitted.members if fitted.own is None else ()):
+        try:
+            check_weights(
+                weights,
+                config.cell,
+                inputs=known + past * (2 if config.missing == "mask" else 1),
+                beside=covariates.width(config.horizon),
+                hidden=config.hidden_size,
+                layers=config.num_layers,
+                answers=config.horizon * reading.n_outputs,
+            )
+        except ConfigError as error:
+            raise ConfigError(f"member {m}: {error}") from error
+    scores, table = fitted.calibration.scores, reading.t_table
+    for name, shape, wanted in (
+        *((f"scale.{n}", getattr(scale, n).shape, (past,)) for n in ("logs", "floor", "center", "spread")),
+        *((f"covariates.{n}", getattr(covariates, n).shape, (known,)) for n in ("center", "spread")),
+        ("calibration.scores", scores.shape[:1], (config.horizon if scores.size else len(scores),)),
+        ("reading.t_table", table.shape[1:], (2,)),
+    ):
+        if shape != wanted:
+            raise ConfigError(f"'{name}' must be {list(wanted)}, found {list(shape)}")
+    if reading.head == "student_t" and not (len(table) and abs(table[0, 0] + table[-1, 0] - 1) < 1e-9):
+        raise ConfigError("'reading.t_table' does not reach as far up as down")
 
 
 def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -112,13 +146,16 @@ def unpack_panel(
     tensors: Arrays, saved: Mapping[str, Any], shared: Mapping[str, Any], calibration: Calibration
 ) -> PanelFitted:
     """shared: the fields that `unpack` has read."""
+    config: Config = shared["config"]
+    for weights in shared["members"]:
+        check_panel_weights(weights, config.cell, config.window, config.hidden_size, config.horizon)
     recalibration = Recalibration.from_array(tensors["held.recalibration"])
     usual = saved.get("usual", 0.0)  # files of before had none
     return PanelFitted(
         **shared,
         kinds=tuple(saved["kinds"]),
         back=saved["back"],
-        reading=reading_of(shared["config"], tensors.get("reading.t_table")),
+        reading=reading_of(config, tensors.get("reading.t_table")),
         held=HeldOut(calibration, recalibration, tensors["held.links"], usual=usual),
         shares=Shares(**under(tensors, "shares.")) if "shares.keys" in tensors else EQUAL,
         simple=saved.get("simple", "carried_on"),

@@ -74,8 +74,9 @@ class Forecaster(Parameters):
             every row.
 
     After `fit`: config_ (the recipe, resolved), verdict_ and backtest_ (of the held-out rows, or None), season_length_,
-    history_ (step, loss and validation loss of each network), panel_ (the rows it learned from), window_choice_ (what
-    window="search" found, or None).
+    history_ (step, loss and validation loss of each network), panel_ (the rows it was given), n_rows_ (how many of them
+    the network learned: fewer where Ctrl-C came before those held out), window_choice_ (what window="search" found, or
+    None).
 
     Example:
         >>> import numpy as np, stepahead as sa
@@ -88,6 +89,7 @@ class Forecaster(Parameters):
     fitted_: Fitted | PanelFitted
     history_: list[Any]
     backtest_: Any  # a Backtest, or None where nothing was held out
+    n_rows_: int | None = None  # of a model that was loaded nobody knows
     _interrupted: bool = False  # Ctrl-C ended the training
     _unjudged: str = ""  # why nothing could be held out, where that was left to `fit`
     _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
@@ -411,6 +413,7 @@ class Forecaster(Parameters):
         else:
             self.panel_, self._interrupted = panel, True
             self.fitted_, self.history_ = judged.stopped.fitted_, judged.stopped.history_
+            self.n_rows_ = judged.stopped.n_rows_
         if judged.calibration is not None:
             self.fitted_ = with_calibration(self.fitted_, judged.calibration)
 
@@ -424,4 +427,5 @@ class Forecaster(Parameters):
     def _keep(self, panel: Panel, fitted: Fitted | PanelFitted, results: Sequence[Any]) -> None:
         self.panel_, self.fitted_ = panel, fitted
         self.history_ = [result.history for result in results]
+        self.n_rows_ = self.panel_.n_rows
         self._interrupted = any(result.stopped == "interrupted" for result in results)

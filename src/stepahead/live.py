@@ -68,7 +68,7 @@ class Live:
             return Stream(course, str(values["series"]), int(values["cutoff"]), track)
         except ModelFileError:
             raise
-        except (StepaheadError, LookupError, TypeError, ValueError, OverflowError) as error:
+        except (StepaheadError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
             # Its checksum fits: something else than `Stream.snapshot` made it.
             raise ModelFileError(
                 f"snapshot: does not hold what a stream of this model holds ({error!s:.80}); give what snapshot() gave"

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.data.symbols import Vocabulary
-from stepahead.errors import ModelFileError
 from stepahead.evaluate.symbols import scores_from_json
 from stepahead.runtime.symbols import Shape
 from stepahead.symbol_model import SymbolModel
@@ -37,18 +36,15 @@ def pack_symbols(model: SymbolModel) -> tuple[dict[str, Array], dict[str, Any]]:
 
 
 def load_symbols(tensors: Mapping[str, Array], config: Mapping[str, Any]) -> SymbolModel:
-    """A model from what `store.load` read."""
-    try:
-        model = SymbolModel(**config["params"])
-        stored = config["vocabulary"]
-        model.vocabulary_ = Vocabulary(tuple(stored["symbols"]), stored["tokens"], stored["end"], stored["rare"])
-        model.shape_ = Shape(**config["shape"])
-        model.n_symbols_, model.stopped_ = config["n_symbols"], config["stopped"]
-        model.scores_, model.verdict_ = scores_from_json(config["scores"])
-        # Scores by the older rule, the two largest surprises, say nothing of this one: calibrate anew.
-        model.clean_ = tensors["calibration"] if config.get("calibrated") == CALIBRATED_BY else np.empty(0)
-        model.edges_ = tensors["time_edges"] if model.shape_.times else None
-        model._settle({name: array for name, array in tensors.items() if name not in ("calibration", "time_edges")})
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"model file: its configuration is not a SymbolModel's ({error}); train anew") from error
+    """A model from what `store.load` read.  What it lacks is an error of any kind; `open_model.load` says so."""
+    model = SymbolModel(**config["params"])
+    stored = config["vocabulary"]
+    model.vocabulary_ = Vocabulary(tuple(stored["symbols"]), stored["tokens"], stored["end"], stored["rare"])
+    model.shape_ = Shape(**config["shape"])
+    model.n_symbols_, model.stopped_ = config["n_symbols"], config["stopped"]
+    model.scores_, model.verdict_ = scores_from_json(config["scores"])
+    # Scores by the older rule, the two largest surprises, say nothing of this one: calibrate anew.
+    model.clean_ = tensors["calibration"] if config.get("calibrated") == CALIBRATED_BY else np.empty(0)
+    model.edges_ = tensors["time_edges"] if model.shape_.times else None
+    model._settle({name: array for name, array in tensors.items() if name not in ("calibration", "time_edges")})
     return model

@@ -48,7 +48,14 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
     "semicolons": ("t.csv", "ds;y\n1;2\n", "", ["row 1 is separated by semicolons", "save it with commas", "sep=';'"]),
     "tabs": ("t.csv", "ds\ty\n1\t2\n", "", ["separated by tabs"]),
     "a record too long": ("t.csv", table("1,2", "2,3,4"), "", ["row 3 has 3 cells, the header has 2", "quotation"]),
-    "a record too short": ("t.csv", table("1,2", "2", "3,1"), "", ["row 3 has 1 cells, the header has 2"]),
+    "a record too short": ("t.csv", table("1,2", "2", "3,1"), "", ["row 3 has 1 cells, the header has 2", "all its"]),
+    "a cell too long": (
+        "t.csv",
+        table("1,2", header="ds,y" + "y" * 140_000),
+        "",
+        ["row 1: a cell has more than 128 KiB"],
+    ),
+    "one row": ("t.csv", table("1,2"), "", ["the longest has 1", "another --test-size"]),
     "an open quotation": ("t.csv", table("1,2", '2,"3'), "", ["quotation mark is not closed", "row 3"]),
     # the columns
     "one name twice": ("t.csv", table("1,2,3", header="ds,y,y"), "", ["two columns are named 'y'", "rename"]),

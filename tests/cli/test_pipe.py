@@ -37,7 +37,8 @@ def test_a_first_line_that_is_no_text_is_named_with_and_without_a_mark() -> None
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HEAD + b'1,"' + b"1" * 200_000 + b'",2\n', "line 2: is no line of CSV"),
+        (HEAD + b'1,"' + b"1" * 200_000 + b'",2\n', "line 2: has a cell of more than 128 KiB, or a quotation"),
+        (b"ds, open,y\n1,2,3\n", "line 1: no column 'open' in the header; there is ' open', with blanks; leave them"),
         (HEAD + b'1,"1"\r2,3\n', "line 2: is no line of CSV"),
         (HEAD + b"1,1_000,2\n", "line 2: column 'open': '1_000' is not a number"),
         (b"ds;open;y\n1;2;3\n", "line 1: is separated by semicolons"),

@@ -5,6 +5,7 @@ import re
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,34 @@ def test_ctrl_c_ends_with_130_and_one_line(
     assert run(capsys, "fit", goog, "-o", "m.safetensors", status=130) == "stopped\n"
 
 
+def test_ctrl_c_before_the_first_step_writes_nothing(
+    goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    Path("prod.safetensors").write_text("the good one")
+    for recipe, where in ("classic", "train.batches"), ("panel", "panels.learn.checked"):
+        monkeypatch.setattr(f"stepahead.{where}", stop)
+        words = ["--target", "close", "--recipe", recipe, "--max-steps", "5", "-o", "prod.safetensors"]
+        assert run(capsys, "fit", goog, *words, "-q", status=130) == "stopped\n"
+    assert Path("prod.safetensors").read_text() == "the good one"
+
+
+def test_ctrl_c_among_the_held_out_rows_says_what_was_learned(
+    goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stepahead.cli.output.progress_bar", lambda quiet: nullcontext(stop))
+    words = ["fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors"]
+    assert "LSTM of 1 series, 64 of 80 rows, not those held out -> m.safetensors" in run(capsys, *words)
+    for more, rows in ([], 64), (["--holdout", "none"], 80):
+        told = json.loads(run(capsys, *words, *more, "--json"))
+        assert (told["rows"], told["interrupted"]) == (rows, True)
+
+
 def test_a_mistake_of_the_program_is_one_line_too(
     goog: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +328,27 @@ def test_a_true_process_ends_with_2_one_line_and_no_traceback(goog: Path) -> Non
         assert (ended.returncode, ended.stdout) == (2, "")
         assert ended.stderr.startswith("error: ")
         assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_stream_that_is_full_or_closed_is_one_line(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(capsys, "fit", goog, "--target", "close", *QUICK, "-o", "m.safetensors")
+    code = f"{sys.executable} -c 'from stepahead.cli import main; main()'"
+    for words, said in {
+        "predict m.safetensors > /dev/full": "standard output: cannot be written (No space left on device)",
+        "predict m.safetensors --json > /dev/full": "standard output: cannot be written (No space left on device)",
+        "--help > /dev/full": "standard output: cannot be written (No space left on device)",
+        "predict m.safetensors >&-": "standard output is closed",
+        "stream m.safetensors <&-": "standard input is closed",
+        "symbols fit - -o s <&-": "standard input is closed",
+        "stream m.safetensors 0> other": "standard input: cannot be read",
+    }.items():
+        ended = subprocess.run(
+            ["bash", "-c", f"{code} {words}"], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (2, ""), words
+        assert said in ended.stderr
+        assert ended.stderr.count("\n") == 1, ended.stderr
 
 
 def test_predict_in_a_process_never_meets_torch(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:

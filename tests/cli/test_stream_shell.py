@@ -186,6 +186,43 @@ def test_rows_that_the_model_learned_from_are_known_to_the_state(model: Path, tm
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_one_stream_at_a_time_writes_to_a_state_and_a_killed_one_does_not_stand_in_the_way(
+    model: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "walk.state"
+    command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", model, "--state", state]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        first.stdin.write(f"ds,open,y\n{lines(121, 121)[0]}\n".encode())
+        first.stdin.flush()
+        assert len([first.stdout.readline() for _ in range(2)]) == 2  # it is there
+        second = run(model, "--state", state, rows=lines(121, 123))
+        assert (second.returncode, second.stdout) == (2, "")
+        assert "another stream writes to it" in second.stderr
+        first.kill()
+    assert (tmp_path / "walk.state.lock").exists()
+    third = run(model, "--state", state, rows=lines(122, 123))
+    assert (third.returncode, len(third.stdout.splitlines())) == (0, 3), third.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["walk.state"]
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_last_line_that_may_be_cut_short_is_no_row_of_a_state(model: Path, tmp_path: Path, form: str) -> None:
+    state = tmp_path / "walk.state"
+    rows = ["ds,open,y", "121,1,12.75", "122,1,12.75"]
+    if form == "json":
+        rows = ['{"ds": 121, "open": 1, "y": 12.75}', '{"ds": 122, "open": 1, "y": 12.75}']
+    command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", str(model)]
+    for more, status, told in (["--state", str(state)], 2, 1), ([], 0, 2):
+        text = "\n".join(rows)
+        done = subprocess.run([*command, *more], input=text, capture_output=True, text=True, timeout=120)
+        assert (done.returncode, len(done.stdout.splitlines())) == (status, told + (form == "csv")), done.stderr
+        assert ("no line break" in done.stderr) == bool(more)
+    whole = run(model, "--state", state, "-q", rows=rows, header="")
+    assert (whole.returncode, whole.stderr) == (0, "")
+
+
 def test_levels_belong_to_the_state(model: Path, tmp_path: Path) -> None:
     state = tmp_path / "walk.state"
     run(model, "--state", state, "--level", "80", rows=lines(121, 122))
@@ -201,6 +238,26 @@ def test_levels_belong_to_the_state(model: Path, tmp_path: Path) -> None:
     assert [each.stdout.splitlines()[0] for each in (same, none)] == ["ds,cutoff,LSTM,LSTM-lo-80,LSTM-hi-80"] * 2
 
 
+def test_a_state_that_cannot_be_read_names_its_file_and_what_to_do(model: Path, tmp_path: Path) -> None:
+    state, other = tmp_path / "walk.state", tmp_path / "other.safetensors"
+    walk = np.random.default_rng(1).normal(size=(120, 2)).cumsum(axis=0)
+    sa.Forecaster("classic", max_steps=3).fit(sa.Panel.from_arrays(walk, names=NAMES)).save(other)
+    run(model, "--state", state, rows=lines(121, 123))
+    whole = state.read_bytes()
+    said = run(other, "--state", state, rows=lines(121, 123)).stderr
+    assert said == f"error: {state}: is of another model; restore it with the model that it came from\n"
+    tensors, config = store.load(state)
+    for damaged in (b"", whole[:-3], whole[:50]):
+        state.write_bytes(damaged)
+        said = run(model, "--state", state, rows=lines(124, 125)).stderr
+        assert said.startswith(f"error: {state}: ")
+        assert said.endswith("or delete it and send the rows again\n")
+    for part, answers in ({"kind": "streams"}, b"[]"), (config, b"7"):
+        store.save(state, tensors | {"answers": np.frombuffer(answers, np.uint8)}, part)
+        done = run(model, "--state", state, rows=lines(124, 125))
+        assert (done.returncode, "does not hold what a state holds" in done.stderr) == (2, True)
+
+
 def test_a_series_that_joins_a_state_gets_its_levels(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     panel = sa.Panel.from_arrays(rng.normal(size=240).cumsum(), ids=("a", "b"), offsets=(0, 120, 240))
@@ -211,6 +268,20 @@ def test_a_series_that_joins_a_state_gets_its_levels(tmp_path: Path) -> None:
     header, row = done.stdout.splitlines()
     assert header.endswith("cutoff,LSTM,LSTM-lo-80,LSTM-hi-80")
     assert len(row.split(",")) == len(header.split(","))
+
+
+def test_names_are_written_in_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    walks = np.random.default_rng(0).normal(size=(240, 1)).cumsum(axis=0)
+    panel = sa.Panel.from_arrays(walks, ids=("Zürich", "东京"), offsets=[0, 120, 240])
+    sa.Forecaster("classic", max_steps=3).fit(panel).save(tmp_path / "m.safetensors")
+    command = [sys.executable, "-c", "from stepahead.cli import main; main()", "stream", tmp_path / "m.safetensors"]
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    rows = "unique_id,ds,y\nZürich,121,2\n东京,121,2\n".encode()
+    for more in ([], ["--json"]):
+        done = subprocess.run([*command, *more], input=rows, capture_output=True, env=plain, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert "Zürich" in done.stdout.decode()
+        assert "东京" in done.stdout.decode()
 
 
 def test_json_is_told_when_it_is_asked_for(model: Path) -> None:

@@ -49,6 +49,26 @@ def test_the_service_loads_neither_torch_nor_polars() -> None:
     assert not set(done.stdout.split()) & {"torch", "polars", "pandas", "matplotlib", "scipy"}
 
 
+def test_a_body_too_long_is_answered_and_an_upgrade_is_no_advice_in_the_log(tmp_path: Path) -> None:
+    with running(str(tmp_path / "store.db")) as server:
+        for size in (17 << 20, 40 << 20):
+            connection = server.connect()
+            connection.request("PUT", "/v1/series/a", b" " * size, {"content-type": "application/json"})
+            assert connection.getresponse().status == 413
+            connection.close()
+        connection = server.connect()
+        key = {"Sec-WebSocket-Key": "x" * 16, "Sec-WebSocket-Version": "13"}
+        connection.request("GET", "/v2/health/live", headers={"Upgrade": "websocket", "Connection": "Upgrade"} | key)
+        assert connection.getresponse().status == 200
+        connection.close()
+        server.process.terminate()
+        assert server.process.stderr is not None
+        log = server.process.stderr.read()
+    assert '"stopped"' in log
+    assert "websocket" not in log.lower()
+    assert "upgrade" not in log.lower()
+
+
 def test_sigterm_answers_what_is_asked_ends_the_events_and_exits_with_0(server: Running, tmp_path: Path) -> None:
     assert server.ask("PUT", "/v1/series/a", BODY)[0] == 201
     events = server.connect()

@@ -1,17 +1,26 @@
 """What happens to series: each answer beside a Stream that was pushed by hand, on both stores."""
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from server_models import daily_rows, models, step_rows
 
-from stepahead.errors import DataError
+from stepahead.errors import ConfigError, DataError
 from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
 from stepahead.server.problems import Problem
 from stepahead.server.rows import read_history
+from stepahead.server.series_routes import shown_cutoff
 from stepahead.server.sessions import Sessions
 from stepahead.server.store import Changes, StoreFailed, open_store
+from stepahead.server.times import read_time
 
 
 def ask(sessions: Sessions, job: Job) -> Any:
@@ -266,14 +275,73 @@ def test_a_commit_that_fails_leaves_nothing_behind(sessions: Sessions, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(sessions.store, "commit", full)
+        assert sessions.failed_at is None
         answers = ask_all(sessions, [Push("a", daily_rows(1, 6)), Push("b", daily_rows(1, 6))])
         assert [answer.status for answer in answers] == [503, 404]
         with pytest.raises(Problem, match="does not answer"):
             begin(sessions, "c")
+    assert sessions.failed_at is not None  # and the server not ready
     assert ask(sessions, Look("a")).json() == before
     with pytest.raises(Problem, match="no series"):
         ask(sessions, Look("c"))
     assert means(ask(sessions, Push("a", daily_rows(1, 6))).view) == by_hand("a", 7).forecast().mean[0].tolist()
+    assert sessions.failed_at is None
+
+
+def test_minus_zero_is_the_same_number_and_periods_are_their_first_days(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    row = daily_rows(1, 6)[0] | {"y": 0.0}
+    ask(sessions, Push("a", [row]))
+    again = ask(sessions, Push("a", [row | {"y": -0.0}]))
+    assert (again.repeated, again.view.rows) == (1, 7)
+    reader = models().forecasters["daily"].reader
+    dates = replace(reader.schema, time_kind="date")
+    assert read_time("2005 Q1", dates) == read_time("2005-01-01", dates)
+    assert read_time("2020 W07", dates) == read_time("2020-02-10", dates)
+    with pytest.raises(Problem, match="is not a time"):
+        read_time("2005 Q5", dates)
+
+
+def test_a_list_reads_no_cutoff_by_another_model_of_the_same_name(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    line = sessions.store.lines("", 10)[0]
+    service = SimpleNamespace(models=models())
+    assert shown_cutoff(service, line) == "2024-01-06T00:00:00"  # type: ignore[arg-type]
+    assert shown_cutoff(service, replace(line, mark=line.mark + 1)) is None  # type: ignore[arg-type]
+
+
+def test_what_is_no_store_is_called_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder; name a file"):
+        open_store(str(tmp_path))
+    (tmp_path / "text").write_text("no database " * 200)
+    with pytest.raises(ConfigError, match="is no store of stepahead's"):
+        open_store(str(tmp_path / "text"))
+
+
+def test_a_store_that_cannot_be_written_is_refused_at_the_start() -> None:
+    with TemporaryDirectory() as folder:  # tmp_path's parents are closed to others
+        path = Path(folder) / "store.db"
+        open_store(str(path)).close()
+        with as_nobody(path, path.parent):
+            path.chmod(0o444)
+            with pytest.raises(ConfigError, match="is read-only"):
+                open_store(str(path))
+            path.chmod(0o644)
+
+
+@contextmanager
+def as_nobody(*paths: Path) -> Iterator[None]:
+    """Permissions do not bind root: be somebody else for a while."""
+    if os.geteuid():
+        yield
+        return
+    for path in paths:
+        os.chown(path, 65534, 65534)
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
 
 
 def test_models_that_count_steps_take_whole_numbers(sessions: Sessions) -> None:

@@ -60,7 +60,13 @@ def fit(
     over = forecaster.series_verdict_ if panel.n_series > 1 else None
     if json:
         judged = forecaster.backtest_.to_json() if forecaster.backtest_ else {"verdict": None}
-        config = {"model": str(model), "name": forecaster.name, "config": forecaster.config_.to_json()}
+        config = {
+            "model": str(model),
+            "name": forecaster.name,
+            "config": forecaster.config_.to_json(),
+            "rows": forecaster.n_rows_,
+            "interrupted": forecaster._interrupted,
+        }
         output.print_json(config | judged | {"series_verdict": None if over is None else str(over)})
     elif not quiet:
         if forecaster.backtest_:
@@ -73,4 +79,7 @@ def fit(
             )
         if over is not None:
             typer.echo(str(over))
-        typer.echo(f"{forecaster.name} of {panel.n_series} series, {panel.n_rows} rows -> {model}")
+        learned = f"{panel.n_rows} rows"
+        if forecaster.n_rows_ != panel.n_rows:
+            learned = f"{forecaster.n_rows_} of {panel.n_rows} rows, not those held out"
+        typer.echo(f"{forecaster.name} of {panel.n_series} series, {learned} -> {model}")

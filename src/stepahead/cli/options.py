@@ -31,6 +31,8 @@ def columns(text: str) -> list[str]:
 
 def numbers(text: str) -> list[float]:
     """'80,95' -> coverages in percent, or other numbers."""
+    if not text.strip():
+        raise typer.BadParameter("is empty; give numbers, as 80,95")
     return [float(part) for part in text.split(",")]
 
 

@@ -29,11 +29,12 @@ class Cells(NamedTuple):
 class Rows:
     """The rows that come through a file descriptor, as many at a time as are there.
 
-    schema: of the model. names: the columns whose values are wanted, in order. form: "csv" or "json" once it is known.
+    schema: of the model. names: the columns whose values are wanted, in order. whole: refuse a last line without its
+    line break, which may be half of what the sender meant. form: "csv" or "json" once it is known.
     """
 
-    def __init__(self, descriptor: int, schema: Any, names: Sequence[str]) -> None:
-        self.descriptor, self.schema, self.names = descriptor, schema, names
+    def __init__(self, descriptor: int, schema: Any, names: Sequence[str], *, whole: bool = False) -> None:
+        self.descriptor, self.schema, self.names, self.whole = descriptor, schema, names, whole
         self.form = ""
         self.ignored: list[str] = []
         self.problem: DataError | None = None
@@ -45,7 +46,17 @@ class Rows:
         """Lists of rows; a bad row ends them, and is then `problem`."""
         rest = b""
         while self.problem is None:
-            came = os.read(self.descriptor, CHUNK)
+            try:
+                came = os.read(self.descriptor, CHUNK)
+            except OSError as error:
+                self.problem = DataError(f"standard input: cannot be read ({error.strerror}); give rows by a pipe")
+                return
+            if not came and rest.strip() and self.whole:
+                self.problem = DataError(
+                    f"standard input, line {self._line + 1}: the last one, has no line break, so that it may be cut "
+                    "short, and was not taken in; send it whole, with its line break"
+                )
+                return
             whole, _, rest = (rest + came).rpartition(b"\n") if came else (rest, b"", b"")
             rows = self._rows(whole) if whole else []
             if len(rest) > LONGEST_LINE and self.problem is None:
@@ -94,9 +105,11 @@ class Rows:
                 raise DataError(f"standard input, line 1: two columns are named '{name}'; rename one of them")
         for name in self.names:
             if name not in header:
-                raise DataError(
-                    f"standard input, line 1: no column '{name}' in the header; the model needs {', '.join(self.names)}"
-                )
+                blank = next((found for found in header if found.strip() == name), None)
+                remedy = f"the model needs {', '.join(self.names)}"
+                if blank is not None:
+                    remedy = f"there is {blank!r}, with blanks; leave them out"
+                raise DataError(f"standard input, line 1: no column '{name}' in the header; {remedy}")
         self._places = [header.index(name) for name in self.names]
         self._time = header.index(self.schema.time) if self.schema.time in header else -1
         has_series = self.schema.has_series and self.schema.series in header
@@ -143,6 +156,9 @@ class Rows:
         try:
             return next(csv.reader([line]))
         except csv.Error as error:
+            if "field limit" in str(error):
+                long = f"has a cell of more than {csv.field_size_limit() >> 10} KiB, or a quotation mark is not closed"
+                raise DataError(f"standard input, line {self._line}: {long}; mend it") from error
             raise DataError(f"standard input, line {self._line}: is no line of CSV ({error!s:.60}); mend it") from error
 
     def _number(self, name: str, cell: str) -> float | None:

@@ -4,6 +4,7 @@ import json as json_text
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import groupby, repeat
 from math import isnan
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stepahead.cli import options as o
-from stepahead.errors import ConfigError, DataError, StepaheadError
+from stepahead.cli.shell import check_standard_input
+from stepahead.errors import ConfigError, DataError, ModelFileError, StepaheadError
 
 if TYPE_CHECKING:
     from stepahead.cli.pipe import Cells, Lines
@@ -45,9 +47,11 @@ def stream(
     tail -f prices.csv | stepahead stream goog.safetensors
     stepahead stream goog.safetensors --state goog.state < new.csv > forecasts.csv
     """
+    from stepahead.cli.lock import only_writer
     from stepahead.cli.pipe import Rows
     from stepahead.forecaster import Forecaster
     from stepahead.open_model import load
+    from stepahead.store import why_not
 
     forecaster = load(model)
     if not isinstance(forecaster, Forecaster):
@@ -55,17 +59,21 @@ def stream(
     schema = forecaster.fitted_.schema
     if schema.future:
         raise ConfigError(f"{model}: needs inputs known ahead, which a pipe cannot give; use Stream.push(future=)")
-    live = Pipe(forecaster, series, level, state)
-    rows = Rows(0, schema, schema.past)
-    try:
-        for chunk in rows:
-            live.take(chunk, "json" if json else rows.form)
-            if rows.ignored and not quiet:
-                typer.echo(f"note: left out {', '.join(rows.ignored[:12])}: no column of the model", err=True)
-                quiet = True
-    except BrokenPipeError:  # the reader has gone: nothing more to say, and no complaint at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit from None
+    check_standard_input()
+    if state is not None and (problem := why_not(state)) is not None:
+        raise ConfigError(f"--state {state}: {problem}")
+    rows = Rows(0, schema, schema.past, whole=state is not None)
+    with nullcontext() if state is None else only_writer(state):
+        live = Pipe(forecaster, series, level, state)
+        try:
+            for chunk in rows:
+                live.take(chunk, "json" if json else rows.form)
+                if rows.ignored and not quiet:
+                    typer.echo(f"note: left out {', '.join(rows.ignored[:12])}: no column of the model", err=True)
+                    quiet = True
+        except BrokenPipeError:  # the reader has gone: nothing more to say, and no complaint at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
     if live.passed and not quiet:
         typer.echo(f"note: {live.passed} rows were taken in before, by the state file{live.unknown()}", err=True)
     if rows.problem:
@@ -210,8 +218,21 @@ class Pipe:
         return self.streams[wanted]
 
     def _restore(self, path: Path) -> None:
+        try:
+            self._read(path)
+        except ModelFileError as error:
+            what, _, remedy = str(error).removeprefix("snapshot: ").removeprefix(f"{path}: ").partition("; ")
+            if "anew" in remedy or "saved" in remedy:
+                remedy = "take a copy of it that is whole, or delete it and send the rows again"
+            raise ModelFileError(f"{path}: {what}; {remedy}") from error
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, StepaheadError):
+                raise
+            what = "does not hold what a state holds"
+            raise ModelFileError(f"{path}: {what}; delete it and send the rows again") from error
+
+    def _read(self, path: Path) -> None:
         from stepahead import store
-        from stepahead.errors import ModelFileError
 
         tensors, config = store.load(path)
         if config.get("kind") != "streams":

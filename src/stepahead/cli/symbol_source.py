@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stepahead.cli.shell import check_standard_input
+
 if TYPE_CHECKING:
     from stepahead.data.symbols import Vocabulary
     from stepahead.symbol_model import SymbolModel
@@ -113,16 +115,21 @@ def numbered(text: str) -> dict[int, str]:
 
 def events_of(source: str | None) -> str | bytes:
     """An event table: the name of its file, or the bytes that standard input gives."""
-    return sys.stdin.buffer.read() if source in (None, "-") else source
+    return read_standard_input() if source in (None, "-") else source
 
 
 def standard_input() -> str:
     from stepahead.errors import DataError
 
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
+        return read_standard_input().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"standard input: is not UTF-8 text at byte {error.start}; convert it first") from error
+
+
+def read_standard_input() -> bytes:
+    check_standard_input()
+    return sys.stdin.buffer.read()
 
 
 def prefix_for(model: "SymbolModel", words: list[str] | None) -> str | list[str]:

@@ -171,10 +171,8 @@ def refuse_ragged(path: Path, content: bytes, width: int) -> None:
     """Raise for the first record that has more or fewer cells than there are names, or an open quotation mark."""
     for line, record in records(content, path):
         if record and len(record) != width:
-            raise DataError(
-                f"{path}: row {line} has {len(record)} cells, the header has {width}; "
-                "put text with commas between quotation marks"
-            )
+            remedy = "put text with commas between quotation marks" if len(record) > width else "give it all its cells"
+            raise DataError(f"{path}: row {line} has {len(record)} cells, the header has {width}; {remedy}")
 
 
 def records(content: bytes, source: Path | str) -> Iterator[tuple[int, list[str]]]:
@@ -186,7 +184,12 @@ def records(content: bytes, source: Path | str) -> Iterator[tuple[int, list[str]
             yield start, record
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{source}: row {start}: a quotation mark is not closed ({error}); close it") from error
+        problem = f"a quotation mark is not closed ({error}); close it"
+        if "field limit" in str(error):
+            problem = (
+                f"a cell has more than {csv.field_size_limit() >> 10} KiB, or a quotation mark is not closed; mend it"
+            )
+        raise DataError(f"{source}: row {start}: {problem}") from error
 
 
 def line_of_record(content: bytes, record: int, source: str) -> int:

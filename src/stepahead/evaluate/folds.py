@@ -55,7 +55,7 @@ def split_at(panel: Panel, n_train: np.ndarray) -> Fold:
     if not tested.any():
         raise DataError(
             f"{panel.schema.source}: no series has rows to train and rows to test, the longest has "
-            f"{int(panel.lengths.max(initial=0))}; pass more rows or another test_size"
+            f"{int(panel.lengths.max(initial=0))}; pass more rows, or another test_size="
         )
     origins = concatenated_ranges(stops[tested] - 1, panel.offsets[1:][tested] - 1)
     return Fold(panel.offsets[:-1], stops, origins)

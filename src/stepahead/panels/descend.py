@@ -47,6 +47,8 @@ def descend(plan: "Plan", team: Any, loop: Any, training: Any) -> list[Trained]:
                 seen = len(losses) * len(results) * batch_size(config) / (time.perf_counter() - started)
                 training.progress(loop.Report(step, config.max_steps, float(losses[-1].mean()), None, seen))
     except KeyboardInterrupt:
+        if step == 0:
+            raise  # nothing is learned yet, so there is nothing to keep
         note(results, team, step, np.full(len(results), np.nan))
         for result in results:
             result.stopped = "interrupted"

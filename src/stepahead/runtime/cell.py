@@ -157,6 +157,23 @@ def passes(cell: str, weights: Weights) -> list[list[Pass]]:
     return layers
 
 
+def cell_shapes(cell: str, inputs: int, hidden: int, layers: int, *, prefix: str = "") -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a stack that goes forward in time, with biases."""
+    rows, wanted = GATES[cell] * hidden, dict[str, tuple[int, ...]]()
+    for n in range(layers):
+        wanted |= {f"weight_ih_l{n}": (rows, hidden if n else inputs), f"weight_hh_l{n}": (rows, hidden)}
+        wanted |= {f"bias_ih_l{n}": (rows,), f"bias_hh_l{n}": (rows,)}
+    return {prefix + name: shape for name, shape in wanted.items()}
+
+
+def check_shapes(weights: Weights, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ConfigError for the first array that is absent or of another shape, which NumPy might broadcast."""
+    for name, shape in wanted.items():
+        found = list(weights[name].shape) if name in weights else "nothing"
+        if found != list(shape):
+            raise ConfigError(f"'{name}' must be {list(shape)}, found {found}")
+
+
 def _pass(cell: str, weights: Weights, name: str) -> Pass:
     weight_ih, weight_hh = (np.ascontiguousarray(weights[f"weight_{part}_{name}"]) for part in ("ih", "hh"))
     hidden = weight_hh.shape[-1]
@@ -166,6 +183,10 @@ def _pass(cell: str, weights: Weights, name: str) -> Pass:
             f" found {list(weight_ih.shape)} and {list(weight_hh.shape)}"
         )
     biases = [weights.get(f"bias_{part}_{name}") for part in ("ih", "hh")]
+    if any((bias is None) != (biases[0] is None) for bias in biases) or any(
+        bias is not None and bias.shape != weight_ih.shape[:1] for bias in biases
+    ):
+        raise ConfigError(f"weights of {name}: biases are two of [{GATES[cell]}*H], or none")
     return Pass(weight_ih, weight_hh, biases[0], biases[1], reverse=name.endswith("_reverse"))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stepahead.errors import ConfigError
-from stepahead.runtime.cell import scan
+from stepahead.runtime.cell import cell_shapes, check_shapes, scan
 from stepahead.runtime.correction import NO_CORRECTION, Correction
 
 Weights = Mapping[str, np.ndarray]
@@ -18,6 +18,17 @@ Weights = Mapping[str, np.ndarray]
 def network_output(cell: str, weights: Weights, x: np.ndarray, context: np.ndarray, horizon: int) -> np.ndarray:
     """One member's answer: x [N, T, F], context [N, C] -> [N, H, O] in scaled units."""
     return read_head(weights, np.concatenate([last_hidden(cell, weights, x), context], axis=1), horizon)
+
+
+def check_weights(
+    weights: Weights, cell: str, inputs: int, beside: int, hidden: int, layers: int, answers: int
+) -> None:
+    """Raise ConfigError for the first array that is absent or of another shape.
+
+    inputs: F. beside: C. hidden: D. answers: H * O.
+    """
+    head = {"head.weight": (answers, hidden + beside), "head.bias": (answers,)}
+    check_shapes(weights, head | cell_shapes(cell, inputs, hidden, layers, prefix="cell."))
 
 
 def last_hidden(cell: str, weights: Weights, x: np.ndarray) -> np.ndarray:
@@ -72,6 +83,11 @@ class Reading:
     @property
     def has_quantiles(self) -> bool:
         return self.head in ("quantile", "student_t")
+
+    @property
+    def n_outputs(self) -> int:
+        """O."""
+        return len(self.quantiles) if self.head == "quantile" else 2 if self.head == "student_t" else 1
 
     def reaches(self, level: float) -> bool:
         """Whether the head was trained wide enough for an interval of this coverage, in percent."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from stepahead.limits import FAR
-from stepahead.runtime.cell import scan
+from stepahead.runtime.cell import cell_shapes, check_shapes, scan
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -23,6 +23,17 @@ def member_output(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
     shift [N, H, K].
     """
     return location(weights, read, last_layer(cell, weights, read))
+
+
+def check_panel_weights(weights: Arrays, cell: str, window: int, hidden: int, horizon: int) -> None:
+    """Raise ConfigError for the first of a member's arrays that is absent or of another shape than the others ask for.
+
+    window: L. hidden: D. horizon: H.
+    """
+    embedding, inner = (weights[name].shape[-1] for name in ("embed_weight", "mlp_weight"))
+    wanted = {name.removesuffix("_l0"): shape for name, shape in cell_shapes(cell, embedding, hidden, 1).items()}
+    wanted |= {"embed_bias": (1, embedding), "mlp_bias": (1, inner), "head_weight": (inner, horizon)}
+    check_shapes(weights, wanted | {"head_bias": (1, horizon), "skip_weight": (window, horizon)})
 
 
 def last_layer(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
 from stepahead.parameters import check_whole
-from stepahead.runtime.cell import State, Stepper, scan
+from stepahead.runtime.cell import State, Stepper, cell_shapes, check_shapes, scan
 
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
@@ -40,6 +40,19 @@ class Shape:
     tied: bool = False
     dropout: float = 0.0
     times: int = 0
+
+
+def shapes_of(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The shape of each array of a network."""
+    width = shape.embedding or shape.inputs + shape.times
+    wanted = cell_shapes(shape.cell, width, shape.hidden_size, shape.num_layers, prefix="cell.")
+    wanted["head.bias"] = (shape.classes,)
+    if shape.embedding:
+        wanted["embedding.weight"] = (shape.inputs + 1, width)
+    if shape.embedding and shape.times:
+        wanted["times.weight"] = (shape.times + 1, width)
+    name, rows = ("projection.weight", width) if shape.tied else ("head.weight", shape.classes)
+    return wanted | {name: (rows, shape.hidden_size)}
 
 
 class Reader(Protocol):
@@ -90,7 +103,11 @@ class Engine:
 
     @classmethod
     def build(cls, shape: Shape, weights: Weights) -> "Engine":
-        """From the weights that training left: embedding, cell.*, head.*, projection where tied."""
+        """From the weights that training left: embedding, cell.*, head.*, projection where tied.
+
+        Raises: ConfigError for one that is absent or of another shape.
+        """
+        check_shapes(weights, shapes_of(shape))
         cell = {
             name.removeprefix("cell."): np.ascontiguousarray(w) for name, w in weights.items() if name[:5] == "cell."
         }

@@ -9,6 +9,7 @@ import hmac
 import ipaddress
 import time
 from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +26,8 @@ LARGE_BODY = 16 * MIB  # a history, a bulk push, a forecast request
 SMALL_BODY = MIB
 MOST_HELD = 48 * MIB  # bodies of all requests together, while they come in
 BODY_SECONDS = 20.0  # a body must be here by then
+MOST_REST = 64 << 20  # bytes of a body too long that are read before it is refused
+REST_SECONDS = 3
 LONGEST_TARGET = 4_096  # bytes of path and query
 MOST_OBJECTS = 110_000  # of one body, counted before it is read: rows and what is around them
 MOST_VALUES = 2_500_000
@@ -161,6 +164,14 @@ class Intake:
         Raises: Problem 415 where it is no JSON; 413 where it is too long, before it is kept; 408 where it comes too
         slowly; 429 where too many come at once; 400 where the client went away.
         """
+        try:
+            return await self._read(scope, receive, limit)
+        except Problem as problem:
+            if problem.status == 413 and all(name != b"expect" for name, _ in scope["headers"]):
+                await read_on(receive)
+            raise
+
+    async def _read(self, scope: Scope, receive: Callable[[], Any], limit: int) -> bytearray:
         check_kind(scope, limit)
         body = bytearray()
         try:
@@ -198,6 +209,18 @@ def check_kind(scope: Scope, limit: int) -> None:
             raise Problem(415, "Content-Encoding is not understood; send the body as it is", closes=True)
     if kind != b"application/json":
         raise Problem(415, "the body must be application/json", closes=True)
+
+
+async def read_on(receive: Callable[[], Any]) -> None:
+    """Take in the rest of a body, within bounds, and forget it: who is still sending would never see the answer."""
+    left = MOST_REST
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REST_SECONDS):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 def check_counts(body: bytearray) -> None:

@@ -4,6 +4,7 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 """
 
 import asyncio
+from time import time as now
 from typing import Any
 
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from stepahead.server.problems import Problem, encode
 from stepahead.server.service import Call, Service
 
 JSON = "application/json"
+AGAIN = 30  # seconds after which a store that failed may be tried again
 LIVE = encode({"live": True})
 
 
@@ -24,7 +26,10 @@ async def live(service: Service, call: Call) -> Response:
 
 
 async def ready(service: Service, call: Call) -> Response:
-    """It takes requests: 503 while it closes."""
+    """It takes requests: 503 while it closes, and for a while after the store failed, unless it has answered since."""
+    failed_at = service.sessions.failed_at
+    if failed_at is not None and now() - failed_at < AGAIN:  # who stays away for good would never see it mended
+        raise Problem(503, "the store fails", headers={"retry-after": "5"})
     if service.writer.closing:
         raise Problem(503, "the server is not ready", headers={"retry-after": "5"})
     return Response(encode({"ready": True}), media_type=JSON)

@@ -45,6 +45,12 @@ def log_to_stderr(level: str = "info") -> None:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
         logger.setLevel(lowest)
+    logging.getLogger("uvicorn.error").addFilter(without_websockets)
+
+
+def without_websockets(record: logging.LogRecord) -> bool:
+    """WebSockets are off on purpose: no advice on how to have them."""
+    return not any(part in record.getMessage() for part in ("WebSocket", "upgrade request"))
 
 
 class Requests:

@@ -92,7 +92,7 @@ class Postgres:
         return found[0] if found else None
 
     def lines(self, after: str, most: int) -> list[Line]:
-        query = "SELECT name, model, rows, cutoff FROM stepahead.series WHERE name > %s ORDER BY name LIMIT %s"
+        query = "SELECT name, model, mark, rows, cutoff FROM stepahead.series WHERE name > %s ORDER BY name LIMIT %s"
         return [Line(*row) for row in self._rows(query, (after, most))]
 
     def next_number(self) -> int:

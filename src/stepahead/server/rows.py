@@ -58,6 +58,8 @@ class RowReader:
             self._refuse_unknown(row)
         if None in values:
             values = [math.nan if value is None else value for value in values]
+        if 0.0 in values:
+            values = [0.0 if value == 0 else value for value in values]  # -0.0 is the same number, in other bytes
         for name, value in zip(self.columns, values, strict=True):
             if type(value) is not float:
                 raise Problem(422, f"column '{name}': {shown(value)} is not a number; give one, or null if missing")

@@ -155,9 +155,9 @@ async def list_series(service: Service, call: Call) -> Response:
 
 
 def shown_cutoff(service: Service, line: Line) -> str | int | None:
-    """The time of a series' last row; null where its model is not served, as nobody knows what it means then."""
+    """The time of a series' last row; null where its model file is not served: nobody knows what it means then."""
     served = service.models.forecasters.get(line.model)
-    return None if served is None else as_text(line.cutoff, served.reader.schema)
+    return None if served is None or served.mark != line.mark else as_text(line.cutoff, served.reader.schema)
 
 
 async def follow(service: Service, call: Call) -> Response:

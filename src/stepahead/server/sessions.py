@@ -52,6 +52,7 @@ class Sessions:
         self.live: OrderedDict[str, Live] = OrderedDict()
         self.views: dict[str, View] = {}
         self.next_number = store.next_number()
+        self.failed_at: float | None = None  # when the last commit failed; None where it did not
 
     def run(self, jobs: Sequence[Job]) -> Outcome:
         """Do jobs in their order, in as few transactions as may be."""
@@ -82,11 +83,13 @@ class Sessions:
             self._prepare(jobs, work, outcome)
             if work.changes:
                 self.store.commit(work.changes)
+                self.failed_at = None
             self._publish(work, outcome)
         except Problem as problem:
             failed = problem
         except StoreFailed as failure:
             LOG.error("the store failed", extra={"error": str(failure)})
+            self.failed_at = now()
             failed = store_failed()
         except Exception as error:
             LOG.exception("a mistake in the writer")

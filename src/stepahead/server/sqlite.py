@@ -41,6 +41,10 @@ class SQLite:
     @classmethod
     def open(cls, path: str) -> "SQLite":
         file = Path(path)
+        if file.is_dir():
+            raise ConfigError(f"--store {file}: is a folder; name a file")
+        if file.exists() and not os.access(file, os.W_OK):
+            raise ConfigError(f"--store {file}: is read-only; make it writable, or name another file")
         try:
             lock = open(f"{file}.lock", "ab")  # noqa: SIM115  held as long as the store is open
         except OSError as error:
@@ -55,7 +59,7 @@ class SQLite:
             prepare(connection, file)
         except sqlite3.Error as error:
             lock.close()
-            raise ConfigError(f"--store {file}: is no store of stepahead's ({error}); name another file") from error
+            raise ConfigError(f"--store {file}: {why(error)}; name another file") from error
         return cls(file, connection, lock)
 
     def reader(self) -> "SQLite":
@@ -94,7 +98,7 @@ class SQLite:
         return found[0] if found else None
 
     def lines(self, after: str, most: int) -> list[Line]:
-        query = "SELECT name, model, rows, cutoff FROM series WHERE name > ? ORDER BY name LIMIT ?"
+        query = "SELECT name, model, mark, rows, cutoff FROM series WHERE name > ? ORDER BY name LIMIT ?"
         return [Line(*row) for row in self._rows(query, (after, most))]
 
     def next_number(self) -> int:
@@ -142,6 +146,12 @@ class SQLite:
             yield
         except sqlite3.Error as error:
             raise StoreFailed(str(error)) from error
+
+
+def why(error: sqlite3.Error) -> str:
+    """Why a file cannot be opened as a store."""
+    foreign = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_NOTADB) == sqlite3.SQLITE_NOTADB
+    return f"is no store of stepahead's ({error})" if foreign else f"cannot be opened ({error})"
 
 
 def connect(file: Path) -> sqlite3.Connection:

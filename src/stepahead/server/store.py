@@ -32,10 +32,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Line:
-    """A series in a list."""
+    """A series in a list. mark: of the model file."""
 
     name: str
     model: str
+    mark: int
     rows: int
     cutoff: int
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from stepahead.data.panel import Schema
 from stepahead.limits import EPOCH, LAST_YEAR, MICROSECOND
+from stepahead.period import first_day
 from stepahead.server.problems import Problem
 
 JSON_EXACT = 2**53  # whole numbers of JSON are exact up to here
@@ -21,7 +22,7 @@ def read_time(value: object, schema: Schema) -> int:
     if not isinstance(value, str):
         raise Problem(422, f"'{schema.time}': {shown(value)} is not a time; give ISO 8601 text, \"2024-05-01\" say")
     try:
-        stamp = datetime.fromisoformat(value)
+        stamp = read_stamp(value, schema)
         if stamp.tzinfo is not None:
             stamp = stamp.astimezone(UTC)
     except (ValueError, OverflowError) as error:
@@ -32,6 +33,17 @@ def read_time(value: object, schema: Schema) -> int:
         remedy = "leave the offset out" if schema.time_zone is None else "add the offset from UTC, +00:00 say"
         raise Problem(422, f"'{schema.time}': {shown(value)} does not fit the times that the model learned; {remedy}")
     return (stamp.replace(tzinfo=None) - EPOCH) // MICROSECOND
+
+
+def read_stamp(text: str, schema: Schema) -> datetime:
+    """ISO 8601, or the name of a period where the model's table had dates.  Raises: ValueError."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        day = first_day(text) if schema.time_kind == "date" else None
+        if day is None:
+            raise
+        return datetime(day.year, day.month, day.day)
 
 
 def read_step(value: object, name: str) -> int:
