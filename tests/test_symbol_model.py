@@ -134,7 +134,7 @@ def test_a_saved_and_loaded_model_says_the_same_bits(
 
 def test_a_file_with_a_foreign_configuration_is_refused(tmp_path: Path) -> None:
     store.save(tmp_path / "m", {}, {"kind": "symbols", "params": {"cellar": 1}})
-    with pytest.raises(ModelFileError, match="not a SymbolModel's"):
+    with pytest.raises(ModelFileError, match="does not hold what a model holds"):
         sa.load(tmp_path / "m")
 
 

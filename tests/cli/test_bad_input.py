@@ -55,7 +55,6 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         "",
         ["row 1: a cell has more than 128 KiB"],
     ),
-    "one row": ("t.csv", table("1,2"), "", ["the longest has 1", "another --test-size"]),
     "an open quotation": ("t.csv", table("1,2", '2,"3'), "", ["quotation mark is not closed", "row 3"]),
     # the columns
     "one name twice": ("t.csv", table("1,2,3", header="ds,y,y"), "", ["two columns are named 'y'", "rename"]),
@@ -272,6 +271,13 @@ def test_bad_table_is_one_line_and_nothing_written(case: str, capsys: pytest.Cap
     assert_one_line(error)
     assert [part for part in said if part not in error] == [], error
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_backtest_of_one_row_speaks_of_its_option(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("t.csv").write_text(table("1,2"))
+    status, out, error = run(["backtest", "t.csv"], capsys)
+    assert (status, out) == (2, "")
+    assert "another --test-size" in error
 
 
 def test_there_are_at_least_forty_kinds() -> None:
