@@ -20,7 +20,7 @@ from stepahead.data.panel import Panel, check_panel, check_size
 from stepahead.errors import ConfigError, DataError, NotFittedError, TrainingError
 from stepahead.fitted import Fitted, check_inputs
 from stepahead.forecast import Forecast
-from stepahead.holdout import naming_holdout, rows_to_keep, with_calibration
+from stepahead.holdout import UNJUDGED, naming_holdout, rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
 from stepahead.parameters import Parameters
@@ -29,7 +29,6 @@ from stepahead.runtime.stream import Stream
 from stepahead.together import NOT_JUDGED, Judged, fit_each, judge
 
 SEARCH = "search"  # a window that is to be searched for
-UNJUDGED = "no verdict, and no errors to measure intervals by"  # how the warning begins where nothing is held out
 
 
 class Forecaster(Parameters):

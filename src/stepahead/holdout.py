@@ -20,6 +20,7 @@ from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
 ENOUGH = 2000  # origins over all series that a verdict on a panel needs
 ENOUGH_ERRORS = 250  # the share of truths that K errors cover varies by sqrt(.09 / K) at 90 %: by 1.9 points
+UNJUDGED = "no verdict, and no errors to measure intervals by"  # how the warning begins where nothing is held out
 HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
 
 

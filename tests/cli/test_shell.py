@@ -281,7 +281,7 @@ def test_ctrl_c_before_the_first_step_writes_nothing(
         raise KeyboardInterrupt
 
     Path("prod.safetensors").write_text("the good one")
-    for recipe, where in ("classic", "train.batches"), ("panel", "panels.learn.checked"):
+    for recipe, where in ("classic", "train.batches"), ("panel", "panels.descend.checked"):
         monkeypatch.setattr(f"stepahead.{where}", stop)
         words = ["--target", "close", "--recipe", recipe, "--max-steps", "5", "-o", "prod.safetensors"]
         assert run(capsys, "fit", goog, *words, "-q", status=130) == "stopped\n"

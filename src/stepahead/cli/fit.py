@@ -47,7 +47,7 @@ def fit(
       stepahead fit sales.csv --series shop --time day --time-format %d/%m/%Y --target sold -o shop.safetensors
     """
     import stepahead as sa
-    from stepahead.forecaster import UNJUDGED
+    from stepahead.holdout import UNJUDGED
 
     output.check_outputs([table], {"-o": (model, ()), "--checkpoint": (checkpoint, ())})
     forecaster = sa.Forecaster(**o.given(context.params, (*o.MODEL, "holdout")))

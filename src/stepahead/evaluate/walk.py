@@ -19,7 +19,7 @@ from stepahead import store
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError, DataError, TrainingError
 from stepahead.evaluate.folds import Fold, training
-from stepahead.forecaster import UNJUDGED
+from stepahead.holdout import UNJUDGED
 from stepahead.live import moves_of
 from stepahead.runtime.conformal import TooFewErrors
 
