@@ -51,7 +51,7 @@ def test_the_service_loads_neither_torch_nor_polars() -> None:
 
 def test_a_body_too_long_is_answered_and_an_upgrade_is_no_advice_in_the_log(tmp_path: Path) -> None:
     with running(str(tmp_path / "store.db")) as server:
-        for size in (17 << 20, 40 << 20):
+        for size in (17 << 20, 30 << 20):
             connection = server.connect()
             connection.request("PUT", "/v1/series/a", b" " * size, {"content-type": "application/json"})
             assert connection.getresponse().status == 413
