@@ -240,6 +240,7 @@ def test_without_a_holdout_there_is_no_verdict_and_no_interval_of_a_point():
         model.predict(level=[80])
 
 
+@pytest.mark.filterwarnings("ignore:no verdict")
 @pytest.mark.parametrize("n", [5, 6, 7, 8])
 def test_a_tiny_series_is_learned_without_a_verdict_or_with_one(n):
     model = Forecaster(**TINY).fit(Panel.from_arrays(np.arange(n) % 3 + 1.0))
@@ -259,6 +260,7 @@ def test_the_parameters_of_a_recipe_on_one_and_two_rows_raise_a_data_error(recip
             Forecaster(recipe).fit(Panel.from_arrays(np.arange(float(n))))
 
 
+@pytest.mark.filterwarnings("ignore:no verdict")
 def test_defaults_forecast_from_two_rows_on_and_say_what_one_lacks():
     with pytest.raises(DataError, match="no series has two rows to learn from; give more history"):
         Forecaster().fit(Panel.from_arrays([5.0]))

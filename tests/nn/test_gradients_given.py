@@ -5,6 +5,9 @@ import torch
 import torch.autograd.forward_ad as forward_mode
 from test_recurrent import NAMES, assert_same, pair
 
+# What autograd's forward mode loads scripts functions of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+
 every_kind = pytest.mark.parametrize(
     ("name", "options"),
     [(name, options) for name in NAMES for options in ({}, {"num_layers": 2, "bidirectional": True})],
