@@ -509,3 +509,14 @@ def test_a_gpu_trains_a_model_that_a_cpu_forecasts_with():
     panel = made_wave()
     mine, other = (Forecaster(**QUICK, device=device).fit(panel) for device in ("cuda", "cpu"))
     assert np.abs(last(mine.predict()) - last(other.predict())).max() < 1e-2
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    walk = np.random.default_rng(0).normal(size=80).cumsum()
+    model = Forecaster(**TINY).fit(Panel.from_arrays(walk))
+    before, said = dict(vars(model)), model.predict()
+    with pytest.raises(DataError):
+        model.fit(Panel.from_arrays(walk[:2]))
+    assert vars(model) == before
+    assert model.predict().equals(said)
+    assert sa.load(stored(model, tmp_path)).verdict_ == model.verdict_

@@ -90,7 +90,7 @@ class Forecaster(Parameters):
     backtest_: Any  # a Backtest, or None where nothing was held out
     n_rows_: int | None = None  # of a model that was loaded nobody knows
     _interrupted: bool = False  # Ctrl-C ended the training
-    _unjudged: str = ""  # why nothing could be held out, where that was left to `fit`
+    _unjudged: DataError | None = None  # why nothing could be held out, where that was left to `fit`
     _over_series: Any = None  # the verdict over the series, once it was asked for or loaded
 
     def __init__(
@@ -185,16 +185,21 @@ class Forecaster(Parameters):
         Raises:
             DataError: too few rows, or missing values that `missing` does not allow.
             ConfigError: parameters that cannot be.
-            TrainingError: the loss is no longer a number; the last good weights are kept, so `predict` works.
+            TrainingError: the loss is no longer a number; the last good weights are kept, so `predict` works, without a
+                verdict, intervals or a history.
+            Whatever else is raised, and Ctrl-C before the first step, leaves the model as it was.
         """
-        self._begin(panel)
+        before = dict(vars(self))
         try:
+            self._begin(panel)
             judged = self._judge(panel, progress)
             self.backtest_, self.verdict_ = judged.backtest, judged.verdict
             self._learn(panel, judged, checkpoint, progress)
-        except TrainingError as error:
-            if error.kept:  # the last good weights; nothing where it is a forecast that is not a number
-                self.panel_, self.fitted_ = panel, error.kept
+        except BaseException as error:
+            vars(self).clear()
+            vars(self).update(before)  # a fit that failed leaves the model as it was
+            if isinstance(error, TrainingError) and error.kept:  # nothing where it is a forecast that is no number
+                self._fall_back(panel, error.kept)
             raise
         if self._unjudged:
             warnings.warn(f"{UNJUDGED}: no last rows could be held out and scored ({self._unjudged})", stacklevel=2)
@@ -371,7 +376,8 @@ class Forecaster(Parameters):
         """What is known of a fit before anything is learned."""
         check_panel(panel, "fit")
         check_size(panel)
-        self.backtest_, self.verdict_, self._over_series, self._interrupted = None, None, None, False
+        self.backtest_, self.verdict_, self._over_series = None, None, None
+        self._interrupted, self._unjudged = False, None
         self.window_choice_ = self._search(panel)
 
     def _search(self, panel: Panel) -> Any:
@@ -390,7 +396,6 @@ class Forecaster(Parameters):
 
     def _judge(self, panel: Panel, progress: Callable[[Any], None] | None) -> Judged:
         """Fit without the held-out stretch and score on it; NOT_JUDGED where nothing is, or can be, held out."""
-        self._unjudged = ""
         kept = rows_to_keep(panel, self.holdout, self.horizon)
         if kept is None:
             return NOT_JUDGED
@@ -399,7 +404,7 @@ class Forecaster(Parameters):
         except DataError as error:
             if self.holdout != "auto":
                 raise
-            self._unjudged = str(error)
+            self._unjudged = error.with_traceback(None)
             return NOT_JUDGED
 
     def _learn(self, panel: Panel, judged: Judged, checkpoint: Any, progress: Callable[[Any], None] | None) -> None:
@@ -415,6 +420,12 @@ class Forecaster(Parameters):
             self.n_rows_ = judged.stopped.n_rows_
         if judged.calibration is not None:
             self.fitted_ = with_calibration(self.fitted_, judged.calibration)
+
+    def _fall_back(self, panel: Panel, kept: Any) -> None:
+        """The last good weights of a training that failed, and nothing else of it."""
+        self.panel_, self.fitted_, self.history_ = panel, kept, []
+        self.backtest_, self.verdict_, self._over_series, self.n_rows_ = None, None, None, None
+        self._interrupted = False
 
     def _training(self, checkpoint: Any = None, progress: Callable[[Any], None] | None = None) -> Any:
         from stepahead.learn import Training

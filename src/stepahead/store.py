@@ -182,7 +182,7 @@ def why_not(path: Path) -> str | None:
     """Why a file cannot take the place of what is there, in words; None where it can."""
     target = Path(os.path.realpath(path))
     if os.path.isdir(target):
-        return f"is a folder; give a file name, such as {path / 'model.safetensors'}"
+        return "is a folder; give the name of a file"
     if os.path.lexists(target) and not os.path.isfile(target):
         return "is a device, a pipe or a link to itself, which a file would replace; give the name of a file"
     if not os.path.isdir(target.parent):

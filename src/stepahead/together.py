@@ -103,7 +103,7 @@ def probe_of(model: "Forecaster", asked: dict[str, Any], panel: Panel, kept: np.
     probe = model.clone().set_params(**asked | {"holdout": None})
     config = resolve(asked, panel.head(kept))
     if config.difference == "log" and (panel.y <= 0).any():
-        probe.set_params(difference=True)  # as the model of all rows: log-returns could not score what has no logarithm
+        probe.set_params(difference=True)  # the target as the model of all rows reads it: it has no logarithm
     if config.backbone == "panel":
         probe.set_params(**lighter(config))
         kept = np.maximum(kept, panel.lengths - enough_rows(panel, config)) if model.holdout == "auto" else kept

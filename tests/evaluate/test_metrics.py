@@ -156,3 +156,9 @@ def test_a_group_without_a_truth_has_no_score_and_others_keep_theirs() -> None:
 def test_an_unknown_grouping_is_refused() -> None:
     with pytest.raises(ConfigError, match="by='window' is not one of 'series', 'step', 'cutoff' or None"):
         score(ACTUAL, FORECAST, by="window")
+
+
+def test_a_part_no_longer_than_its_season_is_measured_by_its_steps() -> None:
+    y = np.random.default_rng(0).normal(size=24)
+    assert insample_errors(y, 24) == insample_errors(y)
+    assert insample_errors(y, 23) != insample_errors(y)

@@ -66,3 +66,25 @@ def test_a_bias_changed_in_place_is_no_silent_mistake_of_a_second_derivative(nam
         layer.bias_hh_l0.mul_(5)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.grad(outputs.sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("units", [4, 64])
+def test_a_sequence_without_steps_is_torch_s_own_error(name: str, units: int) -> None:
+    said = []
+    for layer in pair(name, 3, units):
+        with pytest.raises(RuntimeError) as raised:
+            layer(torch.zeros(0, 2, 3))
+        said.append(str(raised.value))
+    assert said[0] == said[1]
+
+
+@every_kind
+def test_a_first_derivative_within_forward_mode_keeps_no_graph(name: str, options: dict) -> None:
+    layer, _ = pair(name, 3, 4, **options)
+    x = torch.randn(5, 2, 3, requires_grad=True)
+    with forward_mode.dual_level():
+        (grad,) = torch.autograd.grad(layer(x)[0].sum(), x)
+        outputs, _ = pair(name, 3, 4, **options)[0](x.detach().requires_grad_())
+    assert not grad.requires_grad
+    assert outputs.requires_grad

@@ -8,6 +8,7 @@ import typer
 
 from stepahead.cli import options as o
 from stepahead.cli import output
+from stepahead.cli.shell import as_options, options_of
 
 Model = Annotated[
     Path, typer.Option("-o", "--output", metavar="MODEL", help="File to write, such as goog.safetensors.")
@@ -47,6 +48,7 @@ def fit(
       stepahead fit sales.csv --series shop --time day --time-format %d/%m/%Y --target sold -o shop.safetensors
     """
     import stepahead as sa
+    from stepahead.data.panel import TooFewRows
     from stepahead.holdout import UNJUDGED
 
     output.check_outputs([table], {"-o": (model, ()), "--checkpoint": (checkpoint, ())})
@@ -66,11 +68,14 @@ def fit(
             "config": forecaster.config_.to_json(),
             "rows": forecaster.n_rows_,
             "interrupted": forecaster._interrupted,
+            "unjudged": None if forecaster._unjudged is None else str(forecaster._unjudged),
         }
         output.print_json(config | judged | {"series_verdict": None if over is None else str(over)})
     elif not quiet:
         if forecaster.backtest_:
             output.print_scores(forecaster.backtest_)
+        elif forecaster._unjudged is not None and not isinstance(forecaster._unjudged, TooFewRows):
+            typer.echo(f"No verdict and no intervals: {as_options(str(forecaster._unjudged), options_of(context))}")
         elif forecaster.holdout is not None:
             needs = f"window {forecaster.config_.window}, horizon {forecaster.config_.horizon}"
             typer.echo(

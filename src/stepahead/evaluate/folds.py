@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stepahead.data.panel import Panel, concatenated_ranges
+from stepahead.data.panel import Panel, TooFewRows, concatenated_ranges
 from stepahead.errors import DataError
 from stepahead.holdout import check_part
 from stepahead.parameters import check_between
@@ -53,7 +53,7 @@ def split_at(panel: Panel, n_train: np.ndarray) -> Fold:
     stops = panel.offsets[:-1] + np.clip(n_train, 0, panel.lengths)
     tested = (stops > panel.offsets[:-1]) & (stops < panel.offsets[1:])
     if not tested.any():
-        raise DataError(
+        raise TooFewRows(
             f"{panel.schema.source}: no series has rows to train and rows to test, the longest has "
             f"{int(panel.lengths.max(initial=0))}; pass more rows, or another test_size="
         )
@@ -128,9 +128,9 @@ def later_rows_note(panel: Panel, folds: Sequence[Fold]) -> tuple[str, ...]:
     if rows == 0:
         return ()
     return (
-        f"the rows to learn from end up to {rows} {'row' if rows == 1 else 'rows'} apart: forecasts of series that end "
-        f"earlier come from a network that has seen later rows of others; let all series end at one time, and test as "
-        f"many rows of each, to rule that out",
+        f"the rows to learn from end up to {rows} {'row' if rows == 1 else 'rows'} apart: a model that learns from all "
+        f"of them has seen later rows of others when it forecasts series that end earlier; let all end at one time, "
+        f"and test as many rows of each, to rule that out",
     )
 
 

@@ -161,11 +161,12 @@ def width(y: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
 def insample_errors(y: np.ndarray, season_length: int | None = None) -> tuple[float, float]:
     """Mean absolute and squared error of the (seasonal) naive forecast inside a training part.
 
-    y: [rows] the training part of one series. season_length: steps in a season, 1 if None.
+    y: [rows] the training part of one series. season_length: steps in a season; 1 if None, or if the part is no longer
+    than it.
     Returns: (mae, mse); NaN where there is no difference, or where all of them are 0 (nothing to scale by).
     Source: Hyndman and Koehler 2006.
     """
-    season = season_length or 1
+    season = season_length if season_length and len(y) > season_length else 1
     change = y[season:] - y[:-season]
     change = change[~np.isnan(change)]
     if not change.any():

@@ -1,8 +1,8 @@
 """RNN, LSTM and GRU: torch.nn's classes and results on the native kernel.  (input, state) -> (outputs, state).
 
 The kernel serves CPU tensors in float32 and float64. `super().forward` does the rest: other devices and dtypes,
-autocast, projections, dropout inside packed sequences, TorchScript, forward-mode derivatives, whatever is wrong
-(torch then says so in its own words), and the sizes where torch is faster (`kernel_is_faster`).
+autocast, projections, dropout inside packed sequences and those that would be mostly padding, TorchScript, forward-mode
+derivatives, whatever is wrong (torch then says so in its own words), and the sizes where torch is faster (served.py).
 T steps, B rows, F features, D hidden, L layers times directions.
 """
 
@@ -115,7 +115,7 @@ def plain(module: Any, kind: type, forward: Any) -> Any:
 
 def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, batch_first: bool) -> Any:
     hidden, learns = module.hidden_size, torch.is_grad_enabled()
-    if hidden >= SMALL and x.dim() == 3:
+    if hidden >= SMALL and x.dim() == 3 and 0 not in x.shape:
         steps, rows = (x.shape[1], x.shape[0]) if batch_first else (x.shape[0], x.shape[1])
         double = x.dtype is torch.float64
         if not kernel_is_faster(module.mode.lower(), steps, rows, hidden, learns=learns, double=double):
@@ -232,9 +232,11 @@ def _fits(module: Any, x: Tensor, states: tuple[Tensor, ...], weights: list[Tens
     if [w.shape for w in weights] != _weight_shapes(module):
         return False
     for t in (x, *weights, *states):  # no generator: this runs at every call
-        if type(t) not in PLAIN or t.dtype is not dtype or not t.is_cpu or t.layout is not STRIDED or t.is_neg():
+        if type(t) not in PLAIN or t.dtype is not dtype or not t.is_cpu or t.layout is not STRIDED:
             return False
-    return not any(t._is_zerotensor() for t in (x, *states))  # zeros without memory
+        if t.is_neg() or t._is_zerotensor():  # memory that says something else, or is none
+            return False
+    return True
 
 
 def _check(module: Any, x: Tensor, states: tuple[Tensor, ...]) -> None:

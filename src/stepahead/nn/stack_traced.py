@@ -126,7 +126,11 @@ def differentiable_backward(
                 create_graph=True, allow_unused=True,
             )
         )  # fmt: skip
-    return [next(found) if want else None for want in wanted]
+    every = [next(found) if want else None for want in wanted]
+    if torch.is_grad_enabled():
+        return every
+    # Of no second derivative; `detach` lets go of the graph, and of tangents, which are what is asked for then.
+    return [g if g is None or forward_ad.unpack_dual(g).tangent is not None else g.detach() for g in every]
 
 
 def by_reference(

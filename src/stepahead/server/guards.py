@@ -164,10 +164,18 @@ class Intake:
         Raises: Problem 415 where it is no JSON; 413 where it is too long, before it is kept; 408 where it comes too
         slowly; 429 where too many come at once; 400 where the client went away.
         """
+        more = True
+
+        async def next_part() -> Any:
+            nonlocal more
+            message = await receive()
+            more = message.get("more_body", False)
+            return message
+
         try:
-            return await self._read(scope, receive, limit)
+            return await self._read(scope, next_part, limit)
         except Problem as problem:
-            if problem.status == 413 and all(name != b"expect" for name, _ in scope["headers"]):
+            if more and problem.status == 413 and all(name != b"expect" for name, _ in scope["headers"]):
                 await read_on(receive)
             raise
 

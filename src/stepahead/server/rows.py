@@ -58,14 +58,12 @@ class RowReader:
             self._refuse_unknown(row)
         if None in values:
             values = [math.nan if value is None else value for value in values]
-        if 0.0 in values:
-            values = [0.0 if value == 0 else value for value in values]  # -0.0 is the same number, in other bytes
         for name, value in zip(self.columns, values, strict=True):
             if type(value) is not float:
                 raise Problem(422, f"column '{name}': {shown(value)} is not a number; give one, or null if missing")
             if abs(value) >= LARGEST:
                 raise Problem(422, f"column '{name}': {shown(value)} is beyond {LARGEST:g}; correct it")
-        return values
+        return [value + 0.0 for value in values] if 0.0 in values else values  # -0.0 is 0.0 in other bytes
 
     def _refuse_unknown(self, row: Mapping[str, Any]) -> None:
         known = (self.schema.time, *self.columns)
@@ -113,7 +111,7 @@ class RowReader:
                 raise Problem(422, f"future: column '{name}' needs a number for each of the next {self.horizon} steps")
             if abs(row[name]) >= LARGEST:
                 raise Problem(422, f"future: column '{name}': {shown(row[name])} is beyond {LARGEST:g}; correct it")
-        return [row[name] for name in self.schema.future]
+        return [row[name] + 0.0 for name in self.schema.future]
 
     def record(self, time: int, packed: bytes) -> dict[str, Any]:
         """A kept row as JSON has it."""
