@@ -349,24 +349,8 @@ def test_a_table_comes_through_a_pipe_and_an_endless_one_is_refused(capsys: pyte
     os.mkfifo("table")
     writer = threading.Thread(target=lambda: Path("table").write_text(GOOD))
     writer.start()
-    status, _, error = run(
-        [
-            "fit",
-            "table",
-            "--recipe",
-            "classic",
-            "--max-steps",
-            "2",
-            "--window",
-            "3",
-            "--holdout",
-            "none",
-            "-o",
-            "m",
-            "-q",
-        ],
-        capsys,
-    )
+    options = "--recipe classic --max-steps 2 --window 3 --holdout none -o m -q"
+    status, _, error = run(["fit", "table", *options.split()], capsys)
     writer.join()
     assert (status, error) == (0, "")
     assert Path("m").exists()
