@@ -1,18 +1,17 @@
 """A model file is the old one or the new one, whole, or it is refused."""
 
-import contextlib
 import os
 import random
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from nobody import as_nobody
 from stepahead import store
 from stepahead.errors import ConfigError, ModelFileError
 
@@ -208,21 +207,6 @@ def test_a_failing_disk_is_one_clear_error_and_leaves_the_old_model(
             store.save(path, {"new": np.ones(9)}, {})
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-@contextlib.contextmanager
-def as_nobody(*paths: Path) -> Iterator[None]:
-    """Permissions do not bind root: be somebody else for a while."""
-    if os.geteuid():
-        yield
-        return
-    for path in paths:
-        os.chown(path, 65534, 65534)
-    os.setresuid(65534, 65534, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
 
 
 def test_a_read_only_file_and_a_read_only_folder_are_refused() -> None:

@@ -1,9 +1,6 @@
 """What happens to series: each answer beside a Stream that was pushed by hand, on both stores."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +10,7 @@ from typing import Any
 import pytest
 from server_models import daily_rows, models, step_rows
 
+from nobody import as_nobody
 from stepahead.errors import ConfigError, DataError
 from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
 from stepahead.server.problems import Problem
@@ -327,21 +325,6 @@ def test_a_store_that_cannot_be_written_is_refused_at_the_start() -> None:
             with pytest.raises(ConfigError, match="is read-only"):
                 open_store(str(path))
             path.chmod(0o644)
-
-
-@contextmanager
-def as_nobody(*paths: Path) -> Iterator[None]:
-    """Permissions do not bind root: be somebody else for a while."""
-    if os.geteuid():
-        yield
-        return
-    for path in paths:
-        os.chown(path, 65534, 65534)
-    os.setresuid(65534, 65534, 0)
-    try:
-        yield
-    finally:
-        os.setresuid(0, 0, 0)
 
 
 def test_models_that_count_steps_take_whole_numbers(sessions: Sessions) -> None:

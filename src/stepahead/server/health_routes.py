@@ -4,7 +4,7 @@ Source: https://github.com/kserve/open-inference-protocol, specification/protoco
 """
 
 import asyncio
-from time import time as now
+from time import monotonic
 from typing import Any
 
 from starlette.responses import Response
@@ -28,7 +28,7 @@ async def live(service: Service, call: Call) -> Response:
 async def ready(service: Service, call: Call) -> Response:
     """It takes requests: 503 while it closes, and for a while after the store failed, unless it has answered since."""
     failed_at = service.sessions.failed_at
-    if failed_at is not None and now() - failed_at < AGAIN:  # who stays away for good would never see it mended
+    if failed_at is not None and monotonic() - failed_at < AGAIN:  # who stays away for good would never see it mended
         raise Problem(503, "the store fails", headers={"retry-after": "5"})
     if service.writer.closing:
         raise Problem(503, "the server is not ready", headers={"retry-after": "5"})

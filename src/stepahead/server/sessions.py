@@ -10,6 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from time import monotonic
 from time import time as now
 from typing import Any
 
@@ -52,7 +53,7 @@ class Sessions:
         self.live: OrderedDict[str, Live] = OrderedDict()
         self.views: dict[str, View] = {}
         self.next_number = store.next_number()
-        self.failed_at: float | None = None  # when the last commit failed; None where it did not
+        self.failed_at: float | None = None  # `monotonic` when the last commit failed, or None
 
     def run(self, jobs: Sequence[Job]) -> Outcome:
         """Do jobs in their order, in as few transactions as may be."""
@@ -89,7 +90,7 @@ class Sessions:
             failed = problem
         except StoreFailed as failure:
             LOG.error("the store failed", extra={"error": str(failure)})
-            self.failed_at = now()
+            self.failed_at = monotonic()
             failed = store_failed()
         except Exception as error:
             LOG.exception("a mistake in the writer")
