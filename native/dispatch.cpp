@@ -35,9 +35,11 @@ namespace {
 #if defined(STEPAHEAD_X86)
 #if defined(_MSC_VER)
 struct Processor {
-    bool avx2 = false, avx512 = false;
+    bool amd = false, avx2 = false, avx512 = false;
     Processor() {
         int leaf1[4], leaf7[4];
+        __cpuid(leaf1, 0);
+        amd = leaf1[1] == 0x68747541;  // "Auth", of AuthenticAMD
         __cpuid(leaf1, 1);
         __cpuidex(leaf7, 7, 0);
         if ((leaf1[2] & (1 << 27)) == 0) return;  // the system does not save any of these registers
@@ -49,6 +51,7 @@ struct Processor {
 };
 #else
 struct Processor {
+    bool amd = __builtin_cpu_is("amd");
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq");
 };
@@ -75,6 +78,15 @@ const Kernel& choose() {
 const Kernel& kernel() {
     static const Kernel& chosen = choose();
     return chosen;
+}
+
+bool& past_caches() {
+#if defined(STEPAHEAD_X86)
+    static bool past = Processor().amd;
+#else
+    static bool past = false;
+#endif
+    return past;
 }
 
 }  // namespace stepahead

@@ -74,14 +74,15 @@ Index saved_size(const Sizes& z) {
     return size * cut.tiles * z.models;
 }
 
-// What a layer keeps for backward goes past the caches where it is more than this: it would only push out of the second
-// one what is wanted sooner, the code and data of the caller among it.
+// Where what a layer keeps for backward may go past the caches, it does if it is more than this: it would only push out
+// of the second one what is wanted sooner, the code and data of the caller among it.
 constexpr Index cached_bytes = Index(8) << 20;
 
 template <class M, class T>
 inline bool streams(const Sizes& z, const Cut& cut, const T* saved) {
     const Index bytes = M::size(z.steps, z.inputs, z.hidden) * cut.tiles * z.models * Index(sizeof(T));
-    return bytes > cached_bytes && reinterpret_cast<std::uintptr_t>(saved) % (sizeof(T) * width<T>) == 0;
+    const bool aligned = reinterpret_cast<std::uintptr_t>(saved) % (sizeof(T) * width<T>) == 0;
+    return past_caches() && bytes > cached_bytes && aligned;
 }
 
 template <class T>
