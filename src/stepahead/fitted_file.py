@@ -19,7 +19,7 @@ from stepahead.panels.fitted import PanelFitted, reading_of
 from stepahead.panels.held_out import HeldOut
 from stepahead.panels.shares import EQUAL, Shares
 from stepahead.panels.simple import SIMPLE
-from stepahead.runtime.conformal import Calibration
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration
 from stepahead.runtime.correction import NO_CORRECTION, Correction
 from stepahead.runtime.network import Reading, check_weights
 from stepahead.runtime.panel import check_panel_weights
@@ -142,6 +142,8 @@ def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, An
     tensors |= {"shares.keys": fitted.shares.keys, "shares.parts": fitted.shares.parts}
     if fitted.reading is not None:
         tensors["reading.t_table"] = fitted.reading.t_table
+    if fitted.held.standing.scores.size:  # nothing for the others: their bytes and digests stay as they were
+        tensors["held.standing"] = fitted.held.standing.scores
     config = {
         "statics": fitted.covariates.statics,
         "floor": fitted.calibration.floor,
@@ -160,12 +162,13 @@ def unpack_panel(
     config: Config = shared["config"]
     recalibration = Recalibration.from_array(tensors["held.recalibration"])
     usual = saved.get("usual", 0.0)  # files of before had none
+    stood = Calibration(tensors["held.standing"], saved["floor"]) if "held.standing" in tensors else NOT_CALIBRATED
     fitted = PanelFitted(
         **shared,
         kinds=tuple(saved["kinds"]),
         back=saved["back"],
         reading=reading_of(config, tensors.get("reading.t_table")),
-        held=HeldOut(calibration, recalibration, tensors["held.links"], usual=usual),
+        held=HeldOut(calibration, recalibration, tensors["held.links"], usual=usual, standing=stood),
         shares=Shares(**under(tensors, "shares.")) if "shares.keys" in tensors else EQUAL,
         simple=saved.get("simple", "carried_on"),
     )
@@ -196,11 +199,12 @@ def check_panel_fitted(fitted: PanelFitted) -> None:
             )
         except ConfigError as error:
             raise ConfigError(f"member {m}: {error}") from error
-    horizon, read = config.horizon, held.recalibration.read
+    horizon, read, stood = config.horizon, held.recalibration.read, held.standing.scores
     scores, table = held.calibration.scores, np.zeros((0, 2)) if fitted.reading is None else fitted.reading.t_table
     check_sizes(
         *((f"covariates.{n}", getattr(covariates, n).shape, (known,)) for n in ("center", "spread")),
         ("calibration.scores", scores.shape[:1], (horizon if scores.size else len(scores),)),
+        ("held.standing", stood.shape[:1], (horizon if stood.size else len(stood),)),
         ("held.links", held.links.shape, (horizon, horizon) if held.links.size else (0, 0)),
         ("held.recalibration", read.shape, (horizon if read.size else len(read), held.recalibration.asked.size)),
         ("shares.parts", shares.parts.shape, (len(shares.keys), len(fitted.members) if len(shares.keys) else 0)),
