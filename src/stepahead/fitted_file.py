@@ -18,7 +18,8 @@ from stepahead.fitted import Fitted, OwnNetwork
 from stepahead.panels.fitted import PanelFitted, reading_of
 from stepahead.panels.held_out import HeldOut
 from stepahead.panels.shares import EQUAL, Shares
-from stepahead.runtime.conformal import Calibration
+from stepahead.panels.simple import SIMPLE
+from stepahead.runtime.conformal import NOT_CALIBRATED, Calibration
 from stepahead.runtime.correction import NO_CORRECTION, Correction
 from stepahead.runtime.network import Reading, check_weights
 from stepahead.runtime.panel import check_panel_weights
@@ -113,15 +114,25 @@ def check_fitted(fitted: Fitted) -> None:
         except ConfigError as error:
             raise ConfigError(f"member {m}: {error}") from error
     scores, table = fitted.calibration.scores, reading.t_table
-    for name, shape, wanted in (
+    check_sizes(
         *((f"scale.{n}", getattr(scale, n).shape, (past,)) for n in ("logs", "floor", "center", "spread")),
         *((f"covariates.{n}", getattr(covariates, n).shape, (known,)) for n in ("center", "spread")),
         ("calibration.scores", scores.shape[:1], (config.horizon if scores.size else len(scores),)),
         ("reading.t_table", table.shape[1:], (2,)),
-    ):
+    )
+    check_t_table(reading.head, table)
+
+
+def check_sizes(*asked: tuple[str, tuple[int, ...], tuple[int, ...]]) -> None:
+    """Raise ConfigError for the first array of another shape than the one wanted: name, shape, wanted of each."""
+    for name, shape, wanted in asked:
         if shape != wanted:
             raise ConfigError(f"'{name}' must be {list(wanted)}, found {list(shape)}")
-    if reading.head == "student_t" and not (len(table) and abs(table[0, 0] + table[-1, 0] - 1) < 1e-9):
+
+
+def check_t_table(head: str, table: np.ndarray) -> None:
+    """Raise ConfigError for a table of Student's t that is no table, or reads another way up than down."""
+    if head == "student_t" and not (len(table) and abs(table[0, 0] + table[-1, 0] - 1) < 1e-9):
         raise ConfigError("'reading.t_table' does not reach as far up as down")
 
 
@@ -131,6 +142,8 @@ def pack_panel(fitted: PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, An
     tensors |= {"shares.keys": fitted.shares.keys, "shares.parts": fitted.shares.parts}
     if fitted.reading is not None:
         tensors["reading.t_table"] = fitted.reading.t_table
+    if fitted.held.standing.scores.size:  # nothing for the others: their bytes and digests stay as they were
+        tensors["held.standing"] = fitted.held.standing.scores
     config = {
         "statics": fitted.covariates.statics,
         "floor": fitted.calibration.floor,
@@ -147,16 +160,62 @@ def unpack_panel(
 ) -> PanelFitted:
     """shared: the fields that `unpack` has read."""
     config: Config = shared["config"]
-    for weights in shared["members"]:
-        check_panel_weights(weights, config.cell, config.window, config.hidden_size, config.horizon)
     recalibration = Recalibration.from_array(tensors["held.recalibration"])
     usual = saved.get("usual", 0.0)  # files of before had none
-    return PanelFitted(
+    stood = Calibration(tensors["held.standing"], saved["floor"]) if "held.standing" in tensors else NOT_CALIBRATED
+    fitted = PanelFitted(
         **shared,
         kinds=tuple(saved["kinds"]),
         back=saved["back"],
         reading=reading_of(config, tensors.get("reading.t_table")),
-        held=HeldOut(calibration, recalibration, tensors["held.links"], usual=usual),
+        held=HeldOut(calibration, recalibration, tensors["held.links"], usual=usual, standing=stood),
         shares=Shares(**under(tensors, "shares.")) if "shares.keys" in tensors else EQUAL,
         simple=saved.get("simple", "carried_on"),
     )
+    check_panel_fitted(fitted)
+    return fitted
+
+
+def check_panel_fitted(fitted: PanelFitted) -> None:
+    """As `check_fitted`: what a panel's forecast, intervals, paths or shares would broadcast, or trip over later."""
+    config, covariates, held, shares = fitted.config, fitted.covariates, fitted.held, fitted.shares
+    known = len(fitted.schema.future) + len(config.calendar) + config.elapsed
+    categories = [rule[1] for rule in covariates.statics if rule[0] == "category"]
+    spreads = {"quantile": len(config.quantiles) - 1, "student_t": 1, "negative_binomial": 1}
+    for m, weights in enumerate(fitted.members):
+        try:
+            check_panel_weights(
+                weights,
+                config.cell,
+                window=config.window,
+                patch=config.patch,
+                hidden=config.hidden_size,
+                horizon=config.horizon,
+                extras=len(fitted.schema.past) - 1 + known,
+                ahead=known,
+                spread=spreads.get(config.head, 0),
+                table=sum(len(names) + 1 for names in categories),
+                numbers=len(covariates.statics) - len(categories),
+            )
+        except ConfigError as error:
+            raise ConfigError(f"member {m}: {error}") from error
+    horizon, read, stood = config.horizon, held.recalibration.read, held.standing.scores
+    scores, table = held.calibration.scores, np.zeros((0, 2)) if fitted.reading is None else fitted.reading.t_table
+    check_sizes(
+        *((f"covariates.{n}", getattr(covariates, n).shape, (known,)) for n in ("center", "spread")),
+        ("calibration.scores", scores.shape[:1], (horizon if scores.size else len(scores),)),
+        ("held.standing", stood.shape[:1], (horizon if stood.size else len(stood),)),
+        ("held.links", held.links.shape, (horizon, horizon) if held.links.size else (0, 0)),
+        ("held.recalibration", read.shape, (horizon if read.size else len(read), held.recalibration.asked.size)),
+        ("shares.parts", shares.parts.shape, (len(shares.keys), len(fitted.members) if len(shares.keys) else 0)),
+        ("reading.t_table", table.shape[1:], (2,)),
+    )
+    check_t_table(config.head, table)
+    if (config.head in spreads) != (fitted.reading is not None):
+        raise ConfigError(f"'reading.t_table' does not belong to head={config.head!r}")
+    if (
+        not set(fitted.kinds) <= {"linear", "log"}
+        or fitted.simple not in SIMPLE
+        or not 1 <= fitted.back <= config.window
+    ):
+        raise ConfigError(f"kinds={fitted.kinds}, simple={fitted.simple!r}, back={fitted.back}: no model has these")

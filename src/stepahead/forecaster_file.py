@@ -11,7 +11,7 @@ from stepahead.data.clock import checked_holidays
 from stepahead.data.fill import fill
 from stepahead.data.panel import Panel
 from stepahead.errors import ModelFileError
-from stepahead.fitted_file import pack, unpack
+from stepahead.fitted_file import check_sizes, pack, unpack
 from stepahead.forecaster import Forecaster
 from stepahead.store import under
 
@@ -98,8 +98,9 @@ def unpack_over(tensors: dict[str, np.ndarray], saved: dict[str, Any]) -> "Serie
         return None
     from stepahead.evaluate.over_series import SeriesVerdict
 
-    ids = tuple(saved["ids"][s] for s in tensors["over.series"])
-    return SeriesVerdict(ids, saved["over"], tensors["over.skill"], tensors["over.p_value"])
+    series, skill, p_value = (tensors[f"over.{name}"] for name in ("series", "skill", "p_value"))
+    check_sizes(("over.skill", skill.shape, series.shape), ("over.p_value", p_value.shape, series.shape))
+    return SeriesVerdict(tuple(saved["ids"][s] for s in series), saved["over"], skill, p_value)
 
 
 def known(value: float) -> float | None:

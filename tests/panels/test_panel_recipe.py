@@ -126,6 +126,16 @@ def test_awkward_series_get_numbers(kinds: list[str]) -> None:
             np.testing.assert_allclose(forecast[s], y[-1], rtol=0.3, atol=1e-9)
 
 
+@pytest.mark.parametrize("head", ["auto", "student_t"])
+def test_series_of_far_apart_sizes_are_forecast_each_in_its_own(head: str) -> None:
+    # Behind the end of a small series lie the values of a large one: in units of the small one they have no square.
+    panel = seasonal([40] * 6)
+    sizes = np.repeat(2.0 ** (90 * (-1.0) ** np.arange(6)), 40)  # 1e-27 and 1e27; powers of two round nothing
+    model = small(head=head, horizon=6, max_steps=10).fit(panel.with_past(panel.past * sizes[:, None]))
+    expected = small(head=head, horizon=6, max_steps=10).fit(panel).predict()["GRU"].to_numpy()
+    np.testing.assert_allclose(model.predict()["GRU"].to_numpy() / np.repeat(sizes[::40], 6), expected, rtol=1e-12)
+
+
 def test_a_window_without_a_value_is_said_clearly() -> None:
     panel = seasonal([60, 60])
     past = panel.past.copy()

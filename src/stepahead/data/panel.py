@@ -122,10 +122,18 @@ class Panel:
 
         times: [R] int64, steps, or microseconds since 1970 where the schema has dates. static: [S, J], or its values in
         a row. offsets: one series if absent.
+        Raises: DataError where these do not fit one another.
         """
+        bounds = np.array([0, len(times)], dtype=np.int64) if offsets is None else offsets
+        rows = times.shape
+        if bounds.shape != (len(ids) + 1,) or bounds[0] != 0 or (np.diff(bounds) < 1).any() or rows != (bounds[-1],):
+            raise DataError(f"{len(ids)} series do not fit 'offsets' {list(bounds.shape)} and 'times' {list(rows)}")
+        for name, found, width in (("past", past, len(schema.past)), ("future", future, len(schema.future))):
+            if found.shape != (*rows, width):
+                raise DataError(f"'{name}' must be {[*rows, width]}, found {list(found.shape)}")
         return cls(
             ids=tuple(ids),
-            offsets=np.array([0, len(times)], dtype=np.int64) if offsets is None else offsets,
+            offsets=bounds,
             times=times if schema.time_kind == "integer" else times.view("datetime64[us]"),
             past=past,
             future=future,

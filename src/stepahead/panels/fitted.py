@@ -34,6 +34,7 @@ from stepahead.runtime.panel import in_scale, last_state, member_output
 from stepahead.runtime.panel_heads import PanelReading
 
 CHUNK = 2048  # windows that are gathered and forecast at once
+LEAST_MOVE = 1e-3  # of its size: a window that moves by less stands still
 ENOUGH_PAIRS = 3  # neighbouring rows that tell how much a series moves: one that begins has none
 
 
@@ -184,7 +185,8 @@ class PanelFitted:
         point = point * size[:, None]
         if config.blend > 0:
             point = (1 - config.blend) * point + config.blend * SIMPLE[self.simple](windows)
-        return Split(point, movement(windows, self.held.usual), self.calibration)
+        moved = movement(windows, self.held.usual)
+        return Split(point, moved, standing(windows, moved), self.held)
 
     def points(self, read: Mapping[str, Arrays]) -> list[np.ndarray]:
         """Each member's forecasts in units of the windows' scales: [N, H]. read: what each kind of member reads."""
@@ -199,7 +201,7 @@ class PanelFitted:
         Raises: ConfigError for a level that the head, or the held-out errors, cannot speak for.
         """
         if isinstance(given, Split):
-            reach = self.calibration.radius(levels, given.moved)
+            reach = given.radius(levels)
             return given.point[..., None] - reach, given.point[..., None] + reach
         assert self.reading is not None
         self.reading.check(levels)
@@ -228,7 +230,8 @@ class PanelFitted:
         if self.reading is None:
             windows = source.windows(origins)
             usual = usual_movement(windows)
-            return of_point(y - self.forecast(source, origins).mean, movement(windows, usual), usual)
+            moved = movement(windows, usual)
+            return of_point(y - self.forecast(source, origins).mean, moved, standing(windows, moved), usual)
         rng, scores = np.random.default_rng([self.config.seed, 3]), np.empty(y.shape)
         for start in range(0, len(origins), CHUNK):
             part = slice(start, start + CHUNK)
@@ -288,7 +291,12 @@ def movement(windows: Windows, usual: float) -> np.ndarray:
         few = (pairs < ENOUGH_PAIRS) & windows.x.any(axis=1)  # where all is zero, the scale says nothing
         share = pairs / ENOUGH_PAIRS
         moved = np.where(few, share * moved + (1 - share) * usual * windows.scale, moved)
-    return np.maximum(moved, 1e-3 * windows.scale)
+    return np.maximum(moved, LEAST_MOVE * windows.scale)
+
+
+def standing(windows: Windows, moved: np.ndarray) -> np.ndarray:
+    """Which windows stand still, by their movement [N]: [N] bool."""
+    return moved <= LEAST_MOVE * windows.scale
 
 
 def usual_movement(windows: Windows) -> float:

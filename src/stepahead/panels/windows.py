@@ -101,9 +101,11 @@ class Rows:
         )
 
     def targets(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The next rows and which of them are there and observed: y, mask [N, H]."""
+        """The next rows, 0 for those that are not there or not observed, and which are: y, mask [N, H]."""
         rows, inside = self.ahead(origins)
-        return self.values[rows + self.window], inside & self.true[rows + self.window]
+        there = inside & self.true[rows + self.window]
+        # Behind a series lies the next one: in units of this one's scale its values may be beyond float32.
+        return np.where(there, self.values[rows + self.window], 0.0), there
 
     def ahead(self, origins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows that each origin forecasts, held within the panel, and whether they are its series': [N, H]."""

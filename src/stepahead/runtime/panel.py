@@ -25,15 +25,38 @@ def member_output(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
     return location(weights, read, last_layer(cell, weights, read))
 
 
-def check_panel_weights(weights: Arrays, cell: str, window: int, hidden: int, horizon: int) -> None:
+def check_panel_weights(
+    weights: Arrays,
+    cell: str,
+    *,
+    window: int,
+    patch: int,
+    hidden: int,
+    horizon: int,
+    extras: int,
+    ahead: int,
+    spread: int,
+    table: int,
+    numbers: int,
+) -> None:
     """Raise ConfigError for the first of a member's arrays that is absent or of another shape than the others ask for.
 
-    window: L. hidden: D. horizon: H.
+    The sizes are those of nn/panel.py's Shape.
     """
     embedding, inner = (weights[name].shape[-1] for name in ("embed_weight", "mlp_weight"))
+    static = numbers + (weights["static_table"].shape[-1] if table else 0)
     wanted = {name.removesuffix("_l0"): shape for name, shape in cell_shapes(cell, embedding, hidden, 1).items()}
-    wanted |= {"embed_bias": (1, embedding), "mlp_bias": (1, inner), "head_weight": (inner, horizon)}
-    check_shapes(weights, wanted | {"head_bias": (1, horizon), "skip_weight": (window, horizon)})
+    wanted |= {"embed_weight": ((2 + extras) * patch, embedding), "embed_bias": (1, embedding)}
+    wanted |= {"mlp_weight": (hidden + 3 + ahead * horizon + static, inner), "mlp_bias": (1, inner)}
+    wanted |= {"head_weight": (inner, horizon), "head_bias": (1, horizon)}
+    wanted |= {"skip_weight": (window, horizon), "effect": (ahead, 1)}
+    if spread:
+        wanted |= {"spread_weight": (inner, horizon * spread), "spread_bias": (1, horizon * spread)}
+    if table:
+        wanted |= {"static_table": (table, static - numbers)}
+    if static:
+        wanted |= {"static_weight": (static, embedding), "static_effect": (static, ahead)}
+    check_shapes(weights, wanted)
 
 
 def last_layer(cell: str, weights: Arrays, read: Arrays) -> np.ndarray:
