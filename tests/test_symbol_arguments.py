@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import stepahead as sa
-from stepahead.errors import ConfigError
+from stepahead.errors import ConfigError, DataError
 
 NAMES = ["anna", "hannah", "ann", "nan", "hanna"] * 4
 
@@ -35,6 +35,10 @@ def model() -> sa.SymbolModel:
         (lambda model: model.complete("an", top_k=2.5), "top_k=2.5 must be a whole number of at least 1"),
         (lambda model: model.evaluate(NAMES, skip=2.5), "skip=2.5 must be a whole number of at least 0"),
         (lambda model: model.anomalies(NAMES, top_g=2.5), "top_g=2.5 must be a whole number of at least 1"),
+        (lambda model: model.anomalies(NAMES, level="3"), "level='3': must be a number of bits"),
+        (lambda model: model.anomalies(NAMES, false_alarms="1"), "false_alarms='1': must lie in (0, 1)"),
+        (lambda model: model.complete("an", temperature="1"), "temperature='1': must be 0"),
+        (lambda model: model.complete("an", temperature=1, top_p="1"), "top_p='1': must lie in (0, 1]"),
     ],
 )
 def test_a_number_that_cannot_be_is_one_clear_error(
@@ -72,6 +76,8 @@ def test_so_many_symbols_cannot_be_kept(value: Any) -> None:
         ({"dropout": "half"}, "dropout='half' must be a number of at least 0 and below 1"),
         ({"learning_rate": 0}, "learning_rate=0 must be a number above 0 and below 100"),
         ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+        ({"ensemble": "5"}, "ensemble='5' must be a whole number of at least 1"),
+        ({"holdout": "auto"}, "holdout='auto': must lie in (0, 1), or be None"),
     ],
 )
 def test_a_parameter_that_cannot_be_is_one_clear_error(parameters: dict[str, Any], message: str) -> None:
@@ -110,3 +116,35 @@ def test_pickled_and_copied_models_say_the_same_before_and_after_use(tmp_path: P
             assert (twin.complete("a", 20, temperature=1.0, seed=3), twin.next("an")) == expected[:2]
             assert twin.score("anna").total == expected[2]
             assert twin.get_params() == model.get_params()
+
+
+def test_max_symbols_and_tokens_hold_for_a_corpus_that_was_read_before() -> None:
+    learned = [
+        sa.SymbolModel(max_symbols=2, hidden_size=2, epochs=1).fit(given) for given in (NAMES, sa.read_corpus(NAMES))
+    ]
+    assert learned[0].vocabulary_ == learned[1].vocabulary_
+    assert len(learned[1].vocabulary_.symbols) == 2
+    with pytest.raises(ConfigError, match="tokens='words': the Corpus was cut into chars"):
+        sa.SymbolModel(tokens="words").fit(sa.read_corpus(NAMES))
+
+
+def test_a_stream_of_words_takes_one_word_at_a_time() -> None:
+    stream = sa.SymbolModel(tokens="words", hidden_size=2, epochs=1).fit(["to be or not to be"] * 4).stream()
+    for wrong in ("to be", "", " "):
+        with pytest.raises(DataError, match="push takes one symbol at a time"):
+            stream.push(wrong)
+    other = stream.fork()
+    assert stream.push(" to ") == other.push("to")
+
+
+@pytest.mark.parametrize("ensemble", [1, 2])
+def test_next_to_no_temperature_says_what_none_says(ensemble: int) -> None:
+    model = sa.SymbolModel(hidden_size=2, epochs=1, ensemble=ensemble).fit(NAMES)
+    assert model.complete("a", 9, temperature=1e-320) == model.complete("a", 9)
+
+
+def test_one_text_of_one_symbol_holds_no_anomaly() -> None:
+    text = sa.SymbolModel(hidden_size=2, epochs=1).fit("abab")
+    for rule in ({"level": 1.0}, {"top_g": 1}):
+        with pytest.raises(DataError, match="nothing foresees its first symbol"):
+            text.anomalies("a", **rule)

@@ -150,7 +150,7 @@ def test_a_look_shows_the_first_network_and_what_it_expected(three: Three) -> No
 def test_each_network_is_ended_by_another_part_and_all_is_learned() -> None:
     sequences = [[f"s{i}", "x"] for i in range(400)]
     corpus = sa.read_corpus(sequences)
-    parts = symbol_holdout.split(corpus, None, holdout=0.1, max_symbols=1000, ensemble=5)
+    parts = symbol_holdout.split(corpus, None, holdout=0.1, ensemble=5)
     assert (parts.train.n_sequences, parts.stop.n_sequences, parts.rest.n_sequences) == (360, 20, 20)
     members = parts.of_members(5)
     assert all((one.n_sequences, until.n_sequences) == (360, 20) for one, until in members)
@@ -170,17 +170,17 @@ def test_each_network_is_ended_by_another_part_and_all_is_learned() -> None:
 
 
 def test_an_ensemble_on_one_text_or_a_given_validation_shares_what_ends_it() -> None:
-    text = symbol_holdout.split(sa.read_corpus("abc" * 400), None, holdout=0.1, max_symbols=9, ensemble=3)
+    text = symbol_holdout.split(sa.read_corpus("abc" * 400), None, holdout=0.1, ensemble=3)
     assert [(len(one.codes), len(until.codes)) for one, until in text.of_members(3)] == [(1080, 60)] * 3
     corpus = sa.read_corpus(WEATHER)
-    given = symbol_holdout.split(corpus, WEATHER[:10], holdout=0.1, max_symbols=99, ensemble=3)
+    given = symbol_holdout.split(corpus, WEATHER[:10], holdout=0.1, ensemble=3)
     assert all(one is corpus and until is given.stop for one, until in given.of_members(3))
     assert given.clean.n_sequences == 10
 
 
 def test_times_turn_with_the_sequences() -> None:
     corpus = replace(sa.read_corpus(["ab"] * 300), gaps=np.arange(600.0))
-    parts = symbol_holdout.split(corpus, None, holdout=0.1, max_symbols=9, ensemble=3)
+    parts = symbol_holdout.split(corpus, None, holdout=0.1, ensemble=3)
     for one, until in parts.of_members(3):
         both = np.sort(np.concatenate([one.gaps, until.gaps]))
         assert np.array_equal(both, np.arange(570.0))

@@ -325,7 +325,7 @@ def test_a_part_numbers_its_symbols_by_first_appearance_whatever_the_pieces(monk
     corpus = read_corpus("zyx" + "bca" * 400 + "yb" * 100)
     for size in (1, 2, 5, 1 << 22):
         monkeypatch.setattr(symbol_holdout, "CHUNK", size)
-        own = symbol_holdout._own_vocabulary(corpus.part(3, 1300), 100)
+        own = symbol_holdout._own_vocabulary(corpus.part(3, 1300))
         assert own.vocabulary.symbols == ("b", "c", "a", "y"), size
         assert own.vocabulary.join(own.codes) == corpus.vocabulary.join(corpus.codes[3:1300])
 

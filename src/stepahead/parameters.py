@@ -1,6 +1,7 @@
 """What every model's constructor arguments are good for: shown, copied, changed, as scikit-learn does it."""
 
 import inspect
+from numbers import Real
 from typing import Any, Self
 
 from stepahead.errors import ConfigError
@@ -55,6 +56,11 @@ def check_between(name: str, value: Any, least: int, most: int | None = MOST, ot
         raise ConfigError(f"{name}={value!r} must be a whole number of at least {least}{others}")
     if most is not None and value > most:
         raise ConfigError(f"{name}={value!r} must be at most {most}{others}")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, nan and infinity among them; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_auto(value: Any) -> bool:

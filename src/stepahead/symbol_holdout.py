@@ -7,6 +7,7 @@ import numpy as np
 from stepahead.data.symbols import Corpus, Source, Vocabulary, read_corpus
 from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.ngrams import NGrams, best_order, count_ngrams
+from stepahead.parameters import is_number
 from stepahead.symbol_recipe import is_word
 
 HELD_BACK = 400_000  # symbols held back at most: more would not make the scores any surer
@@ -59,9 +60,7 @@ class Parts:
         return count_ngrams(_last(self.learned, COUNTED)).at(best.order) if self.turned else best
 
 
-def split(
-    corpus: Corpus, validation: Source | None, *, holdout: float | None, max_symbols: int, ensemble: int = 1
-) -> Parts:
+def split(corpus: Corpus, validation: Source | None, *, holdout: float | None, ensemble: int = 1) -> Parts:
     """The parts of a corpus; a validation of the caller's choice ends the training of all networks, and is scored."""
     if validation is not None:
         held = read_corpus(validation, vocabulary=corpus.vocabulary)
@@ -69,7 +68,7 @@ def split(
         if units < 4:
             raise DataError(f"validation: {units} are too few; give at least 4 sequences or symbols, or none")
         return Parts(corpus, held.part(0, units // 2), held.part(units // 2, units))
-    if holdout is not None and not 0 < holdout < 1:
+    if holdout is not None and not (is_number(holdout) and 0 < holdout < 1):
         raise ConfigError(f"holdout={holdout!r}: must lie in (0, 1), or be None")
     units = corpus.n_sequences if corpus.vocabulary.end else len(corpus.codes)
     most = HELD_BACK * units / max(len(corpus.codes), 1)
@@ -79,7 +78,7 @@ def split(
     turned = ensemble > 1 and corpus.vocabulary.end
     middle = kept + (units - kept) // 2
     # The vocabulary is that of what is learned: what only the other parts have is unseen.
-    own = _own_vocabulary(corpus.part(0, middle if turned else kept), max_symbols)
+    own = _own_vocabulary(corpus.part(0, middle if turned else kept))
     stop, rest = (read_corpus(corpus.part(*of), vocabulary=own.vocabulary) for of in ((kept, middle), (middle, units)))
     return Parts(own.part(0, kept), stop, rest, turned)
 
@@ -97,7 +96,7 @@ def count_best(train: Corpus, stop: Corpus | None, *, unseen: float) -> NGrams:
     return best_order(counted, stop, unseen=unseen)
 
 
-def _own_vocabulary(part: Corpus, max_symbols: int) -> Corpus:
+def _own_vocabulary(part: Corpus) -> Corpus:
     """The same symbols, numbered anew in order of their first appearance in this part."""
     old = part.vocabulary
     known, order = np.zeros(len(old.symbols) + 2, bool), list[int]()

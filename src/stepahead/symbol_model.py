@@ -135,10 +135,11 @@ class SymbolModel(Parameters):
         require("torch", extra="train", purpose="fit")
         from stepahead.nn.symbols import learn_members
 
+        check_whole(ensemble=(self.ensemble, 1))
         corpus = read_corpus(sequences, tokens=self.tokens, max_symbols=self.max_symbols)
         if len(corpus.steps()[1]) < 1 or not len(corpus.codes):
             raise DataError(f"text: {len(corpus.codes)} symbols are too few to learn from; give at least two")
-        parts = split(corpus, validation, holdout=self.holdout, max_symbols=self.max_symbols, ensemble=self.ensemble)
+        parts = split(corpus, validation, holdout=self.holdout, ensemble=self.ensemble)
         train = parts.train
         edges = fit_edges(train.gaps) if reads_times(self.times, train) and train.gaps is not None else None
         shape, plan = resolve(self.get_params(), train, 0 if edges is None else bucket_count(edges))
@@ -241,18 +242,22 @@ class SymbolModel(Parameters):
 
     def score(self, sequence: Prefix, *, times: Times | None = None) -> Surprise:
         """The surprise of each symbol of one sequence, in bits, and of the whole; times as `stream` takes them."""
-        corpus = self._read([sequence] if self.vocabulary_.end else sequence)
+        self._check_fitted()
+        symbols = self.vocabulary_.cut(sequence)
+        corpus = self._read([symbols] if self.vocabulary_.end else sequence)
         if times is not None:
             corpus = replace(corpus, gaps=self._gaps(times, corpus.codes)[0])
         told = tell(self.engine_, *self._steps(corpus), unseen=self._unseen)
         bits = told.surprise / np.log(2)
-        symbols = self.vocabulary_.cut(sequence)
         if self.vocabulary_.end:
             return Surprise((*symbols, "<end>"), bits, float(bits.sum()))
         return Surprise(tuple(symbols), np.concatenate([[np.nan], bits])[: len(symbols)], float(bits.sum()))
 
     def surprise(self, sequences: Source) -> list[Array]:
-        """The surprise of every symbol of many sequences in bits: [N] of each, as `score` gives it."""
+        """The surprise of every symbol of many sequences in bits: [N] of each, as `score` gives it.
+
+        Of one text nothing foresees the first symbol, which is left out here.
+        """
         told, (_, _, offsets) = self._told(sequences)
         return np.split(told.surprise / np.log(2), offsets[1:-1])
 
@@ -314,7 +319,8 @@ class SymbolModel(Parameters):
         """Which sequences are not like those learned, where, and what would put them right.
 
         The score of a sequence is what its best repair (a symbol dropped, put in, replaced, or swapped with the next)
-        saves of its surprise, less what it takes to name that fault, in bits.
+        saves of its surprise, less what it takes to name that fault, in bits. Steps are counted from 0; of one text
+        from its second symbol on, for nothing foresees the first.
 
         Args:
             sequences: several sequences.
@@ -324,10 +330,13 @@ class SymbolModel(Parameters):
 
         Raises:
             ConfigError: more than one rule, or too few clean sequences to calibrate so rare an alarm.
+            DataError: one text of less than two symbols.
         """
         if top_g is not None and level is not None:
             raise ConfigError("top_g and level are two rules; pass one of them, or neither and false_alarms")
         told, steps = self._told(sequences)
+        if not len(steps[1]):
+            raise DataError("text: nothing foresees its first symbol; give at least two")
         if top_g is not None:
             return outranked(told, steps[2], top_g)
         score, repairs = self._repairs(told, steps)

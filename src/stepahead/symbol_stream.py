@@ -10,7 +10,7 @@ from stepahead.data.gaps import buckets, gap, moment
 from stepahead.data.symbols import Vocabulary
 from stepahead.errors import ConfigError, DataError
 from stepahead.parameters import check_whole
-from stepahead.runtime.symbols import Reader, Sampling, SymbolStream, generate, pick
+from stepahead.runtime.symbols import Reader, Sampling, SymbolStream, generate, likeliest, pick
 
 Array = NDArray[Any]
 
@@ -58,7 +58,8 @@ class NamedStream(SymbolStream):
 
         time: when it came, a stamp or a number, for a model that reads times; None where that is not known.
         """
-        codes = self.vocabulary.encode(symbol if self.vocabulary.tokens == "chars" else [symbol])
+        given = symbol if isinstance(symbol, str) or self.vocabulary.tokens == "chars" else [symbol]
+        codes = self.vocabulary.encode(given)
         if len(codes) != 1:
             raise DataError(f"symbol {symbol!r:.40}: push takes one symbol at a time; found {len(codes)}")
         code, before = int(codes[0]), self.log_probabilities
@@ -93,7 +94,7 @@ def top(log_probabilities: Array, vocabulary: Vocabulary, k: int | None) -> list
     """The k likeliest symbols (None: all) with their probabilities, from log-probabilities [K]."""
     if k is not None:
         check_whole(k=(k, 1))
-    order = np.argsort(-log_probabilities, kind="stable")[:k]
+    order = likeliest(log_probabilities, k)
     return [(vocabulary.name(int(code)), float(np.exp(log_probabilities[code]))) for code in order]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from stepahead.cli import app
 
@@ -141,6 +142,22 @@ def test_a_text_is_told_as_it_came(run: Run, models: Path) -> None:
     assert (one["sequence"], "line" in one) == ("hezlo", False)
 
 
+def test_places_in_a_text_are_counted_from_its_first_symbol(run: Run, models: Path) -> None:
+    found = json.loads(run("anomalies", models / "word", "-", "--top-g", 1, "--json", stdin="hezlo")[1])["sequences"]
+    assert [(one["step"], one["symbol"]) for one in found] == [(3, "z")]
+    found = json.loads(run("anomalies", models / "word", "-", "--level", -99, "--json", stdin="hellz")[1])["sequences"]
+    assert (found[0]["step"], found[0]["symbol"], found[0]["repair"]) == (5, "z", "replace o at 5")
+
+
+@pytest.mark.parametrize("command", ["predict {model}", "stream {model}", "audit {model} {table}"])
+def test_commands_for_numbers_send_symbols_where_they_belong(command: str, models: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("ds,y\n2021-01-01,1\n2021-01-02,2\n")
+    words = command.format(model=models / "word", table=tmp_path / "t.csv").split()
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert f"{models / 'word'}: is a model of symbols; use 'stepahead symbols'" in done.output
+
+
 def test_anomalies_are_found_at_the_rate_asked_for(run: Run, models: Path, tmp_path: Path) -> None:
     (tmp_path / "clean.txt").write_text("anna\nhannah\nann\nnan\nhanna\n" * 40)
     (tmp_path / "today.txt").write_text("anna\nhaaah\nnan\n")
@@ -195,6 +212,10 @@ def test_every_command_teaches_by_example(run: Run) -> None:
         (("anomalies", "{lines}", "t.csv", "--top-g", "1", "--level", "2"), "two rules"),
         (("anomalies", "{lines}", "t.csv", "--false-alarms", "1e-9"), "clean sequences to calibrate"),
         (("evaluate", "{desk}", "t.csv"), "pass --case and --activity"),
+        (("fit", "--text", "hello", "--time", "at", "-o", "m"), "--time: is a column of an event table"),
+        (("evaluate", "{lines}", "t.csv", "--time", "x"), "--time: is a column of an event table"),
+        (("evaluate", "{lines}", "t.csv", "--case", "x", "--activity", "y"), "the model learned text, no events"),
+        (("anomalies", "{word}", "one.txt", "--level", "1"), "nothing foresees its first symbol"),
         (("look", "{word}", "hello", "-o", "x.gif"), "must end in .png or .svg or .html"),
     ],
 )
@@ -203,6 +224,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
 ) -> None:
     (tmp_path / "t.txt").write_text("hello")
     (tmp_path / "t.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "one.txt").write_text("h")
     before = sorted(tmp_path.iterdir())
     places = {name: models / name for name in ("word", "lines", "desk")}
     status, out, err = run(*(word.format(**places) for word in words))

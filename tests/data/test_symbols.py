@@ -1,5 +1,6 @@
 """Symbols in: what a text, a list and an event table become."""
 
+import datetime as dt
 import gzip
 import tracemalloc
 from pathlib import Path
@@ -183,6 +184,10 @@ def test_numeric_times_are_sorted_as_numbers() -> None:
         ("case,at,what\n1,1,a\n\n1,2,\n", "column 'what', row 4: is empty"),
         ('case,at,what\n1,1,a\n1,2,""\n', "column 'what', row 3: is empty"),
         ("case,at,what\n1,2024-01-01,a\n1,13/01/2024,b\n", "row 3: '13/01/2024' is neither a number nor an ISO time"),
+        ("case,at,what\n1,03/04/2024,a\n1,05/04/2024,b\n", "row 2: '03/04/2024' is neither a number nor an ISO time"),
+        ("case,at,what\n1,2024-01-01T10:00,a\n1,2024-01-01T10:00Z,b\n", "row 3: .* all with a zone or none"),
+        ("case,at,what\n1,1,a\n1,inf,b\n", "column 'at', row 3: inf is no time"),
+        ("case,at,what\n1,1,a\n1,nan,b\n", "column 'at', row 3: nan is no time"),
         ("case,at,what\n", "has no rows"),
         ("case,at,what\n1,1,a\n1,2\n", "row 3 has 2 cells, the header has 3"),
         ("case,at,what,what\n1,1,a,b\n", "two columns are named 'what'"),
@@ -193,3 +198,85 @@ def test_event_tables_that_cannot_be_are_refused(tmp_path: Path, table: str, wor
     (tmp_path / "e.csv").write_text(table)
     with pytest.raises(DataError, match=words):
         read_events(tmp_path / "e.csv", case="case", time="at", activity="what")
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"at": [True, False]}, "column 'at' holds true and false; give stamps, lengths of time or numbers"),
+        ({"at": [dt.time(1), dt.time(2)]}, "column 'at' holds Time"),
+        ({"at": [[1], [2]]}, "column 'at' holds List"),
+        ({"what": [["a"], ["b"]]}, "column 'what' holds List.*; give text or numbers"),
+        ({"what": [b"\xff", b"a"]}, "column 'what' holds Binary"),
+        ({"what": ["a", "b" * 20_000]}, "has 20,000 characters"),
+    ],
+)
+def test_columns_of_frames_that_cannot_be_are_refused(columns: dict, words: str) -> None:
+    frame = pl.DataFrame({"case": ["1", "1"], "at": [1, 2], "what": ["a", "b"]} | columns)
+    with pytest.raises(DataError, match=words):
+        read_events(frame, case="case", time="at", activity="what")
+
+
+def test_times_are_those_of_pythons_own_reading() -> None:
+    texts = ["2024-02-28T23:59:59.5", "2024-02-29", "2024-03-01 00:00", "2024-03-01 10:00:00.25", "2024-12-31T23:59"]
+    frame = pl.DataFrame({"c": ["1"] * 5, "t": pl.Series([f" {text} " for text in texts]), "a": list("vwxyz")})
+    expected = np.diff([dt.datetime.fromisoformat(text).timestamp() for text in texts])
+    for column in (pl.col("t"), pl.col("t").cast(pl.Categorical)):
+        gaps = read_events(frame.with_columns(column), case="c", time="t", activity="a").gaps
+        assert gaps is not None
+        assert np.array_equal(gaps[1:], expected)
+
+
+def test_activities_are_compared_in_form_nfc() -> None:
+    frame = pl.DataFrame({"c": ["1", "1"], "a": ["é", "e\u0301"]})
+    corpus = read_events(frame, case="c", activity="a")
+    assert corpus.vocabulary.symbols == ("é",)
+    assert corpus.codes.tolist() == corpus.vocabulary.encode(["e\u0301", "é"]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (["abc", ["xy", "z"]], "found a list of symbols among texts"),
+        ([["xy", "z"], "abc"], "found a text, 'abc', where symbols come cut"),
+        (b"abc", "expected text or a list of symbols"),
+        ([b"abc"], "found bytes"),
+    ],
+)
+def test_kinds_of_sequences_are_not_mixed(source: object, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_corpus(source)
+
+
+def test_a_corpus_cut_otherwise_than_the_vocabulary_is_refused() -> None:
+    texts = ["to be", "or not"]
+    chars, words, items = read_corpus(texts), read_corpus(texts, tokens="words"), read_corpus([["to", "be"]])
+    for corpus, other in ((chars, words), (words, chars), (chars, items)):
+        with pytest.raises(DataError, match="cut them alike"):
+            read_corpus(corpus, vocabulary=other.vocabulary)
+    assert read_corpus(items, vocabulary=words.vocabulary).codes.tolist() == [0, 1]
+    with pytest.raises(DataError, match="where symbols come cut"):
+        read_corpus(["to", "be"], vocabulary=items.vocabulary)
+    with pytest.raises(ConfigError, match="the Corpus was cut into chars"):
+        read_corpus(chars, tokens="words")
+
+
+def test_the_most_frequent_symbols_of_a_corpus_are_those_of_its_texts() -> None:
+    texts = ["banana bread", "", "cab"]
+    limited, read = read_corpus(read_corpus(texts), max_symbols=3), read_corpus(texts, max_symbols=3)
+    assert limited.vocabulary == read.vocabulary
+    assert limited.codes.tolist() == read.codes.tolist()
+    again = read_corpus(limited, max_symbols=2)  # what was rare stays so
+    assert (again.vocabulary.symbols, again.vocabulary.unseen) == (("b", "a"), 3)
+    assert again.codes.tolist() == [0, 1, 3, 1, 3, 1, 3, 0, 3, 3, 1, 3, 3, 1, 0]
+
+
+def test_lines_are_those_of_a_file() -> None:
+    with pytest.raises(ConfigError, match=r"lines=True: is for a file; pass Path"):
+        read_corpus("names.txt", lines=True)
+
+
+def test_the_line_of_the_first_bad_byte_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes(b"plain\n" * 500 + "caf\xe9 ".encode() + b"caf\xe9\n" + b"plain\n")
+    with pytest.raises(DataError, match=r"is not UTF-8 text \(byte 0xe9 in line 501\)"):
+        read_corpus(tmp_path / "t.txt")

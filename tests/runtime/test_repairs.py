@@ -1,6 +1,7 @@
 """The repair that explains a sequence best, held against scoring every repaired copy as a sequence of its own."""
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -77,6 +78,26 @@ def test_sequences_side_by_side_score_as_each_alone(log: sa.SymbolModel, monkeyp
         together = log.anomalies(many, level=0.0)
         assert together.score == pytest.approx([one.score[0] for one in alone], abs=1e-4)
         assert together.repairs == tuple(one.repairs[0] for one in alone)
+
+
+def test_many_classes_are_taken_few_sequences_at_a_time(log: sa.SymbolModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = [*FAULTS.values(), []]
+    whole = log.anomalies(many, level=0.0)
+    seen = list[int]()
+
+    def places(engine: object, owners: list[int], *rest: object) -> Iterator[repairs.Place]:
+        seen.append(len(owners))
+        for place in found(engine, owners, *rest):  # type: ignore[arg-type]
+            assert len(place.odds) <= repairs.LIKELIEST + 1  # not all that there are
+            yield place
+
+    found = repairs._places
+    monkeypatch.setattr(repairs, "_places", places)
+    monkeypatch.setattr(repairs, "CELLS_AT_ONCE", 2 * log.vocabulary_.classes)
+    apart = log.anomalies(many, level=0.0)
+    assert seen == [2, 2, 2, 1]
+    assert apart.score == pytest.approx(whole.score, abs=1e-4)  # float32 sums in another order
+    assert apart.repairs == whole.repairs
 
 
 def test_far_behind_a_repair_nothing_is_read_anew(log: sa.SymbolModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from stepahead.cell_names import GATES
 from stepahead.errors import ConfigError
 from stepahead.runtime.cell import has_kernel
-from stepahead.runtime.symbols import Engine, Sampling, Shape, check_sampling, generate, pick
+from stepahead.runtime.symbols import Engine, Sampling, Shape, check_sampling, generate, likeliest, pick
 
 WAYS = [Sampling(), Sampling(1.0), Sampling(0.7, top_k=3), Sampling(1.3, top_p=0.8), Sampling(2.0, top_k=5, top_p=0.5)]
 
@@ -66,3 +66,10 @@ def test_draws_follow_the_probabilities_that_top_k_and_top_p_leave() -> None:
 def test_sampling_that_cannot_be_is_refused(sampling: Sampling) -> None:
     with pytest.raises(ConfigError, match="must"):
         check_sampling(sampling)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 99, 100, 101, None])
+def test_the_likeliest_are_those_of_a_whole_stable_sort(k: int | None) -> None:
+    rng = np.random.default_rng(0)
+    for odds in (rng.normal(size=100), rng.integers(5, size=100) / 4, np.zeros(100), np.full(100, -np.inf)):
+        assert likeliest(odds, k).tolist() == sorted(range(100), key=lambda place: -odds[place])[:k]

@@ -52,7 +52,7 @@ def audit(
         subject: Any = named(model)
         panel = sa.read(table, **reading)
     else:
-        subject = forecaster_of(Path(model))
+        subject = o.forecaster_of(Path(model))
         panel = like(subject, table, **reading)
     output.print_notes(panel.schema.notes, quiet=quiet)
     found = sa.audit(subject, panel, horizon=horizon, window=window, cutoff=cutoff, seed=seed)
@@ -122,17 +122,6 @@ def guarded(function: Any, name: str) -> Any:
 
 def raised(error: BaseException, at: str = "") -> str:
     return f"raised {type(error).__name__}{at}: {error}"
-
-
-def forecaster_of(path: Path) -> Any:
-    """The model in a file.  Raises: ConfigError for a model of symbols, ModelFileError for no model."""
-    from stepahead.forecaster import Forecaster
-    from stepahead.open_model import load
-
-    found = load(path)
-    if not isinstance(found, Forecaster):
-        raise ConfigError(f"{path}: is a model of symbols, and an audit is for forecasts of numbers")
-    return found
 
 
 def like(model: Any, table: Path, time_format: str | None = None, **columns: Any) -> Any:

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from inspect import Parameter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stepahead.errors import DataError
+from stepahead.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from stepahead.forecaster import Forecaster
 
 
 def option(flag: str, text: str, *more: str, **rest: Any) -> Any:
@@ -222,6 +225,17 @@ def given(params: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     if "holidays" in typed:
         typed["calendar"] = dates_in(Path(typed.pop("holidays")))
     return {name: None if value is NONE else value for name, value in typed.items()}
+
+
+def forecaster_of(path: Path) -> "Forecaster":
+    """The model in a file.  Raises: ConfigError for a model of symbols, ModelFileError for no model."""
+    from stepahead.forecaster import Forecaster
+    from stepahead.open_model import load
+
+    found = load(path)
+    if not isinstance(found, Forecaster):
+        raise ConfigError(f"{path}: is a model of symbols; use 'stepahead symbols', such as 'symbols next {path} ...'")
+    return found
 
 
 def dates_in(path: Path) -> list[str]:

@@ -8,7 +8,6 @@ import typer
 
 from stepahead.cli import options as o
 from stepahead.cli import output
-from stepahead.errors import ConfigError
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that stepahead fit wrote.")]
 Rows = Annotated[
@@ -42,13 +41,9 @@ def predict(
     """
     from stepahead.data.frames import frame_csv, frame_rows, write_frame
     from stepahead.data.read import read_like
-    from stepahead.forecaster import Forecaster
-    from stepahead.open_model import load
 
     output.check_outputs([p for p in (model, table, future) if p], {"-o": (out, (".csv", ".parquet"))})
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ConfigError(f"{model}: is a model of symbols; use 'stepahead symbols next {model} ...'")
+    forecaster = o.forecaster_of(model)
     panel = None if table is None else read_like(table, forecaster.fitted_.schema, time_format=time_format)
     frame = forecaster.predict(panel, level=level, ids=ids, future=future)
     if out is not None:

@@ -49,13 +49,9 @@ def stream(
     """
     from stepahead.cli.lock import only_writer
     from stepahead.cli.pipe import Rows
-    from stepahead.forecaster import Forecaster
-    from stepahead.open_model import load
     from stepahead.store import why_not
 
-    forecaster = load(model)
-    if not isinstance(forecaster, Forecaster):
-        raise ConfigError(f"{model}: is a model of symbols; use 'stepahead symbols next {model} ...'")
+    forecaster = o.forecaster_of(model)
     schema = forecaster.fitted_.schema
     if schema.future:
         raise ConfigError(f"{model}: needs inputs known ahead, which a pipe cannot give; use Stream.push(future=)")

@@ -40,8 +40,7 @@ def read_source(
     from stepahead.data.symbols import read_corpus, read_events
     from stepahead.errors import ConfigError, DataError
 
-    if (case is None) != (activity is None):
-        raise ConfigError("--case and --activity: an event table needs both")
+    check_columns(case, time, activity)
     if case is not None and activity is not None:
         if text is not None:
             raise ConfigError("--text: is no event table; give its file, or - for standard input")
@@ -73,12 +72,14 @@ class Given:
         sequence = self.corpus.names[s] if self.corpus.names else self.sequences[s]
         return ({"line": self.lines[s]} if self.lines else {}) | {"sequence": sequence}
 
-    def symbol(self, s: int, step: int) -> str:
-        """What stands at a step of a sequence, as it came: the model may never have seen it."""
-        vocabulary = self.corpus.vocabulary
-        symbols = vocabulary.cut(self.sequences[s])
-        step += 0 if vocabulary.end else 1
-        return symbols[step] if step < len(symbols) else "<end>"
+    def place(self, step: Any) -> int:
+        """The place of a step's symbol in its sequence, from 0: nothing foresees the first symbol of one text."""
+        return int(step) + (0 if self.corpus.vocabulary.end else 1)
+
+    def symbol(self, s: int, place: int) -> str:
+        """What stands there in a sequence, as it came: the model may never have seen it."""
+        symbols = self.corpus.vocabulary.cut(self.sequences[s])
+        return symbols[place] if place < len(symbols) else "<end>"
 
 
 def source_for(
@@ -92,8 +93,9 @@ def source_for(
     vocabulary = model.vocabulary_
     if vocabulary.tokens == "items" and case is None:
         raise ConfigError("the model learned events: pass --case and --activity (and --time) of the table")
-    if (case is None) != (activity is None):
-        raise ConfigError("--case and --activity: an event table needs both")
+    check_columns(case, time, activity)
+    if vocabulary.tokens != "items" and case is not None:
+        raise ConfigError("--case: the model learned text, no events; leave --case, --activity and --time out")
     if case is not None and activity is not None:
         cases, gaps = event_sequences(events_of(source), case=case, activity=activity, time=time)
         corpus = read_corpus(list(cases.values()), vocabulary=vocabulary)
@@ -106,6 +108,16 @@ def source_for(
         raise DataError(f"{where}: is empty; give at least two symbols")
     corpus = read_corpus(sequences if vocabulary.end else text, vocabulary=vocabulary)
     return Given(corpus, sequences, tuple(lines))
+
+
+def check_columns(case: str | None, time: str | None, activity: str | None) -> None:
+    """Raises: ConfigError where some columns of an event table are named and others are not."""
+    from stepahead.errors import ConfigError
+
+    if (case is None) != (activity is None):
+        raise ConfigError("--case and --activity: an event table needs both")
+    if time is not None and case is None:
+        raise ConfigError("--time: is a column of an event table; pass --case and --activity, too")
 
 
 def numbered(text: str) -> dict[int, str]:

@@ -260,9 +260,9 @@ def anomalies(
             **given.known(s),
             "alarm": bool(found.alarm[s]),
             "score": float(found.score[s]),
-            "step": int(found.where[s]) + 1,
-            "symbol": given.symbol(s, int(found.where[s])),
-            "repair": _repair(found.repairs[s]),
+            "step": given.place(found.where[s]) + 1,
+            "symbol": given.symbol(s, given.place(found.where[s])),
+            "repair": _repair(given, found.repairs[s]),
         }
         for s in range(given.corpus.n_sequences)
     ]
@@ -322,7 +322,7 @@ def look(
 
 
 def _scored(given: Given, s: int, bits: Any) -> dict[str, Any]:
-    worst = given.symbol(s, int(bits.argmax())) if len(bits) else ""
+    worst = given.symbol(s, given.place(bits.argmax())) if len(bits) else ""
     total, mean = float(bits.sum()), float(bits.mean()) if len(bits) else 0.0
     return given.known(s) | {"total": total, "mean": mean, "worst": worst, "bits": bits.tolist()}
 
@@ -337,9 +337,9 @@ def _named(row: dict[str, Any]) -> list[Any]:
     return [row[name] for name in ("line",) if name in row] + [_short(row["sequence"])]
 
 
-def _repair(repair: Any) -> str:
-    """Such as "drop burn at 3", steps counted from 1; nothing where there is none."""
-    return f"{repair.kind} {_shown(repair.symbol)} at {repair.step + 1}" if repair else ""
+def _repair(given: Given, repair: Any) -> str:
+    """Such as "drop burn at 3", symbols counted from 1; nothing where there is none."""
+    return f"{repair.kind} {_shown(repair.symbol)} at {given.place(repair.step) + 1}" if repair else ""
 
 
 def _shown(symbol: str) -> str:
@@ -352,8 +352,7 @@ def _short(name: str) -> str:
 
 
 def _print_scores(name: str, scores: Any) -> None:
-    metrics = ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1")
-    rows = [[name, *(getattr(scores, metric) for metric in metrics)]]
-    rows += [[other, *(of[metric] for metric in metrics)] for other, of in scores.baselines.items()]
-    output.print_table(["model", *metrics], rows)
+    from stepahead.evaluate.symbols import rows_of
+
+    output.print_table(*rows_of(name, scores))
     typer.echo(str(scores.verdict) if scores.verdict else f"{scores.n:,} symbols asked for")

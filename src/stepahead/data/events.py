@@ -8,7 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from stepahead.data.cells import kind_of
 from stepahead.data.panel import preview
+from stepahead.data.stamps import ISO
 from stepahead.data.table import Table, open_csv, open_table
 from stepahead.errors import DataError
 
@@ -29,10 +31,10 @@ def event_sequences(
     columns = {name: _column(table, name) for name in dict.fromkeys(filter(None, (case, activity, time)))}
     if not len(columns[case]):
         raise DataError(f"{table.source}: has no rows; give at least one event")
-    events = pl.DataFrame({"case": columns[case].cast(pl.String), "activity": columns[activity].cast(pl.String)})
+    events = pl.DataFrame({"case": _names(table, columns[case]), "activity": _names(table, columns[activity])})
     order = events["case"].unique(maintain_order=True)
     if time is not None:
-        when = _numbers(_times(table, columns[time]))
+        when = _times(table, columns[time])
         events = events.with_columns(when.alias("when")).sort("when", maintain_order=True)
         events = events.with_columns(pl.col("when").diff().over("case").alias("gap"))
     grouped = events.group_by("case", maintain_order=True).agg(pl.exclude("case"))
@@ -59,26 +61,44 @@ def _column(table: Table, name: str) -> pl.Series:
     return column
 
 
+def _names(table: Table, column: pl.Series) -> pl.Series:
+    """A column as text.  Raises: DataError for one that holds no names, such as lists."""
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+        raise DataError(f"{table.source}: column {column.name!r} holds {kind_of(column)}; give text or numbers")
+    return column.cast(pl.String)
+
+
 def _times(table: Table, column: pl.Series) -> pl.Series:
-    """Whole numbers, numbers, or ISO stamps; the rest as polars has it already."""
-    if column.dtype != pl.String:
-        return column
+    """Stamps as seconds since 1970, lengths of time as seconds, numbers as they are; text as what it says."""
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
+    if column.dtype == pl.String:
+        column = _written(table, column)
+    if column.dtype in (pl.Date, pl.Datetime, pl.Duration):
+        kind = pl.Duration("us") if column.dtype == pl.Duration else pl.Datetime("us")
+        return column.cast(kind).cast(pl.Int64) / 1e6
+    if not column.dtype.is_numeric():
+        raise DataError(
+            f"{table.source}: column {column.name!r} holds {kind_of(column)}; give stamps, lengths of time or numbers"
+        )
+    endless = ~column.cast(pl.Float64).is_finite()
+    if endless.any():
+        row = endless.arg_max() or 0
+        table.refuse(column.name, row, f"{column[row]} is no time; correct it or drop the row")
+    return column
+
+
+def _written(table: Table, column: pl.Series) -> pl.Series:
+    """Whole numbers, numbers, or ISO stamps from text.  Whether 03/04/2021 is in March or in April is not guessed."""
+    text = column.str.strip_chars()
     for kind in (pl.Int64, pl.Float64):
-        numbers = column.cast(kind, strict=False)
+        numbers = text.cast(kind, strict=False)
         if not numbers.null_count():
             return numbers
-    stamps = column.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
-    if stamps.null_count():
-        row = stamps.is_null().arg_max() or 0
-        remedy = "write times as 2026-01-31 13:05:00"
+    stamps = text.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
+    bad = stamps.is_null() | ~text.str.contains(ISO)
+    if bad.any():
+        row = bad.arg_max() or 0
+        remedy = "write times as 2026-01-31 13:05:00, all with a zone or none"
         table.refuse(column.name, row, f"{column[row]!r} is neither a number nor an ISO time; {remedy}")
     return stamps
-
-
-def _numbers(times: pl.Series) -> pl.Series:
-    """Stamps as seconds since 1970, lengths of time as seconds, numbers as they are."""
-    if times.dtype == pl.Date:
-        times = times.cast(pl.Datetime("us"))
-    if times.dtype.is_temporal():
-        return times.cast(pl.Duration("us") if times.dtype == pl.Duration else pl.Datetime("us")).cast(pl.Int64) / 1e6
-    return times

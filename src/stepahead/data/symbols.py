@@ -163,15 +163,17 @@ def read_corpus(
 
     Args:
         source: a text (str); a file (Path), one text or, with `lines`, a sequence a line; or a list of sequences,
-            each a text or a list of symbols. A Corpus is taken as it is if it fits.
+            each a text or a list of symbols. A Corpus is taken as it is if it fits;
+            of its symbols `max_symbols` are kept.
         tokens: "chars" or "words": how texts are cut. Lists of symbols are never cut.
         lines: whether each line of a file is a sequence of its own; empty lines are left out.
         vocabulary: encode with this one; None makes a new one.
         max_symbols: a new vocabulary keeps so many of the most frequent symbols; the rest is "unseen".
 
     Raises:
-        DataError: nothing in it, not text, or not UTF-8 (with the place of the first bad byte).
-        ConfigError: unknown tokens, or max_symbols that is no whole number of at least 1.
+        DataError: nothing in it, not text, not UTF-8 (with the line of the first bad byte), texts among lists of
+            symbols, or a Corpus that is not cut as the vocabulary's symbols are.
+        ConfigError: unknown tokens, max_symbols that is no whole number of at least 1, or lines of what is no file.
 
     Example:
         >>> corpus = read_corpus("hello")
@@ -184,7 +186,13 @@ def read_corpus(
     if tokens not in TOKENS:
         raise ConfigError(f"tokens={tokens!r}: must be one of {', '.join(TOKENS)}")
     if isinstance(source, Corpus):
-        return source if vocabulary in (None, source.vocabulary) else _again(source, vocabulary)
+        if vocabulary is None and (tokens, source.vocabulary.tokens) == ("words", "chars"):
+            raise ConfigError("tokens='words': the Corpus was cut into chars; pass tokens='words' to read_corpus")
+        if vocabulary is None:
+            return _limited(source, max_symbols)
+        return source if vocabulary == source.vocabulary else _again(source, vocabulary)
+    if lines and not isinstance(source, Path):
+        raise ConfigError("lines=True: is for a file; pass Path('names.txt'), or a list with a text for each line")
     if isinstance(source, Path) and lines:
         source = list(_lines(source))
     if isinstance(source, str | Path) and tokens == "items":
@@ -198,6 +206,7 @@ def read_corpus(
         raise DataError(f"sequences: expected text or a list with at least one sequence, found {_kind(source)}")
     if not isinstance(source[0], str) and vocabulary is None:
         tokens = "items"
+    _check_alike(source, tokens, vocabulary)
     if vocabulary is not None and not vocabulary.end:
         raise DataError(
             "the model learned one text without an end; found several sequences; join them, or train on a list"
@@ -233,13 +242,25 @@ def read_events(
 
     check_whole(max_symbols=(max_symbols, 1))
     sequences, gaps = event_sequences(source, case=case, activity=activity, time=time)
-    corpus = _from_symbols(list(sequences.values()), "items", True, vocabulary, max_symbols)
+    cut = [_cut(activities, "items") for activities in sequences.values()]
+    corpus = _from_symbols(cut, "items", True, vocabulary, max_symbols)
     return replace(corpus, names=tuple(sequences), gaps=gaps)
 
 
 def read_text(path: Path) -> str:
     """The whole of a text file. Raises: DataError where it cannot be read, is empty, or is not UTF-8."""
     return "".join(_read(path))
+
+
+def _check_alike(source: Source, tokens: str, vocabulary: Vocabulary | None) -> None:
+    """Raises: DataError for texts among lists of symbols."""
+    text = next((one for one in source if isinstance(one, str)), None)
+    if text is not None and tokens == "items":
+        raise DataError(
+            f"sequences: found a text, {text!r:.40}, where symbols come cut; pass a list of lists of symbols"
+        )
+    if vocabulary is None and tokens != "items" and any(isinstance(one, list | tuple | np.ndarray) for one in source):
+        raise DataError("sequences: found a list of symbols among texts; pass texts alone, or lists of symbols alone")
 
 
 def _kind(value: Any) -> str:
@@ -252,7 +273,7 @@ def _cut(sequence: str | Sequence[Any], tokens: str) -> list[str]:
         if tokens == "items":
             return [text] if text else []
         return list(text) if tokens == "chars" else text.split()
-    if not isinstance(sequence, Sequence | np.ndarray):
+    if not isinstance(sequence, Sequence | np.ndarray) or isinstance(sequence, bytes | bytearray):
         raise DataError(
             f"sequence: expected text or a list of symbols, found {type(sequence).__name__}: {sequence!r:.40}"
         )
@@ -290,22 +311,32 @@ def _chunks(source: str | Path) -> Iterator[str]:
 
 
 def _read(path: Path) -> Iterator[str]:
-    seen = 0
+    seen = False
     try:
         # newline="": line ends are symbols and stay what they are. utf-8-sig: a byte order mark is none.
         with open(path, encoding="utf-8-sig", newline="") as file:
             while piece := file.read(CHUNK):
                 yield piece
-                seen += len(piece)
+                seen = True
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{os.fspath(path)}: is not UTF-8 text, after character {seen:,} (byte 0x{error.object[error.start]:02x});"
-            " convert it first"
-        ) from error
+        # A pipe cannot be read again to find the place.
+        bad = f"byte 0x{error.object[error.start]:02x}" + (f" in line {_bad_line(path):,}" if path.is_file() else "")
+        raise DataError(f"{os.fspath(path)}: is not UTF-8 text ({bad}); convert it first") from error
     except OSError as error:
         raise DataError(f"{os.fspath(path)}: cannot be read ({error.strerror}); check the name") from error
     if not seen:
         raise DataError(f"{os.fspath(path)}: is empty; give a text of at least two symbols")
+
+
+def _bad_line(path: Path) -> int:
+    """The first line that is not UTF-8, counted from 1.  path: a file that holds one."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -344,7 +375,7 @@ def _from_characters(chunks: Iterable[str], vocabulary: Vocabulary | None, max_s
         order.extend(chr(point) for point in fresh)
         parts.append(table[points].astype(np.min_scalar_type(len(order) + 2)))
     codes = np.concatenate(parts) if parts else np.empty(0, np.uint8)
-    return _limited(codes, np.array([0, len(codes)]), Vocabulary(tuple(order)), max_symbols)
+    return _limited(Corpus(codes, np.array([0, len(codes)]), Vocabulary(tuple(order))), max_symbols)
 
 
 def _from_symbols(
@@ -363,26 +394,32 @@ def _from_symbols(
     if vocabulary is not None:
         return Corpus(codes.astype(vocabulary.dtype), offsets, vocabulary)
     fresh = Vocabulary(tuple(index), tokens, end)
-    return _limited(codes.astype(fresh.dtype), offsets, fresh, max_symbols)
+    return _limited(Corpus(codes, offsets, fresh), max_symbols)
 
 
-def _limited(codes: Codes, offsets: NDArray[np.int64], vocabulary: Vocabulary, max_symbols: int) -> Corpus:
+def _limited(corpus: Corpus, max_symbols: int) -> Corpus:
     """Keep the most frequent symbols (ties: the earlier), still in order of first appearance."""
-    size = len(vocabulary.symbols)
+    old = corpus.vocabulary
+    size = len(old.symbols)
     if size <= max_symbols:
-        return Corpus(codes.astype(vocabulary.dtype, copy=False), offsets, vocabulary)
-    counts = np.bincount(codes, minlength=size)
+        return replace(corpus, codes=corpus.codes.astype(old.dtype, copy=False))
+    counts = np.bincount(corpus.codes, minlength=size)[:size]
     kept = np.sort(np.argsort(-counts, kind="stable")[:max_symbols])
-    small = Vocabulary(tuple(vocabulary.symbols[code] for code in kept), vocabulary.tokens, vocabulary.end, rare=True)
-    table = np.full(size, small.unseen, small.dtype)
+    small = replace(old, symbols=tuple(old.symbols[code] for code in kept), rare=True)
+    table = np.full(old.unseen + 1, small.unseen, small.dtype)
     table[kept] = np.arange(len(kept))
-    return Corpus(table[codes], offsets, small)
+    return replace(corpus, codes=table[corpus.codes], vocabulary=small)
 
 
 def _again(corpus: Corpus, vocabulary: Vocabulary) -> Corpus:
     """Encode a corpus of another vocabulary anew."""
     if corpus.vocabulary.end != vocabulary.end:
         raise DataError("one is a single text, the other several sequences; pass the kind that the model learned from")
+    cuts = corpus.vocabulary.tokens, vocabulary.tokens
+    if "chars" in cuts and cuts[0] not in ("items", cuts[1]):
+        raise DataError(
+            f"sequences: were cut into {cuts[0]}, those that the model learned into {cuts[1]}; cut them alike"
+        )
     known = [vocabulary.codes.get(symbol, vocabulary.unseen) for symbol in corpus.vocabulary.symbols]
     table = np.array([*known, *[vocabulary.unseen] * 2], vocabulary.dtype)
     return replace(corpus, codes=table[corpus.codes], vocabulary=vocabulary)

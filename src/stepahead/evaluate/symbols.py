@@ -108,6 +108,12 @@ def of_metrics(scores: SymbolScores) -> dict[str, float]:
     return {name: getattr(scores, name) for name in METRICS}
 
 
+def rows_of(name: str, scores: SymbolScores) -> tuple[list[str], list[list[Any]]]:
+    """Scores beside their baselines as a table: its header and its rows.  name: of the model."""
+    rows = {name: of_metrics(scores), **scores.baselines}
+    return ["model", *METRICS], [[who, *(of[metric] for metric in METRICS)] for who, of in rows.items()]
+
+
 def ngram_name(order: int) -> str:
     """What counting up to `order` symbols is called."""
     return f"{order}-gram" if order > 1 else "most frequent symbol"

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
-from stepahead.parameters import check_whole
+from stepahead.parameters import check_whole, is_number
 from stepahead.runtime.repairs import Repair
 from stepahead.runtime.symbols import Told
 
@@ -44,8 +44,8 @@ def find_anomalies(
             the conformal level.
         false_alarms, level: see `SymbolModel.anomalies`.
     """
-    if level is not None and not np.isfinite(level):
-        raise ConfigError(f"level={level}: must be a number of bits")
+    if level is not None and not (is_number(level) and np.isfinite(level)):
+        raise ConfigError(f"level={level!r}: must be a number of bits")
     bound = conformal_level(clean, false_alarms) if level is None else float(level)
     return Anomalies(score > bound, score, _place(told.surprise, offsets), bound, tuple(repairs))
 
@@ -64,8 +64,8 @@ def conformal_level(clean: Array, false_alarms: float) -> float:
     Source: split conformal prediction, Vovk et al. 2005: the ceil((n + 1)(1 - a))-th smallest clean score.
     Example: `conformal_level(np.arange(99.0), 0.05)` is 94.0.
     """
-    if not 0 < false_alarms < 1:
-        raise ConfigError(f"false_alarms={false_alarms}: must lie in (0, 1)")
+    if not (is_number(false_alarms) and 0 < false_alarms < 1):
+        raise ConfigError(f"false_alarms={false_alarms!r}: must lie in (0, 1)")
     place = int(np.ceil((len(clean) + 1) * (1 - false_alarms) - 1e-9))
     if place > len(clean):
         raise ConfigError(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.runtime.cell import State
-from stepahead.runtime.symbols import CELLS_AT_ONCE, Reader
+from stepahead.runtime.symbols import CELLS_AT_ONCE, Reader, likeliest
 
 Array = NDArray[Any]
 
@@ -40,7 +40,8 @@ class Repair:
 @dataclass(frozen=True)
 class Place:
     """Before one step of a sequence. targets: [T] what follows, up to REACH. inputs: [T-1], all but the last of it, as
-    they are read. state: what was read before. odds: [K] log-probabilities of the step. before: nats of targets.
+    they are read. state: what was read before. likely: codes that may come in. odds: log-probabilities at the step, of
+    them and of the second target. before: nats of targets.
     """
 
     owner: int
@@ -48,7 +49,8 @@ class Place:
     targets: list[int]
     inputs: list[int]
     state: State
-    odds: Array
+    likely: list[int]
+    odds: dict[int, float]
     before: float
 
 
@@ -74,11 +76,11 @@ def best_repairs(
         twins.setdefault(inputs[start:stop].tobytes() + targets[start:stop].tobytes(), []).append(s)
     lengths = np.diff(offsets)
     owners = sorted((first for first, *_ in twins.values()), key=lambda s: int(lengths[s]))
-    for at in range(0, len(owners), ROWS):
+    rows = min(ROWS, max(1, CELLS_AT_ONCE // engine.shape.classes))
+    for at in range(0, len(owners), rows):
         trials = []
-        for place in _places(engine, owners[at : at + ROWS], inputs, targets, offsets, surprise):
-            likely = [int(code) for code in np.argsort(-place.odds, kind="stable")[: LIKELIEST + 1] if code != end]
-            trials += [(place, *repaired) for repaired in _repaired(place, likely[:LIKELIEST], end)]
+        for place in _places(engine, owners[at : at + rows], inputs, targets, offsets, surprise, end):
+            trials += [(place, *repaired) for repaired in _repaired(place, end)]
         for (place, repair, *_), after in zip(trials, _nats(engine, trials, unseen), strict=True):
             price = np.log(lengths[place.owner] * (engine.shape.classes if repair.kind in FOREIGN else 1))
             if place.before - after - price > saved[place.owner]:
@@ -91,7 +93,7 @@ def best_repairs(
 
 
 def _places(
-    engine: Reader, owners: list[int], inputs: Array, targets: Array, offsets: Array, surprise: Array
+    engine: Reader, owners: list[int], inputs: Array, targets: Array, offsets: Array, surprise: Array, end: int
 ) -> Iterator[Place]:
     """Where a repair may be due, with the state of the network there."""
     lengths = np.diff(offsets)[owners]
@@ -113,13 +115,17 @@ def _places(
                 offsets[owners[row]] + step,
                 min(offsets[owners[row]] + step + REACH, offsets[owners[row] + 1]),
             )
+            follow = targets[first:last].tolist()
+            likely = [code for code in likeliest(of_row, LIKELIEST + 1).tolist() if code != end][:LIKELIEST]
+            # All K log-probabilities of every place would be too much to keep.
+            kept = {code: float(of_row[code]) for code in [*likely, *follow[1:2]] if code < len(of_row)}
             yield Place(
-                owners[row], step, targets[first:last].tolist(), inputs[first + 1 : last].tolist(),
-                tuple(part[:, [row]] for part in state), of_row, float(surprise[first:last].sum()),
+                owners[row], step, follow, inputs[first + 1 : last].tolist(), tuple(part[:, [row]] for part in state),
+                likely, kept, float(surprise[first:last].sum()),
             )  # fmt: skip
 
 
-def _repaired(place: Place, likely: list[int], end: int) -> Iterator[tuple[Repair, list[int], list[int]]]:
+def _repaired(place: Place, end: int) -> Iterator[tuple[Repair, list[int], list[int]]]:
     """Every repair of the first target, with what is to be foreseen then, [T'], and what is read for it, [T'-1]."""
     (first, *rest), inputs, step = place.targets, place.inputs, place.step
     own = first != end  # the end itself stays
@@ -130,7 +136,7 @@ def _repaired(place: Place, likely: list[int], end: int) -> Iterator[tuple[Repai
         move = rest[0] - first
         read = [code + by for code, by in zip(inputs[:2], (move, -move), strict=False)]
         yield Repair("swap", step, first), [rest[0], first, *rest[1:]], [*read, *inputs[2:]]
-    for code in likely:
+    for code in place.likely:
         yield Repair("insert", step, code), [code, first, *rest], [code, *inputs]
         if own and code != first:
             read = [inputs[0] - first + code, *inputs[1:]] if inputs else []
@@ -140,7 +146,7 @@ def _repaired(place: Place, likely: list[int], end: int) -> Iterator[tuple[Repai
 def _nats(engine: Reader, trials: list[tuple[Place, Repair, list[int], list[int]]], unseen: float) -> Array:
     """Surprise of each trial: [R]."""
     firsts = [(place.odds, targets[0]) for place, _, targets, _ in trials]
-    totals = np.array([-odds[code] if code < len(odds) else unseen for odds, code in firsts], np.float64)
+    totals = np.array([-odds[code] if code in odds else unseen for odds, code in firsts], np.float64)
     lengths = np.array([len(read) for *_, read in trials], np.int64)
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import ConfigError
-from stepahead.parameters import check_whole
+from stepahead.parameters import check_whole, is_number
 from stepahead.runtime.cell import State, Stepper, cell_shapes, check_shapes, scan
 
 Array = NDArray[Any]
@@ -317,15 +317,27 @@ def pick(log_probabilities: Array, uniform: float, sampling: Sampling) -> int:
     """
     if sampling.temperature == 0:
         return int(log_probabilities.argmax())
-    odds = np.exp((log_probabilities - log_probabilities.max()) / sampling.temperature)
+    with np.errstate(over="ignore"):  # next to none is colder than any: the odds are 0
+        odds = np.exp((log_probabilities - log_probabilities.max()) / sampling.temperature)
     order = np.arange(len(odds))
     if sampling.top_k is not None or sampling.top_p is not None:
-        order = np.argsort(-odds, kind="stable")[: sampling.top_k]
+        order = likeliest(odds, sampling.top_k)
     reached = np.cumsum(odds[order])
     if sampling.top_p is not None:
         reached = reached[: int(np.searchsorted(reached, sampling.top_p * reached[-1])) + 1]
     place = int(np.searchsorted(reached, uniform * reached[-1], side="right"))
     return int(order[min(place, len(reached) - 1)])
+
+
+def likeliest(odds: Array, k: int | None) -> Array:
+    """The places of the k greatest of odds [K], the greatest first, ties in order; None: of all.
+
+    Of many classes a few are found without sorting the rest.
+    """
+    if k is None or k >= len(odds):
+        return np.argsort(-odds, kind="stable")
+    few = np.flatnonzero(odds >= np.partition(odds, len(odds) - k)[len(odds) - k])
+    return few[np.argsort(-odds[few], kind="stable")[:k]]
 
 
 def check_sampling(sampling: Sampling) -> None:
@@ -334,11 +346,11 @@ def check_sampling(sampling: Sampling) -> None:
     Raises:
         ConfigError: temperature below 0, a top_k that is no whole number of at least 1, or top_p outside (0, 1].
     """
-    if not sampling.temperature >= 0 or not np.isfinite(sampling.temperature):
+    if not is_number(sampling.temperature) or not 0 <= sampling.temperature < np.inf:
         raise ConfigError(
-            f"temperature={sampling.temperature}: must be 0 (always the likeliest) or more; 1 samples as learned"
+            f"temperature={sampling.temperature!r}: must be 0 (always the likeliest) or more; 1 samples as learned"
         )
     if sampling.top_k is not None:
         check_whole(top_k=(sampling.top_k, 1))
-    if sampling.top_p is not None and not 0 < sampling.top_p <= 1:
-        raise ConfigError(f"top_p={sampling.top_p}: must lie in (0, 1]")
+    if sampling.top_p is not None and not (is_number(sampling.top_p) and 0 < sampling.top_p <= 1):
+        raise ConfigError(f"top_p={sampling.top_p!r}: must lie in (0, 1]")

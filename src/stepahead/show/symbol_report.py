@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepahead.errors import ConfigError
-from stepahead.evaluate.symbols import SIGNIFICANT
+from stepahead.evaluate.symbols import SIGNIFICANT, rows_of
 from stepahead.show.html_page import Part, details, html_page, installed, write_page
 from stepahead.show.sections import section, table
 from stepahead.show.symbols import check_length, shown, told_units
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stepahead.symbol_stream import Look
 
 SHADES = 10  # of each sign
-METRICS = ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1")
 LIBRARIES = ("stepahead", "numpy", "torch")
 
 
@@ -137,10 +136,8 @@ def scores_section(model: "SymbolModel") -> Part | None:
     scores = model.scores_
     if scores is None:
         return None
-    rows = [[model.name, *(getattr(scores, metric) for metric in METRICS)]]
-    rows += [[name, *(of[metric] for metric in METRICS)] for name, of in scores.baselines.items()]
     caption = f"Of {scores.n:,} symbols that were held back"
-    return section("scores", "Scores", table(caption, ["model", *METRICS], rows))
+    return section("scores", "Scores", table(caption, *rows_of(model.name, scores)))
 
 
 def repeat_section(model: "SymbolModel") -> Part:
