@@ -1,6 +1,7 @@
 """sa.read: frames and files that other programs make, each against what that program holds."""
 
 import gzip
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
@@ -92,3 +93,24 @@ def test_columns_without_a_name_are_counted(tmp_path: Path) -> None:
     path.write_text("ds,y,,\n1,1,,\n2,2,,\n")
     with pytest.raises(DataError, match="columns 3 and 4 have no name; name them, or take out those that hold nothing"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "03/04/2021",
+        "3.4.21 17:30",
+        "03/04/2021 17:30:05",
+        "3-4-2021 5:30 PM",
+        "03/04/2021 5:30:05pm",
+        "03/04/2021 17:30:05.25",
+    ],
+)
+def test_the_formats_that_a_refusal_names_read_the_cell_as_pandas_does(written: str) -> None:
+    frame = pl.DataFrame({"ds": [written], "y": [1.0]})
+    with pytest.raises(DataError, match="may be day-first or month-first") as refused:
+        read(frame)
+    day_first, month_first = re.findall(r"time_format='([^']*)'", str(refused.value))
+    for time_format, leads in ((day_first, True), (month_first, False)):
+        wanted = pd.to_datetime(written, dayfirst=leads).to_datetime64()
+        assert read(frame, time_format=time_format).times.tolist() == [wanted.astype("datetime64[us]").item()]

@@ -214,13 +214,23 @@ def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
         table.refuse(name, place, f"'{text[place]}' is not a whole step as the others are; correct it")
     cell = text[place]
     if ways := TWO_WAYS.match(cell):
-        mark, year = ways[2], "%Y" if len(ways[4]) == 4 else "%y"
+        mark, rest = ways[2], ("%Y" if len(ways[4]) == 4 else "%y") + clock_format(cell[ways.end() :])
         table.refuse(
             name,
             place,
-            f"'{cell}' may be day-first or month-first; pass time_format='%d{mark}%m{mark}{year}' "
-            f"or time_format='%m{mark}%d{mark}{year}'",
+            f"'{cell}' may be day-first or month-first; pass time_format='%d{mark}%m{mark}{rest}' "
+            f"or time_format='%m{mark}%d{mark}{rest}'",
         )
     if re.fullmatch(INTEGER, cell):
         table.refuse(name, place, f"'{cell}' is a number among dates; write all times alike")
     table.refuse(name, place, f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format=")
+
+
+def clock_format(text: str) -> str:
+    """How the time of day behind a date is written: ' 17:30' as ' %H:%M'; nothing for what is none."""
+    found = re.fullmatch(r" \d{1,2}:\d{2}(:\d{2})?(\.\d+)?(?:(\s?)[AaPp][Mm])?", text)
+    if found is None:
+        return ""
+    seconds, fraction, blank = found.groups()
+    half = "" if blank is None else f"{blank}%p"
+    return f" {'%I' if half else '%H'}:%M{':%S' if seconds else ''}{'%.f' if fraction else ''}{half}"
