@@ -345,3 +345,15 @@ def test_a_model_that_reads_how_far_rows_are_apart_says_nothing(
 ) -> None:
     done = run(dated_model(tmp_path, frequency, **settings), rows=["2021-04-14,51"], header="ds,y")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_row_of_a_series_that_nobody_knows_is_named_by_its_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    panel = sa.Panel.from_arrays(rng.normal(size=120).cumsum(), ids=("a", "b"), offsets=(0, 60, 120))
+    path = tmp_path / "two.safetensors"
+    sa.Forecaster("classic", max_steps=2, holdout=None).fit(panel).save(path)
+    done = run(path, rows=["a,61,1.0", "c,61,1.0"], header="unique_id,ds,y")
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 2)
+    assert done.stderr == "error: standard input, line 3: no series 'c'; the model knows 'a', 'b'\n"
+    unnamed = run(path, rows=["61,1.0"], header="ds,y")
+    assert unnamed.stderr.startswith("error: standard input, line 2: the model knows 2 series; name one with --series")

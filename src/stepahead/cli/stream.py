@@ -108,9 +108,14 @@ class Pipe:
         self._told = []
         problem: StepaheadError | None = None
         for name, group in groupby(chunk, lambda cells: cells.series):
+            together = list(group)
             try:
                 stream = self._stream(name)
-                problem = self._push(stream, list(group), form, out)
+            except DataError as error:
+                problem = DataError(f"standard input, line {together[0].line}: {error}")
+                break
+            try:
+                problem = self._push(stream, together, form, out)
             except StepaheadError as error:
                 problem = error
             if problem:
@@ -238,11 +243,15 @@ class Pipe:
 
     def _stream(self, name: str | None) -> "Stream":
         """The stream of a series, begun where the model's own rows end."""
+        from stepahead.data.panel import preview
+
         known = self.forecaster.panel_.ids
         wanted = name or self.series or (known[0] if len(known) == 1 else None)
         if wanted is None:
             raise DataError(f"the model knows {len(known)} series; name one with --series, or give the rows a column")
         if wanted not in self.streams:
+            if wanted not in known:
+                raise DataError(f"no series '{wanted}'; the model knows {preview(known)}")
             level = "auto" if self.level is None else self.level
             self.streams[wanted] = self.forecaster.stream(series=wanted, level=level)
         return self.streams[wanted]
