@@ -28,7 +28,7 @@ from stepahead.store import under
 
 Arrays = Mapping[str, np.ndarray]
 SCALE = ("kind", "difference", "clip", "level_rows"), ("logs", "floor", "center", "spread")  # in JSON, as arrays
-UNKEPT = ("notes", "backend", "source")  # of a schema: they speak of the one table
+UNKEPT = ("notes", "backend", "source", "time_unit")  # of a schema: they speak of the one table
 
 
 def pack(fitted: Fitted | PanelFitted) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

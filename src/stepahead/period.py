@@ -1,12 +1,18 @@
-"""How a time is written that names a whole period.  "1998 Q1", "1987 Jan", "2020 W07" -> the period's first day.
+"""How a time is written.  ISO, "2017/03/02" and "2017-03" too; or the name of a period, "1998 Q1", "1987 Jan",
+"2020 W07", which is its first day.
 
 English names of months, whole or by three letters; weeks are those of ISO 8601, from Monday on. The patterns are for
-whole columns, too (data/periods.py), so they use what Python's and Rust's expressions have in common.
+whole columns, too (data/stamps.py, data/periods.py), so they use what Python's and Rust's expressions have in common.
 """
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 
+ISO = (
+    r"^([0-9]{4})[-/]([0-9]{1,2})(?:[-/]([0-9]{1,2}))?"  # year, month, day
+    r"(?:[Tt ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"  # hour, minute, second, fraction
+    r"\s?(Z|z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?$"  # zone
+)
 QUARTER = r"(?i)^(?:(?P<year>[0-9]{4})[ -]?Q(?P<part>[1-4])|Q(?P<part2>[1-4])[ -/](?P<year2>[0-9]{4}))$"
 MONTH = (
     r"(?i)^(?:(?P<year>[0-9]{4})[ -]?(?P<part>M[0-9]{1,2}|[a-z]{3,9})|(?P<part2>[a-z]{3,9})[ -](?P<year2>[0-9]{4}))$"
@@ -16,6 +22,28 @@ WEEK = r"(?i)^(?P<year>[0-9]{4})[ -]?W(?P<part>[0-9]{1,2})$"
 NAMES = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november")
 NUMBERS = {word: n for n, name in enumerate((*NAMES, "december"), 1) for word in (name, name[:3])}
 NUMBERS |= {"sept": 9} | {f"m{n:{width}}": n for n in range(1, 13) for width in ("", "02")}
+
+
+def iso_time(text: str) -> datetime:
+    """A time as `read` takes it in a table: 2017-3-2, 2017/03/02 10:00, or 2017-03, the first of that month.
+
+    Raises: ValueError for anything else.
+    """
+    found = re.match(ISO, text.strip())
+    if found is None or (found[3] is None and found[4] is not None):  # a clock needs its day
+        raise ValueError(f"{text!r} is no time")
+    *fields, fraction, zone = found.groups()
+    year, month, day, hour, minute, second = (int(field or 0) for field in fields)
+    micros = int((fraction or "0").ljust(6, "0")[:6])
+    return datetime(year, month, day if found[3] else 1, hour, minute, second, micros, zone_of(zone))
+
+
+def zone_of(written: str | None) -> timezone | None:
+    """'Z', 'UTC', '+05:30', '-0800' or '+01'."""
+    if written is None or written in ("Z", "z", "UTC"):
+        return None if written is None else UTC
+    sign = -1 if written[0] == "-" else 1
+    return timezone(sign * timedelta(hours=int(written[1:3]), minutes=int(written[3:].lstrip(":") or 0)))
 
 
 def first_day(text: str) -> date | None:

@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import numpy as np
+import polars as pl
 import pytest
 
 import stepahead as sa
@@ -121,7 +122,7 @@ def take(model: Path, state: Path | None, first: int, last: int, form: str = "cs
     """A new start that reads some rows at once."""
     rows = [line.split(",") for line in lines(first, last)]
     cells = [Cells(i + 2, None, int(ds), [*map(float, values)]) for i, (ds, *values) in enumerate(rows)]
-    Pipe(sa.load(model), None, None, state).take(cells, form)  # type: ignore[arg-type]
+    Pipe(sa.load(model), None, None, state, quiet=True).take(cells, form)  # type: ignore[arg-type]
 
 
 def test_a_kill_between_the_state_and_the_answers_loses_no_forecast(
@@ -310,3 +311,49 @@ def test_no_stream_ever_imports_torch(model: Path) -> None:
     text = "ds,open,y\n" + lines(121, 121)[0] + "\n"
     done = subprocess.run([sys.executable, "-c", code, str(model)], input=text, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def dated_model(folder: Path, frequency: str | None = None, **settings: Any) -> Path:
+    """A model of daily rows up to 2021-04-10."""
+    days = np.datetime64("2021-01-01") + np.arange(100)
+    frame = pl.DataFrame({"ds": days, "y": np.random.default_rng(0).normal(size=100).cumsum() + 50})
+    path = folder / "dated.safetensors"
+    sa.Forecaster(max_steps=2, holdout=None, **settings).fit(sa.read(frame, frequency=frequency)).save(path)
+    return path
+
+
+def test_a_row_that_leaves_steps_out_is_told_of_once_where_rows_are_neighbours(tmp_path: Path) -> None:
+    model = dated_model(tmp_path, recipe="classic")
+    rows = ["2021-04-11,50", "2021-04-14,51", "2021-05-14,52"]
+    done = run(model, rows=rows, header="ds,y")
+    assert done.stderr == (
+        "note: ds 2021-04-14 leaves out 2 steps since 2021-04-11, and rows are taken for neighbours; send each step, "
+        "or fit with --frequency\n"
+    )
+    assert len(done.stdout.splitlines()) == 4
+    assert run(model, "--quiet", rows=rows, header="ds,y").stderr == ""
+    late = run(model, rows=["2021/04/12,50"], header="ds,y").stderr
+    assert "ds 2021-04-12 leaves out 1 step since 2021-04-10" in late
+
+
+@pytest.mark.parametrize(
+    ("frequency", "settings"),
+    [("D", {"recipe": "classic", "missing": "ffill"}), (None, {"recipe": "panel", "elapsed": True})],
+)
+def test_a_model_that_reads_how_far_rows_are_apart_says_nothing(
+    tmp_path: Path, frequency: str | None, settings: dict[str, Any]
+) -> None:
+    done = run(dated_model(tmp_path, frequency, **settings), rows=["2021-04-14,51"], header="ds,y")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_row_of_a_series_that_nobody_knows_is_named_by_its_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    panel = sa.Panel.from_arrays(rng.normal(size=120).cumsum(), ids=("a", "b"), offsets=(0, 60, 120))
+    path = tmp_path / "two.safetensors"
+    sa.Forecaster("classic", max_steps=2, holdout=None).fit(panel).save(path)
+    done = run(path, rows=["a,61,1.0", "c,61,1.0"], header="unique_id,ds,y")
+    assert (done.returncode, len(done.stdout.splitlines())) == (2, 2)
+    assert done.stderr == "error: standard input, line 3: no series 'c'; the model knows 'a', 'b'\n"
+    unnamed = run(path, rows=["61,1.0"], header="ds,y")
+    assert unnamed.stderr.startswith("error: standard input, line 2: the model knows 2 series; name one with --series")

@@ -131,3 +131,31 @@ def test_table_to_panel_to_frame_gives_the_stamps_back(stamps: list[datetime], z
     expected = frame.sort("ds")
     assert out["ds"].cast(times.dtype).to_list() == expected["ds"].to_list()
     assert out["LSTM"].to_list() == expected["y"].to_list()
+
+
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_stamps_come_back_in_their_unit_so_that_answers_can_be_joined(
+    backend: str, unit: str, zone: str | None
+) -> None:
+    if (backend, unit) == ("polars", "s"):
+        return  # which polars does not have
+    stamps = pd.date_range("2021-03-28", periods=3, freq="h", unit=unit, tz="UTC").tz_convert(zone)
+    frame = pd.DataFrame({"ds": stamps, "y": [1.0, 2.0, 3.0]})
+    given = {"pandas": frame, "pyarrow": pa.Table.from_pandas(frame), "polars": pl.from_pandas(frame)}[backend]
+    answer = back(read(given))
+    if backend == "pandas":
+        assert answer["ds"].dtype == given["ds"].dtype
+        assert answer["ds"].tolist() == given["ds"].tolist()
+    else:
+        kind = (lambda f: f.schema["ds"]) if backend == "polars" else (lambda f: f.schema.field("ds").type)
+        assert kind(answer) == kind(given)
+        assert pl.DataFrame(given).join(pl.DataFrame(answer), on="ds").height == 3
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_nanoseconds_cannot_say_comes_in_microseconds(backend: str) -> None:
+    times = np.array(["2262-04-01", "2262-05-01"], "datetime64[us]")
+    frame = to_frame({"ds": times}, Schema(backend=backend, time_kind="datetime", time_unit="ns"))
+    assert pl.DataFrame(frame)["ds"].to_list() == times.tolist()

@@ -10,6 +10,7 @@ import pytest
 import stepahead as sa
 from stepahead.data.grid import parse_frequency
 from stepahead.data.panel import Panel
+from stepahead.data.skipped import HOLIDAYS, left_out_between, usual_step
 from stepahead.data.steps import word_of
 
 
@@ -95,3 +96,19 @@ def test_a_word_is_read_back(word: str) -> None:
 def test_a_calendar_that_is_not_known_is_told(alias: str, said: str) -> None:
     (note,) = notes_of(pd.date_range("2019-10-20", periods=120, freq=alias))
     assert note.startswith(f"'ds' keeps to no known calendar ({said} from row to row); forecasts are dated ")
+
+
+@pytest.mark.parametrize("alias", ["h", "15min", "D", "2D", "W-SUN", "B", "MS", "ME", "BME", "QS", "YE"])
+@pytest.mark.parametrize("zone", [None, "America/New_York"])
+def test_two_live_rows_leave_out_what_a_table_of_them_does(alias: str, zone: str | None) -> None:
+    stamps = pd.date_range("2023-11-01", periods=40, freq=alias, tz=zone)
+    panel = sa.read(pd.DataFrame({"ds": stamps, "y": np.arange(40.0)}))
+    times = panel.times.view(np.int64).tolist()
+    for later in range(1, 20):
+        for first in range(20):
+            before, time = times[first], times[first + later]
+            told = later - 1 if alias != "B" or later > HOLIDAYS + 1 else 0
+            found = left_out_between(before, time, panel.frequency)
+            assert found == told
+            assert not found or time - before > usual_step(panel.frequency)
+            assert found or time - before <= usual_step(panel.frequency) or alias == "B"

@@ -136,3 +136,18 @@ def test_gaps_of_a_frequency_are_masked_and_forecast() -> None:
     said = model.predict()
     assert np.isfinite(said["GRU"].to_numpy()).all()
     assert (said.group_by("unique_id").agg(pl.col("ds").diff().drop_nulls().n_unique())["ds"] == 1).all()
+
+
+@pytest.mark.parametrize("stamps", [{"calendar": True}, {"elapsed": True}])
+def test_where_the_level_of_an_input_known_ahead_lies_changes_no_forecast_at_the_end(stamps: dict[str, bool]) -> None:
+    # Of the last origins some of the horizon lies behind the table: 0 must not be taken there where 1000 is usual.
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=90)
+    table = {"ds": np.datetime64("2021-01-01") + np.arange(90), "y": 50 + known + rng.normal(size=90).cumsum() / 10}
+    told = []
+    for level in (0.0, 1000.0):
+        panel = sa.read(pl.DataFrame(table | {"k": known + level}), future=["k"])
+        model = sa.Forecaster(recipe="panel", horizon=4, max_steps=20, ensemble=1, holdout=None, **stamps)
+        told.append(model.fit(panel.head(70)).fitted_.forecast(model.fitted_.source(panel), np.arange(70, 89)).mean)
+    # Scaled inputs differ by rounding alone; the last three origins were off by up to 50.
+    np.testing.assert_allclose(told[1], told[0], atol=1e-3)

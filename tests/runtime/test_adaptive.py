@@ -125,3 +125,12 @@ def test_a_target_that_no_width_can_reach_ends_in_no_overflow() -> None:
         adaptive.stretch(own)
         adaptive.judge(1.0)
     assert adaptive.stretch(own) == own
+
+
+def test_bounds_of_a_positive_target_that_are_beyond_all_numbers_stay_there() -> None:
+    adaptive = Adaptive(LEVELS, 1, logs=True)
+    adaptive.widths = [[1.0, 1.0]]
+    bounds = adaptive.stretch(Bounds([20.0], [[1e-300, 0.0]], [[1e300, np.inf]]))
+    assert bounds == Bounds([20.0], [[0.0, 0.0]], [[np.inf, np.inf]])
+    adaptive.judge(25.0)
+    assert all(width < 1 for width in adaptive.widths[0])

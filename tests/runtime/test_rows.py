@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import stepahead as sa
@@ -70,3 +71,28 @@ def test_a_period_is_its_first_day_where_the_model_learned_from_dates(dated: sa.
         quarters.time_of("2005 Q5", "s")
     with pytest.raises(DataError, match="'2005 Q2' must be a date or time"):
         door(dated).time_of("2005 Q2", "s")
+
+
+ISO_WRITTEN = [
+    "2017-3-2", "2017/03/02", " 2017-03-02 ", "2017-03", "2017/3", "2017/03/02 10:00", "2017-03-02 9:05:07,25",
+    "2017-03-02T10:00:00.123456789",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("written", ISO_WRITTEN)
+def test_a_live_row_reads_the_times_that_a_table_may_have(dated: sa.Panel, written: str) -> None:
+    table = sa.read(pl.DataFrame({"ds": [written], "y": [1.0]}))
+    assert door(dated).time_of(written, "s") == table.times.view(np.int64)[0]
+    for zone in ("Z", " UTC", "+05:30", "-0800", "+01"):
+        if ":" in written:
+            zoned = sa.read(pl.DataFrame({"ds": [written.strip() + zone], "y": [1.0]}))
+            there = Door(replace(dated.schema, time_zone="UTC"), Frequency(), 1, gaps=False, reach=8)
+            assert there.time_of(written.strip() + zone, "s") == zoned.times.view(np.int64)[0]
+
+
+@pytest.mark.parametrize("written", ["2017-13", "2017-02-30", "2017-03 10:00", "2017-03-02 25:00", "17/03/02", ""])
+def test_what_a_table_refuses_as_a_time_a_live_row_refuses(dated: sa.Panel, written: str) -> None:
+    with pytest.raises(DataError):
+        sa.read(pl.DataFrame({"ds": [written], "y": [1.0]}))
+    with pytest.raises(DataError, match="must be a date or time"):
+        door(dated).time_of(written, "s")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import groupby, repeat
-from math import isnan
+from math import inf, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,7 +60,7 @@ def stream(
         raise ConfigError(f"--state {state}: {problem}")
     rows = Rows(0, schema, schema.past, whole=state is not None)
     with nullcontext() if state is None else only_writer(state):
-        live = Pipe(forecaster, series, level, state)
+        live = Pipe(forecaster, series, level, state, quiet=quiet)
         try:
             for chunk in rows:
                 live.take(chunk, "json" if json else rows.form)
@@ -79,8 +79,11 @@ def stream(
 class Pipe:
     """The streams behind a pipe: rows in, lines out, the state on disk before a line is written."""
 
-    def __init__(self, forecaster: "Forecaster", series: str | None, level: Any, state: Path | None) -> None:
+    def __init__(
+        self, forecaster: "Forecaster", series: str | None, level: Any, state: Path | None, *, quiet: bool
+    ) -> None:
         self.forecaster, self.series, self.level, self.state = forecaster, series, level, state
+        self.usual = inf if quiet else self._usual_step()
         self.passed = self.not_compared = self.kept = 0
         self.streams: dict[str, Stream] = {}
         self.restored: dict[str, dict[int, Sequence[float]]] = {}  # series -> time -> values of the rows it keeps
@@ -101,9 +104,14 @@ class Pipe:
         self._told = []
         problem: StepaheadError | None = None
         for name, group in groupby(chunk, lambda cells: cells.series):
+            together = list(group)
             try:
                 stream = self._stream(name)
-                problem = self._push(stream, list(group), form, out)
+            except DataError as error:
+                problem = DataError(f"standard input, line {together[0].line}: {error}")
+                break
+            try:
+                problem = self._push(stream, together, form, out)
             except StepaheadError as error:
                 problem = error
             if problem:
@@ -131,6 +139,8 @@ class Pipe:
         if not rows:
             return problem
         self._moved = True
+        if self.usual < inf:
+            self._notice(stream, rows)
         lines = self._writer(stream, form, out)
         for row, bounds in zip(rows, stream.push_rows(rows), strict=True):
             out.append(
@@ -139,6 +149,31 @@ class Pipe:
         if self.state is not None:
             self._told += zip(repeat(stream.series), [row.time for row in rows], out[-len(rows) :], strict=False)
         return problem
+
+    def _usual_step(self) -> float:
+        """How far a row may lie behind the one before it, in microseconds, without a word; whatever it may be where
+        the model reads how far, knows no dates, or has a row at each step.
+        """
+        from stepahead.data.skipped import usual_step
+
+        fitted = self.forecaster.fitted_
+        knows = fitted.config.elapsed or fitted.schema.time_kind == "integer" or fitted.schema.grid is not None
+        return inf if knows else usual_step(fitted.frequency)
+
+    def _notice(self, stream: "Stream", rows: "Sequence[Row]") -> None:
+        """Say, once, where rows leave steps out."""
+        from stepahead.data.skipped import left_out_between
+
+        before, door = stream.last_time, stream.door
+        for row in rows:
+            if row.time - before > self.usual and (count := left_out_between(before, row.time, door.frequency)) > 0:
+                steps = "1 step" if count == 1 else f"{count:,} steps"
+                where = f"{door.schema.time} {door.text_of(row.time)} leaves out {steps} since {door.text_of(before)}"
+                remedy = "send each step, or fit with --frequency"
+                typer.echo(f"note: {where}, and rows are taken for neighbours; {remedy}", err=True)
+                self.usual = inf
+                return
+            before = row.time
 
     def _is_old(self, stream: "Stream", cells: "Cells", form: str, out: list[str]) -> bool:
         """Whether a row was taken in before a restart; what may not have been written then is answered again.
@@ -204,11 +239,15 @@ class Pipe:
 
     def _stream(self, name: str | None) -> "Stream":
         """The stream of a series, begun where the model's own rows end."""
+        from stepahead.data.panel import preview
+
         known = self.forecaster.panel_.ids
         wanted = name or self.series or (known[0] if len(known) == 1 else None)
         if wanted is None:
             raise DataError(f"the model knows {len(known)} series; name one with --series, or give the rows a column")
         if wanted not in self.streams:
+            if wanted not in known:
+                raise DataError(f"no series '{wanted}'; the model knows {preview(known)}")
             level = "auto" if self.level is None else self.level
             self.streams[wanted] = self.forecaster.stream(series=wanted, level=level)
         return self.streams[wanted]

@@ -121,12 +121,14 @@ def read_ids(table: Table, name: str) -> pl.Series:
         DataError: a row without a name, or a column that cannot hold names.
     """
     column = table.frame[name]
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
     missing = column.is_null()
     if column.dtype == pl.String:
         missing |= (column == "").fill_null(False)
     if missing.any():
         table.refuse(name, int(missing.arg_max() or 0), "the series has no name; fill it in or remove the row")
-    if not (column.dtype.is_integer() or column.dtype in (pl.String, pl.Categorical, pl.Enum)):
+    if not (column.dtype.is_integer() or column.dtype == pl.String):
         raise DataError(
             f"{table.source}: column '{name}' holds {kind_of(column)}; series names are text or whole numbers, "
             "convert the column to text"

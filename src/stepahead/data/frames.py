@@ -12,6 +12,7 @@ from stepahead.data.zones import database_zone, offset_minutes
 from stepahead.errors import require
 
 FEW = 1000
+NANOSECONDS = np.array(["1677-09-22", "2262-04-11"], "datetime64[us]")  # what 64 bits of them reach
 
 
 def to_frame(columns: Mapping[str, np.ndarray | Sequence[Any]], schema: Schema) -> Any:
@@ -56,6 +57,7 @@ def polars_column(name: str, values: Any, schema: Schema) -> pl.Series:
     stamps = polars_series(name, values.astype("datetime64[us]"), pl.Datetime("us"))
     if schema.time_kind == "date":
         return stamps.cast(pl.Date)
+    stamps = stamps.cast(pl.Datetime(unit_for(values, schema)))
     if schema.time_zone is None:
         return stamps
     return stamps.dt.replace_time_zone("UTC").dt.convert_time_zone(database_zone(schema.time_zone))
@@ -77,7 +79,7 @@ def pandas_column(pandas: Any, values: Any, schema: Schema) -> Any:
         return pandas.Series(values) if isinstance(values, np.ndarray) else pandas.Series(list(values))
     if schema.time_kind == "date":
         return pandas.Series(values.astype("datetime64[D]").astype(object), dtype=object)
-    stamps = pandas.Series(values.astype("datetime64[us]"))
+    stamps = pandas.Series(values.astype(f"datetime64[{unit_for(values, schema)}]"))
     if schema.time_zone is None:
         return stamps
     return stamps.dt.tz_localize("UTC").dt.tz_convert(pandas_zone(schema.time_zone))
@@ -100,7 +102,14 @@ def pyarrow_column(pyarrow: Any, values: Any, schema: Schema) -> Any:
         return pyarrow.array(values if isinstance(values, np.ndarray) and values.dtype != object else list(values))
     if schema.time_kind == "date":
         return pyarrow.array(values.astype("datetime64[D]"), type=pyarrow.date32())
-    return pyarrow.array(values.astype("datetime64[us]"), type=pyarrow.timestamp("us", tz=schema.time_zone))
+    unit = unit_for(values, schema)
+    return pyarrow.array(values.astype(f"datetime64[{unit}]"), type=pyarrow.timestamp(unit, tz=schema.time_zone))
+
+
+def unit_for(values: np.ndarray, schema: Schema) -> Any:
+    """The unit of the table's own stamps, so that answers can be joined to it; microseconds beyond all nanoseconds."""
+    within = (values > NANOSECONDS[0]) & (values < NANOSECONDS[1])
+    return schema.time_unit if schema.time_unit != "ns" or within.all() else "us"
 
 
 def frame_csv(frame: pl.DataFrame) -> str:

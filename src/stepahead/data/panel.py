@@ -44,6 +44,7 @@ class Schema:
     series_kind: str = "text"  # "text" | "integer": ids are text inside, answers hold what came in
     time_kind: str = "integer"  # "integer" | "date" | "datetime"
     time_zone: str | None = None
+    time_unit: str = "us"  # of the stamps in the user's frame: "ns" | "us" | "ms" | "s"
     backend: str = "polars"
     source: str = "table"
     notes: tuple[str, ...] = ()

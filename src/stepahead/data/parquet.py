@@ -4,6 +4,9 @@ Ten million rows of a name, a stamp and a number never lie in memory side by sid
 the next is read, and columns that nobody asks for are not read at all.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,21 +32,33 @@ class ParquetColumns:
 
     def __getitem__(self, name: str) -> pl.Series:
         """One column, read anew at each call, a row group at a time."""
-        try:
+        with any_offset(self.path):
             return pl.scan_parquet(self.path, glob=False).select(pl.col(name)).collect(engine="streaming").to_series()
-        except BROKEN as error:
-            raise unreadable(self.path, error) from error
 
 
 def scan(path: Path) -> ParquetColumns:
     """What a file says of itself.  Raises: DataError where it is no Parquet file."""
-    try:
+    with any_offset(path):
         found = pl.scan_parquet(path, glob=False)
         return ParquetColumns(path, found.collect_schema(), int(found.select(pl.len()).collect().item()))
+
+
+@contextmanager
+def any_offset(path: Path) -> Iterator[None]:
+    """Read a file the zone of whose times may be an offset, +05:30 say: polars knows no such name, and would panic.
+
+    Raises: DataError where it is no Parquet file.
+    """
+    word = "POLARS_IGNORE_TIMEZONE_PARSE_ERROR"
+    before = os.environ.get(word)
+    os.environ[word] = "1"
+    try:
+        yield
     except BROKEN as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: BaseException) -> DataError:
-    found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-    return DataError(f"{path}: is not a readable Parquet file ({found}); write it again")
+        found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise DataError(f"{path}: is not a readable Parquet file ({found}); write it again") from error
+    finally:
+        if before is None:
+            os.environ.pop(word, None)
+        else:
+            os.environ[word] = before

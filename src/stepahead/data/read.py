@@ -185,6 +185,7 @@ def assemble(table: Table, roles: Roles, time_format: str | None, several: str) 
         series_kind=series_kind(table, roles.series),
         time_kind=stamps.kind,
         time_zone=stamps.zone,
+        time_unit=stamps.unit,
         backend=table.backend,
         source=table.source,
         notes=notes,

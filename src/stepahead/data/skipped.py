@@ -40,6 +40,20 @@ def skipped_steps(panel: Panel) -> tuple[str, ...]:
     return (say(panel, left_out, steps, inside),)
 
 
+def usual_step(frequency: Frequency) -> float:
+    """The longest time from a row to the next that leaves nothing out, in microseconds."""
+    if frequency.unit == "business":
+        return (HOLIDAYS + 5) * DAY  # with two weekends at the least
+    return 1.5 * frequency.count * (31 * DAY if frequency.unit == "month" else 1)
+
+
+def left_out_between(before: int, time: int, frequency: Frequency) -> int:
+    """How many steps lie between two rows of a series, in microseconds since 1970, as the note counts them."""
+    steps = steps_between(np.array([before, time]).view("datetime64[us]"), frequency)
+    count = int(np.rint(steps[0])) - 1
+    return 0 if frequency.unit == "business" and count <= HOLIDAYS else count
+
+
 def uneven(panel: Panel, frequency: Frequency, inside: np.ndarray, least: int, most: int) -> tuple[str, ...]:
     """A note where days follow a calendar that is not known, so that forecasts will leave it; none for months, or for
     a step that most rows keep.

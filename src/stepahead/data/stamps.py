@@ -15,13 +15,9 @@ from stepahead.data.periods import DECIMAL_YEAR, decimal_years, first_days, may_
 from stepahead.data.table import Table
 from stepahead.data.zones import offset_minutes, offset_name
 from stepahead.errors import DataError
+from stepahead.period import ISO
 
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-ISO = (
-    r"^([0-9]{4})[-/]([0-9]{1,2})(?:[-/]([0-9]{1,2}))?"  # year, month, day
-    r"(?:[Tt ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"  # hour, minute, second, fraction
-    r"\s?(Z|z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?$"  # zone
-)
 INTEGER = r"^[+-]?[0-9]{1,19}$"
 COMPACT = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
 TWO_WAYS = re.compile(r"^([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})\b")
@@ -35,12 +31,14 @@ CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
 class Stamps:
     """The times of all rows: values [R] datetime64[us] (UTC where there is a zone) or int64 steps.
 
-    kind: "integer" | "date" | "datetime". zone: an IANA name, a fixed offset such as "+05:30", or None.
+    kind: "integer" | "date" | "datetime". zone: an IANA name, a fixed offset such as "+05:30", or None. unit: that of
+    the frame's own stamps.
     """
 
     values: np.ndarray
     kind: str
     zone: str | None = None
+    unit: str = "us"
 
 
 def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
@@ -58,13 +56,12 @@ def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
     refuse_missing(table, name, column)
     if column.dtype == pl.Date:
         kind = "date" if table.backend != "pandas" or name in table.dates else "datetime"
-        moments = column.cast(pl.Datetime("us"), strict=False)
-        if moments.has_nulls():
-            table.refuse(name, int(moments.is_null().arg_max() or 0), "the date is beyond all calendars; correct it")
-        return Stamps(moments.to_numpy(), kind)
+        return Stamps(within_calendars(table, name, column), kind)
     if isinstance(column.dtype, pl.Datetime):
-        utc = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if column.dtype.time_zone else column
-        return Stamps(utc.cast(pl.Datetime("us")).to_numpy(), "datetime", column.dtype.time_zone)
+        # What lies inside is UTC, also where polars does not know the zone.
+        utc = column.to_physical().cast(pl.Datetime(column.dtype.time_unit))
+        unit = table.units.get(name, column.dtype.time_unit)
+        return Stamps(within_calendars(table, name, utc), "datetime", column.dtype.time_zone, unit)
     if time_format == DECIMAL_YEAR:
         return dates_of(table, decimal_years(table, name, column))
     if column.dtype.is_float():
@@ -74,6 +71,14 @@ def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
     if column.dtype != pl.String:
         raise DataError(f"{table.source}: column '{name}' holds {column.dtype}; give dates, stamps or integer steps")
     return read_text(table, name, column.str.strip_chars(), time_format)
+
+
+def within_calendars(table: Table, name: str, column: pl.Series) -> np.ndarray:
+    """Dates or stamps in microseconds: [R].  Raises: DataError for one that is too far away to be counted in them."""
+    moments = column.cast(pl.Datetime("us"), strict=False)
+    if moments.has_nulls():
+        table.refuse(name, int(moments.is_null().arg_max() or 0), "the date is beyond all calendars; correct it")
+    return moments.to_numpy()
 
 
 def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
@@ -209,13 +214,23 @@ def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
         table.refuse(name, place, f"'{text[place]}' is not a whole step as the others are; correct it")
     cell = text[place]
     if ways := TWO_WAYS.match(cell):
-        mark, year = ways[2], "%Y" if len(ways[4]) == 4 else "%y"
+        mark, rest = ways[2], ("%Y" if len(ways[4]) == 4 else "%y") + clock_format(cell[ways.end() :])
         table.refuse(
             name,
             place,
-            f"'{cell}' may be day-first or month-first; pass time_format='%d{mark}%m{mark}{year}' "
-            f"or time_format='%m{mark}%d{mark}{year}'",
+            f"'{cell}' may be day-first or month-first; pass time_format='%d{mark}%m{mark}{rest}' "
+            f"or time_format='%m{mark}%d{mark}{rest}'",
         )
     if re.fullmatch(INTEGER, cell):
         table.refuse(name, place, f"'{cell}' is a number among dates; write all times alike")
     table.refuse(name, place, f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format=")
+
+
+def clock_format(text: str) -> str:
+    """How the time of day behind a date is written: ' 17:30' as ' %H:%M'; nothing for what is none."""
+    found = re.fullmatch(r" \d{1,2}:\d{2}(:\d{2})?(\.\d+)?(?:(\s?)[AaPp][Mm])?", text)
+    if found is None:
+        return ""
+    seconds, fraction, blank = found.groups()
+    half = "" if blank is None else f"{blank}%p"
+    return f" {'%I' if half else '%H'}:%M{':%S' if seconds else ''}{'%.f' if fraction else ''}{half}"

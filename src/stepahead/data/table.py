@@ -6,18 +6,19 @@ A CSV is read as text alone: what a cell means is decided later, column by colum
 import csv
 import gzip
 import io
+import math
 import os
 import stat
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import polars as pl
 
-from stepahead.data.parquet import ParquetColumns, scan, unreadable
+from stepahead.data.parquet import ParquetColumns, any_offset, scan
 from stepahead.data.zones import offset_minutes, offset_name
 from stepahead.errors import DataError
 
@@ -32,7 +33,7 @@ class Table:
     frame: the columns; a CSV's are all text, those of a Parquet file are read when they are asked for. source: file
     name or kind of frame, for messages. backend: "pandas" | "polars" | "pyarrow", the kind of frame that answers come
     in. content: the bytes of a CSV, to find line numbers; kept: [rows] which records of the CSV the rows are, None for
-    all. dates: columns that held Python dates.
+    all. dates: columns that held Python dates. units: of the columns of stamps, where the frame is not polars' own.
     """
 
     frame: pl.DataFrame | ParquetColumns
@@ -41,6 +42,7 @@ class Table:
     content: bytes | None = None
     kept: np.ndarray | None = None
     dates: frozenset[str] = frozenset()
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def row(self, position: int) -> str:
         """A row for a message: the line in a CSV file, else the position counted from 0."""
@@ -106,10 +108,8 @@ def first_bytes(path: Path) -> bytes:
 
 def open_parquet(path: Path, content: bytes) -> Table:
     """A Parquet file that was zipped, or is named so and is none."""
-    try:
+    with any_offset(path):
         return Table(pl.read_parquet(io.BytesIO(content)), str(path))
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(path, error) from error
 
 
 def open_csv(path: Path, content: bytes) -> Table:
@@ -161,9 +161,12 @@ def read_header(path: Path, content: bytes) -> list[str]:
 
 
 def check_names(names: list[str], source: str) -> None:
-    """Refuse a column name that comes twice, unless it is empty."""
+    """Refuse a column name that comes twice, and several columns without one."""
     for place, name in enumerate(names):
         if name in names[:place]:
+            if name == "":
+                pair = f"columns {names.index(name) + 1} and {place + 1}"
+                raise DataError(f"{source}: {pair} have no name; name them, or take out those that hold nothing")
             raise DataError(f"{source}: two columns are named '{name}'; rename one of them")
 
 
@@ -211,7 +214,7 @@ def open_frame(source: Any) -> Table:
     import narwhals as nw
 
     try:
-        frame = nw.from_native(source, eager_only=True)
+        frame = nw.from_native(nw.to_native(source, pass_through=True), eager_only=True)
     except TypeError as error:
         kind = type(source).__name__
         remedy = "call .collect() first" if kind == "LazyFrame" else "give a path or a pandas, polars or pyarrow frame"
@@ -231,7 +234,8 @@ def open_frame(source: Any) -> Table:
         return Table(frame.to_native(), name)
     columns = {column: plain_column(frame[column]) for column in frame.columns}
     dates = {column for column in frame.columns if columns[column].dtype == pl.Date}
-    return Table(pl.DataFrame(columns), name, backend, dates=frozenset(dates))
+    units = {column: kind.time_unit for column, kind in frame.schema.items() if kind == nw.Datetime}
+    return Table(pl.DataFrame(columns), name, backend, dates=frozenset(dates), units=units)
 
 
 def plain_column(column: Any) -> pl.Series:
@@ -279,14 +283,24 @@ def plain_values(values: list[Any], missing: np.ndarray) -> pl.Series:
     there = [value for value in cells if value is not None]
     if there and all(isinstance(value, bool | np.bool_) for value in there):
         return pl.Series(cells, dtype=pl.Boolean)
-    if there and all(isinstance(value, int | np.integer) for value in there):
-        return pl.Series(cells, dtype=pl.Int64, strict=False)
+    if there and all(isinstance(value, int | np.integer) and -(2**63) <= value < 2**63 for value in there):
+        return pl.Series(cells, dtype=pl.Int64)
     if there and all(isinstance(value, Real) or type(value).__name__ == "Decimal" for value in there):
-        return pl.Series([None if value is None else float(value) for value in cells], dtype=pl.Float64)
+        return pl.Series([None if value is None else as_float(value) for value in cells], dtype=pl.Float64)
     if there and all(isinstance(value, date) and not isinstance(value, datetime) for value in there):
         return pl.Series(cells, dtype=pl.Date)
+    if there and all(isinstance(value, bytes) for value in there):
+        return pl.Series(cells, dtype=pl.Binary)
     texts = [cell.isoformat() if isinstance(cell, date) else cell for cell in cells]
     return pl.Series([None if cell is None else str(cell) for cell in texts], dtype=pl.String)
+
+
+def as_float(value: Any) -> float:
+    """A number of any kind; one that is larger than all floats is infinite, and refused as such."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def first_line(error: BaseException) -> str:

@@ -136,7 +136,10 @@ class PanelFitted:
             return future
         if future is None:
             rows, inside = source.ahead(origins)
-            future = np.where(inside[..., None], source.panel.future[rows][..., :n_given], 0.0)
+            # Beyond the last row nothing is known: the usual, as without these, which is 0 when it is scaled.
+            future = np.where(
+                inside[..., None], source.panel.future[rows][..., :n_given], self.covariates.center[:n_given]
+            )
         parts = [future]
         if config.calendar:
             parts.append(clock_values(times, config.calendar, self.schema.time_zone, config.holidays))

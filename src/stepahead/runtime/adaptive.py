@@ -34,6 +34,7 @@ Array = NDArray[Any]
 GAIN = 3.0  # gamma times the errors known: one over the density of a normal error's logarithm at 90 % (2.95), 80 (2.2)
 TRUST = 10  # live errors that all held-out ones count for: they are of another fit, and of another time
 GAMMA = 0.08  # the floor: how far one miss or hit always moves a width, in logarithms, times the level's own share
+FINITE = 709.0  # the logarithm of a ratio that is still a number
 FARTHEST = 20.0  # a width stays within it, so that weeks of a target that stood still are soon forgotten
 RECENT = 200  # pushes that `coverage` looks back on
 ALLOWANCE, ALARM, MOST = 0.5, 15.0, 20.0  # of the cumulative sums; MOST, so that an alarm ends soon after its cause
@@ -165,9 +166,10 @@ class Adaptive:
         for low, high, width in zip(lows, highs, widths, strict=True):
             factor = exp(width)
             if self.logs:
-                below, above = max(below, factor * log(middle / low)), max(above, factor * log(high / middle))
+                below = max(below, factor * log(middle / low)) if low > 0 else inf
+                above = max(above, factor * log(high / middle))
                 lo.append(middle * exp(-below))
-                hi.append(middle * exp(above))
+                hi.append(middle * exp(above) if above < FINITE else inf)
                 continue
             below, above = max(below, factor * (middle - low)), max(above, factor * (high - middle))
             lo.append(max(middle - below, 0.0) if self.positive and low >= 0 else middle - below)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stepahead.errors import DataError
 from stepahead.limits import DAY, EPOCH, LARGEST, LARGEST_STEP, LAST_YEAR, MICROSECOND
-from stepahead.period import first_day
+from stepahead.period import first_day, iso_time
 
 Array = NDArray[Any]
 
@@ -175,9 +175,7 @@ class Door:
             return datetime.fromisoformat(text)
         except ValueError:
             day = first_day(text) if self.schema.time_kind == "date" else None
-            if day is None:
-                raise
-            return day
+            return iso_time(text) if day is None else day
 
     def text_of(self, time: int) -> str:
         """A time as one writes it."""

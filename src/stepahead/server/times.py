@@ -6,7 +6,7 @@ import numpy as np
 
 from stepahead.data.panel import Schema
 from stepahead.limits import EPOCH, LAST_YEAR, MICROSECOND
-from stepahead.period import first_day
+from stepahead.period import first_day, iso_time
 from stepahead.server.problems import Problem
 
 JSON_EXACT = 2**53  # whole numbers of JSON are exact up to here
@@ -36,14 +36,12 @@ def read_time(value: object, schema: Schema) -> int:
 
 
 def read_stamp(text: str, schema: Schema) -> datetime:
-    """ISO 8601, or the name of a period where the model's table had dates.  Raises: ValueError."""
+    """ISO 8601 as a table may have it, or the name of a period where the model's had dates.  Raises: ValueError."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
         day = first_day(text) if schema.time_kind == "date" else None
-        if day is None:
-            raise
-        return datetime(day.year, day.month, day.day)
+        return iso_time(text) if day is None else datetime(day.year, day.month, day.day)
 
 
 def read_step(value: object, name: str) -> int:
