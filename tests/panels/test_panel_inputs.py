@@ -52,7 +52,7 @@ def growing(told: bool, factor: float) -> float:
         y = 100 * (1 + s) * factor ** (steps * (1 if kind else -1)) * np.exp(0.02 * rng.normal(size=len(steps)))
         tables.append(pl.DataFrame({"unique_id": f"s{s}", "ds": steps, "y": y, "kind": ["down", "up"][kind]}))
     static = ["kind"] if told else []
-    model = small(horizon=1, season_length=None, max_steps=300, learning_rate=2e-2)
+    model = small(horizon=1, season_length=None, max_steps=600, learning_rate=2e-2)
     model.fit(sa.read(pl.concat(tables), past=[], static=static))
     new = pl.DataFrame({"unique_id": ["a", "b"], "ds": [0, 0], "y": [50.0, 700.0], "kind": ["up", "down"]})
     said = model.predict(sa.read(new, past=[], static=static))["GRU"].to_numpy()
