@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "enable_model_summary": False}
-QUIET |= {"enable_checkpointing": False}
+from peers import QUIET
+
 CASES = {  # file, horizon, season, the panel recipe's window
     "hourly": ("m4_hourly", 48, 24, 528),
     "tourism": ("tourism_monthly", 24, 12, 72),
