@@ -165,12 +165,12 @@ def by_layers(library: str, cell: str, size: Size, data: dict[str, np.ndarray]) 
 
 def by_fleet(cell: str, size: Size, data: dict[str, np.ndarray]) -> Callable[[int], list[float]]:
     """The fused step, many in one call, as the training loop takes them."""
-    from stepahead.nn.fleet import Fleet, Shape, Windows
+    from stepahead.nn.fleet import Fleet, FleetShape, FleetWindows
 
     n, t, d, h = size
-    windows = Windows(data["x"].reshape(n * t, d), np.arange(n) * t, t, data["y"])
+    windows = FleetWindows(data["x"].reshape(n * t, d), np.arange(n) * t, t, data["y"])
     parameters = np.concatenate([data[name].ravel() for name in ("w_ih", "w_hh", "b_ih", "b_hh", "w", "b")])
-    fleet = Fleet(Shape(cell.lower(), d, h, 1), windows, parameters[None])
+    fleet = Fleet(FleetShape(cell.lower(), d, h, 1), windows, parameters[None])
 
     def run(steps: int) -> list[float]:
         order = np.broadcast_to(np.arange(n), (steps, 1, n))
