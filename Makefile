@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
-# Benchmarks that take the data folder, and those that need none; timing.py is what they share, accuracy.py runs panels.py,
-# *_peers.py need packages of others in an environment of their own.
+# Benchmarks that take the data folder, and those that need none; timing.py and peers.py are what they share, accuracy.py
+# runs panels.py, other_panels.py takes a folder that it makes, and *_peers.py need packages of others beside them.
 WITH_DATA := benchmarks/accuracy.py benchmarks/intervals.py benchmarks/symbols.py
-APART := benchmarks/timing.py benchmarks/panels.py $(wildcard benchmarks/*_peers.py)
+APART := $(addprefix benchmarks/,timing.py peers.py panels.py other_panels.py) $(wildcard benchmarks/*_peers.py)
 WITHOUT_DATA := $(filter-out $(WITH_DATA) $(APART),$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test check format bench soak sanitize clean
@@ -43,8 +43,10 @@ format: $(READY)
 
 bench: $(READY)
 	@test -n "$(DATA)" || { echo "make bench needs the data folder: make bench DATA=path/to/data"; exit 2; }
-	@for script in $(WITHOUT_DATA); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
-	@for script in $(WITH_DATA); do echo "== $$script"; $(BIN)/python $$script "$(DATA)" || exit 1; done
+	@missed=; for script in $(WITHOUT_DATA) $(WITH_DATA); do \
+	  case " $(WITH_DATA) " in *" $$script "*) data="$(DATA)";; *) data=;; esac; \
+	  echo "== $$script"; $(BIN)/python $$script $${data:+"$$data"} || missed="$$missed $$script"; \
+	done; test -z "$$missed" || { echo "missed a bar, or could not run:$$missed"; exit 1; }
 
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak --timeout 0

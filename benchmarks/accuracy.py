@@ -8,7 +8,6 @@ prints a bar and whether it was reached; the exit status is 1 if one was not.  -
 
 import argparse
 import json
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 import panels
 import stepahead as sa
+import timing
 
 
 @dataclass(frozen=True)
@@ -45,9 +44,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    print(
-        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads\n"
-    )
+    print(f"{timing.machine()}\n")
     print(f"{'series':28} {'figure':>9} {'bar':>9} {'naive':>9} {'seconds':>8}")
     lines = []
     for name, measure in CASES.items():

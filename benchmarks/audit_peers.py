@@ -18,14 +18,8 @@ import numpy as np
 import torch
 
 import stepahead as sa
+from peers import QUIET
 
-QUIET = {
-    "accelerator": "cpu",
-    "enable_progress_bar": False,
-    "logger": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
 EXPECTED = {
     "LSTM, direct": ["recency"],
     "LSTM, recurrent": [],

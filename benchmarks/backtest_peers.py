@@ -17,9 +17,9 @@ from importlib.metadata import version
 import numpy as np
 import pandas as pd
 
+from peers import QUIET
+
 ROWS, WINDOW, HIDDEN, STRIDE, RATE = 512, 7, 10, 20, 0.01
-QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "enable_model_summary": False}
-QUIET |= {"enable_checkpointing": False}
 
 
 def darts(table: pd.DataFrame, refits: int, steps: int) -> None:

@@ -7,7 +7,6 @@ is 1 if a seasonal series got fewer than 12 rows, or a random walk was said to n
 """
 
 import argparse
-import platform
 import sys
 import time
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 import stepahead as sa
+import timing
 
 ROWS, FIRST = 600, 240  # rows given, rows before them that the seasonal series forgets its start in
 
@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, 1 thread, {options}")
+    print(f"{timing.machine()}, of which 1 is used; {options}")
     cases = {"seasonal": (seasonal, False), "walk": (random_walk, False), "walk, changes": (random_walk, True)}
     right = True
     for name, (make, difference) in cases.items():

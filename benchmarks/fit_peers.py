@@ -17,14 +17,9 @@ from importlib.metadata import version
 
 import numpy as np
 
+from peers import QUIET
+
 WINDOW, HIDDEN, STEPS, LEARNING_RATE = 7, 10, 500, 0.01
-QUIET = {
-    "accelerator": "cpu",
-    "enable_progress_bar": False,
-    "logger": False,
-    "enable_model_summary": False,
-    "enable_checkpointing": False,
-}
 NAMES = ("open", "high", "low", "volume")
 
 

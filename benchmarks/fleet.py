@@ -15,7 +15,7 @@ import numpy as np
 
 import timing
 from kernel_train import RATE, SETTLE, Size, by_layers, draw
-from stepahead.nn.fleet import Fleet, Shape, Windows
+from stepahead.nn.fleet import Fleet, FleetShape, FleetWindows
 
 Losses = Callable[[int], np.ndarray]  # steps -> losses [S, M]
 
@@ -70,10 +70,10 @@ def as_fleet(cell: str, size: Size, networks: list[dict[str, np.ndarray]], threa
     n, t, d, h = size
     rows = np.concatenate([data["x"].reshape(n * t, d) for data in networks])
     targets = np.concatenate([data["y"] for data in networks])
-    windows = Windows(rows, np.arange(n * len(networks)) * t, t, targets)
+    windows = FleetWindows(rows, np.arange(n * len(networks)) * t, t, targets)
     names = ("w_ih", "w_hh", "b_ih", "b_hh", "w", "b")
     parameters = np.stack([np.concatenate([data[name].ravel() for name in names]) for data in networks])
-    fleet = Fleet(Shape(cell.lower(), d, h, 1), windows, parameters, threads=threads)
+    fleet = Fleet(FleetShape(cell.lower(), d, h, 1), windows, parameters, threads=threads)
     own = np.arange(n * len(networks)).reshape(len(networks), n)  # [M, N]
 
     def run(steps: int) -> np.ndarray:

@@ -12,7 +12,6 @@ Outputs are compared first.
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import timing
 
 SIZES = [(500, 7, 5, 10), (256, 28, 5, 64), (64, 100, 32, 128), (128, 50, 64, 256)]
 # Smallest ratios to the better of torch and onnxruntime that the project promises.
@@ -43,8 +44,6 @@ def main() -> None:
     if options.ort_worker:
         serve_onnxruntime()
         return
-    import timing
-
     lines = [timing.machine(), ""]
     print(lines[0], end="\n\n")
     for table in (scans(options.ort, options.seconds), steps(options.seconds), rates(options.seconds)):
@@ -82,8 +81,6 @@ def scans(ort: str | None, seconds: float) -> Any:
 
 def measured(sides: dict[str, Callable[[int], Any]], seconds: float) -> tuple[dict[str, float], list[str], str]:
     """Medians in milliseconds, the table's cells, and how often: all sides in turns."""
-    import timing
-
     started = time.perf_counter()
     for run in sides.values():
         run(1)
@@ -129,20 +126,10 @@ def by_torch(size: Size, data: Arrays) -> Callable[[int], Any]:
 
 
 def by_onnxruntime(python: str, data: Arrays) -> Callable[[int], Any]:
-    """onnxruntime in a process of its own, which times nothing: it runs when told."""
+    """onnxruntime in a process of its own: it runs when told."""
     folder = tempfile.mkdtemp()
     np.savez(f"{folder}/data.npz", **data)
-    worker = subprocess.Popen(
-        [python, __file__, "--ort-worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-
-    def ask(message: Any) -> Any:
-        worker.stdin.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
-        worker.stdin.flush()  # type: ignore[union-attr]
-        return json.loads(worker.stdout.readline())  # type: ignore[union-attr]
-
+    ask = timing.worker([python, __file__, "--ort-worker"])
     ask(folder)
     outputs = np.load(f"{folder}/outputs.npy")
 

@@ -13,13 +13,15 @@ The losses of some steps are compared first: all sides learn the same.
 
 import argparse
 import json
-import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import timing
 
 SIZES = [
     (500, 7, 5, 10),
@@ -60,8 +62,6 @@ def main() -> None:
     if options.jax_worker:
         serve_jax()
         return
-    import timing
-
     sizes = [tuple(map(int, row.split(","))) for row in options.sizes.split(":")] if options.sizes else SIZES
     lines = [
         timing.machine(),
@@ -94,10 +94,6 @@ def sides_of(jax: str | None) -> list[str]:
 
 def row(cell: str, size: Size, jax: str | None, seconds: float) -> str:
     """One line of the table."""
-    import time
-
-    import timing
-
     data = draw(cell, size)
     sides: dict[str, Callable[[int], list[float]]] = {
         "torch": by_layers("torch.nn", cell, size, data),
@@ -169,12 +165,12 @@ def by_layers(library: str, cell: str, size: Size, data: dict[str, np.ndarray]) 
 
 def by_fleet(cell: str, size: Size, data: dict[str, np.ndarray]) -> Callable[[int], list[float]]:
     """The fused step, many in one call, as the training loop takes them."""
-    from stepahead.nn.fleet import Fleet, Shape, Windows
+    from stepahead.nn.fleet import Fleet, FleetShape, FleetWindows
 
     n, t, d, h = size
-    windows = Windows(data["x"].reshape(n * t, d), np.arange(n) * t, t, data["y"])
+    windows = FleetWindows(data["x"].reshape(n * t, d), np.arange(n) * t, t, data["y"])
     parameters = np.concatenate([data[name].ravel() for name in ("w_ih", "w_hh", "b_ih", "b_hh", "w", "b")])
-    fleet = Fleet(Shape(cell.lower(), d, h, 1), windows, parameters[None])
+    fleet = Fleet(FleetShape(cell.lower(), d, h, 1), windows, parameters[None])
 
     def run(steps: int) -> list[float]:
         order = np.broadcast_to(np.arange(n), (steps, 1, n))
@@ -184,18 +180,8 @@ def by_fleet(cell: str, size: Size, data: dict[str, np.ndarray]) -> Callable[[in
 
 
 def by_jax(python: str, cell: str, size: Size) -> Callable[[int], list[float]]:
-    """JAX in a process of its own, which times nothing: it takes steps when told."""
-    worker = subprocess.Popen(
-        [python, __file__, "--jax-worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-
-    def ask(message: Any) -> Any:
-        worker.stdin.write(json.dumps(message) + "\n")  # type: ignore[union-attr]
-        worker.stdin.flush()  # type: ignore[union-attr]
-        return json.loads(worker.stdout.readline())  # type: ignore[union-attr]
-
+    """JAX in a process of its own: it takes steps when told."""
+    ask = timing.worker([python, __file__, "--jax-worker"])
     ask([cell, *size])
     return lambda steps: ask(steps)
 

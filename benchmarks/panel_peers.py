@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-QUIET = {"accelerator": "cpu", "enable_progress_bar": False, "logger": False, "enable_model_summary": False}
-QUIET |= {"enable_checkpointing": False}
+from peers import QUIET
+
 CASES = {  # file, horizon, season, the panel recipe's window
     "hourly": ("m4_hourly", 48, 24, 528),
     "tourism": ("tourism_monthly", 24, 12, 72),
@@ -59,7 +59,8 @@ def main() -> None:
     seconds, processor = time.perf_counter() - started, time.process_time() - worked
     shown = "  ".join(f"{name} {value:.4g}" for name, value in score(file, season, train, truth, said).items())
     package = PACKAGES[options.model.split("-")[0]]
-    kind = f"matched, steps {steps}" if options.matched else "defaults"
+    kind = "matched" if options.matched else "defaults"
+    kind += f", {steps} steps" if steps else ""
     made = f"{package} {version(package)}, {kind}, {len(train)} series"
     print(f"{options.only} {options.model} ({made}): {shown}  {seconds:.1f} s, of processors {processor:.1f} s")
 

@@ -14,7 +14,6 @@ made so. --scored N: of so many series only, evenly spaced by name (panel_peers.
 import argparse
 import json
 import os
-import platform
 import sys
 import time
 from collections.abc import Sequence
@@ -23,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import torch
 
 import stepahead as sa
+import timing
 
 SEEDS = (1, 2, 3)
 LENIENCE = 1.02  # a single seed may lie so far above a bar
@@ -81,7 +80,7 @@ def main() -> int:
     parser.add_argument("--scored", type=int)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(timing.machine())
     lines, reached = judge(options.data, options.only, options.seeds, options.validate, options.scored)
     if options.json:
         options.json.write_text(json.dumps([asdict(line) for line in lines], indent=1))

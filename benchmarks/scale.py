@@ -14,7 +14,6 @@ forecast of 10,000 series 2 s, or the loader 10 % of a step.
 import argparse
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -26,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from timing import machine
 
 ROWS, HOURS = 100, 837
 BY_MONTHS: dict[str, Any] = {"horizon": 12, "season_length": 12}
@@ -70,7 +71,7 @@ def main() -> int:
         print(json.dumps(asdict(measure(options.child, options.series[0], options.steps, options.calendar))))
         return 0
     rows = HOURS if options.calendar else ROWS
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, {rows} rows a series")
+    print(f"{machine()}; {rows} rows a series")
     print(
         f"{'series':>8} {'read s':>7} {'fit s':>7} {'steps':>6} {'windows/s':>10} {'waited':>7} {'predict s':>10} "
         f"{'values':>6} {'read':>6} {'peak GB':>8}"

@@ -37,7 +37,7 @@ def measure(action: Callable[[], object], count: int) -> None:
 
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    print(machine("numpy"))
+    print(machine())
     forecaster, panel = model()
     stream = forecaster.stream()
     names = panel.schema.past

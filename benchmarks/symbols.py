@@ -12,7 +12,6 @@ Each line prints a bar and whether it was reached; the exit status is 1 if one w
 import argparse
 import itertools
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from stepahead.data.symbols import Corpus, read_corpus, read_events
 from stepahead.nn.symbol_network import SymbolNetwork
 from stepahead.runtime.anomalies import conformal_level
 from stepahead.runtime.symbols import Shape
+from timing import machine
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ def main() -> int:
     parser.add_argument("--only", choices=list(CASES))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    versions = f"Python {platform.python_version()}, numpy {np.__version__}, torch {torch.__version__}"
-    print(f"{platform.machine()}, {torch.get_num_threads()} threads, {versions}\n", flush=True)
+    print(f"{machine()}\n", flush=True)
     lines = []
     for name, measure in CASES.items():
         if options.only in (None, name):

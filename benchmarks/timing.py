@@ -1,11 +1,13 @@
-"""How benchmarks measure: the machine in words, and two sides in turns.  Functions -> seconds."""
+"""How benchmarks measure: the machine in words, two sides in turns, a side in a process of its own."""
 
+import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
@@ -62,6 +64,23 @@ def in_turns(
             if turn >= warmups:
                 found[name].append(time.perf_counter() - started)
     return {name: Timing(tuple(seconds)) for name, seconds in found.items()}
+
+
+def worker(command: Sequence[str]) -> Callable[[Any], Any]:
+    """A side in a process of its own, which times nothing: it answers each line of JSON with another.
+
+    Returns: what is asked -> its answer.
+    """
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    asked, answers = process.stdin, process.stdout
+    assert asked is not None
+    assert answers is not None
+
+    def ask(message: Any) -> Any:
+        print(json.dumps(message), file=asked, flush=True)
+        return json.loads(answers.readline())
+
+    return ask
 
 
 def report(timings: Mapping[str, Timing], *, reference: str) -> str:

@@ -136,7 +136,7 @@ struct TrainCall {
     const float* rows;               // [R, D]
     const Index* starts;             // [W], first row of each window; null: window w starts at row w * T
     const float* targets;            // [W, horizon]
-    const float* weights;            // [W], or null
+    const float* weights;            // [W, horizon], or null
     const float* scales;             // [W, 2, D]: x becomes (x - scales[0]) * scales[1]; or null
     const Index* order;          // [S, M, B], the window of each row, -1 for none; null: row b of model m is m * B + b
     const float* learning_rate;  // [S, M]

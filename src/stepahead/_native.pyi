@@ -327,9 +327,8 @@ class Trainer:
         rows: NDArray[np.float32],  # [R, D]; all windows are cut from these
         starts: NDArray[np.int64],  # [W], the row where window w starts; a window is rows[s : s + T]
         targets: NDArray[np.float32],  # [W, horizon]
-        order: NDArray[
-            np.int64
-        ],  # [S, M, B], the windows of each batch; a shorter one ends with -1, an empty one is passed by
+        # [S, M, B], the windows of each batch; a shorter one ends with -1, an empty one is passed by
+        order: NDArray[np.int64],
         steps: int,  # T, rows of a window
         weights: NDArray[np.float32] | None,  # [W, horizon]; None means ones
         scales: NDArray[np.float32] | None,  # [W, 2, D]: x becomes (x - scales[w, 0]) * scales[w, 1]; None: as it is

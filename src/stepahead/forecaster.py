@@ -261,13 +261,17 @@ class Forecaster(Parameters):
 
         origins: [N] row positions, the last row that each forecast may know. level: coverages in percent.
         Returns: Forecast of N origins and `horizon` steps.
+        Raises: NotFittedError; DataError for a panel that the model cannot read, or an origin with too few rows behind
+            it; ConfigError for an origin that is no row of the panel, or a level that the model cannot give.
         """
         fitted = self._need_fit()
         return fitted.forecast(fitted.source(panel), np.asarray(origins, dtype=np.int64), level=level)
 
     def ready_at(self, panel: Panel, origins: np.ndarray) -> np.ndarray:
-        """Which of these rows have a full window behind them, and what is known ahead, so that `forecast` can answer
-        there: [N] bool.
+        """At which of these rows `forecast` can answer: a full window lies behind, and what is known ahead is there.
+
+        origins: [N] row positions. Returns: [N] bool. Raises: NotFittedError, DataError for a panel that the model
+        cannot read.
         """
         return np.isin(origins, self._need_fit().source(panel).answerable())
 
@@ -304,6 +308,7 @@ class Forecaster(Parameters):
         """Write the model as one safetensors file: weights, configuration, checksum, and the rows to go on from.
 
         A model of your own `network=` keeps its weights; give the module again to `stepahead.load`.
+        Raises: NotFittedError; ModelFileError where the file cannot be written, an older one then stays as it was.
         """
         from stepahead.forecaster_file import pack_forecaster
 

@@ -192,12 +192,12 @@ def learns_widths(fitted: Fitted | PanelFitted) -> bool:
     return fitted.reading is not None and (isinstance(fitted, PanelFitted) or fitted.reading.has_quantiles)
 
 
-def known_levels(fitted: Fitted | PanelFitted) -> tuple[float, ...]:
-    """Those of the usual levels that the model can give."""
+def known_levels(fitted: Fitted | PanelFitted, levels: Sequence[float] = LEVELS) -> tuple[float, ...]:
+    """Those of some coverages, in percent, that the model can give intervals of."""
     if learns_widths(fitted) and fitted.reading is not None:
-        return tuple(level for level in LEVELS if fitted.reading.reaches(level))
+        return tuple(level for level in levels if fitted.reading.reaches(level))
     known = fitted.calibration.scores.shape[1]
-    return tuple(level for level in LEVELS if known >= fitted.calibration.rank(level) > 0)
+    return tuple(level for level in levels if known >= fitted.calibration.rank(level) > 0)
 
 
 def yardstick_of(fitted: Fitted | PanelFitted, level: tuple[float, ...]) -> Yardstick | None:

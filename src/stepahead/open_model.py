@@ -15,6 +15,7 @@ def load(path: str | PathLike[str], *, network: Any = None) -> "Forecaster | Sym
     """Open a saved model; it does not need torch to forecast.
 
     path: a file that `save` wrote. network: the torch module that a Forecaster was given as `network=`, if any.
+    Returns: the model, as it was fitted.
     Raises: ModelFileError for a damaged file, another program's, or one of a newer version.
     Example: `stepahead.load("goog.safetensors").predict()`
     """

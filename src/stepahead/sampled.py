@@ -13,6 +13,7 @@ import numpy as np
 
 from stepahead.errors import ConfigError
 from stepahead.forecast import named_beside
+from stepahead.live import known_levels
 from stepahead.panels.fitted import PanelFitted
 from stepahead.parameters import check_whole
 from stepahead.runtime.scores import draw_scores, normal_score, random_walk_links
@@ -47,7 +48,7 @@ def from_bounds(
     fitted: Any, source: Any, origins: np.ndarray, scores: np.ndarray, future: np.ndarray | None
 ) -> np.ndarray:
     """The values at these scores [N, H, K], read between the bounds of a plain model's intervals."""
-    levels = [level for level in LEVELS if knows(fitted, level)]
+    levels = known_levels(fitted, LEVELS)
     if not levels:
         raise ConfigError(
             "sample() needs intervals: fit with holdout='auto', on more rows where that held out too little, or "
@@ -60,13 +61,6 @@ def from_bounds(
         lo, hi = said.lo[n, h].tolist(), said.hi[n, h].tolist()
         drawn[n, h] = between_bounds(scores[n, h], known, said.mean[n, h], lo, hi)
     return drawn
-
-
-def knows(fitted: Any, level: float) -> bool:
-    """Whether a plain model can give an interval of this coverage."""
-    if fitted.reading.has_quantiles:
-        return bool(fitted.reading.reaches(level))
-    return bool(fitted.calibration.scores.shape[1] >= fitted.calibration.rank(level) > 0)
 
 
 def sample_frame(

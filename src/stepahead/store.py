@@ -2,9 +2,9 @@
 
 save(path, tensors, config) -> file -> load(path) -> (tensors, config).  Nothing is pickled, nothing is executed.
 
-The header's metadata holds `format` (a number), `config` (JSON), and `sha256`: the digest of every byte of the
-file, its own 64 digits taken as zeros. A save writes a temporary file beside the model, fsyncs it, renames it over
-the old one and fsyncs the folder, so that a kill at any moment leaves the old model or the new one.
+The header's metadata holds `program` (whose file it is), `format` (a number), `config` (JSON), and `sha256`: the digest
+of every byte of the file, its own 64 digits taken as zeros. A save writes a temporary file beside the model, fsyncs it,
+renames it over the old one and fsyncs the folder, so that a kill at any moment leaves the old model or the new one.
 """
 
 import contextlib

@@ -1,5 +1,6 @@
 """The audit against planted defects, which it must find, and clean forecasts, where it must be silent."""
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -345,6 +346,24 @@ def test_nothing_is_found_in_a_clean_forecast(name: str) -> None:
     assert found.ok, str(found)
     assert set(found.measurements) == {"echo", "rmse_to_previous", "rmse_to_next"}
     assert {"determinism", "later rows", "recency", "columns"} <= set(found.asked)
+
+
+def lagging(back: int) -> Callable[[pl.DataFrame, Any], pl.DataFrame]:
+    """The value so many rows before the cutoff's: 0 is the naive forecast."""
+
+    def forecast(frame: pl.DataFrame, cutoff: Any) -> pl.DataFrame:
+        known = frame.filter(pl.col("ds") <= cutoff)["y"]
+        return pl.DataFrame({"unique_id": ["1"], "ds": [cutoff + dt.timedelta(days=1)], "forecast": [known[-1 - back]]})
+
+    return forecast
+
+
+def test_of_stamps_only_the_seasons_that_they_name_may_leave_the_newest_rows_out() -> None:
+    days = np.datetime64("2024-01-01", "us") + np.arange(100) * np.timedelta64(1, "D")
+    panel = Panel.from_arrays(100 + np.cumsum(np.random.default_rng(0).normal(size=100)), times=days)
+    found = {back: [f.check for f in audit(lagging(back), panel).findings] for back in (0, 3, 6, 11, 13)}
+    # A week and two are seasons of days; four and twelve days are none.
+    assert found == {0: [], 3: ["recency"], 6: [], 11: ["recency"], 13: []}
 
 
 def test_the_echo_is_measured_and_is_no_finding() -> None:

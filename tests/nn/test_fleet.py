@@ -9,7 +9,7 @@ import torch
 
 from stepahead.errors import ConfigError
 from stepahead.nn import trainer
-from stepahead.nn.fleet import Fleet, FleetTeam, Member, Shape, Windows
+from stepahead.nn.fleet import Fleet, FleetShape, FleetTeam, FleetWindows, Member
 from stepahead.nn.heads import make_head, weighted_mean
 from stepahead.nn.loop import Descent, TorchLoop, TorchTeam
 from stepahead.nn.network import Network
@@ -35,19 +35,19 @@ def made(
 ) -> tuple[Any, ...]:
     """A shape, windows with weights, starting parameters, an order with short batches, and rates."""
     random = np.random.default_rng(0)
-    shape = Shape(cell, 3, 7, 2, head, quantiles, clip)
+    shape = FleetShape(cell, 3, 7, 2, head, quantiles, clip)
     rows = random.normal(size=(ROWS, 3)).astype(np.float32)
     targets = random.normal(size=(60, 2)).astype(np.float32)
     # No equal weights: under "mae" they cancel to a gradient of 0 or 1e-9, as rounding has it, which Adam makes a step.
     weights = np.maximum(random.uniform(-1, 1, (60, 2)), 0).astype(np.float32)
-    windows = Windows(rows, np.arange(60), 6, targets, weights)
+    windows = FleetWindows(rows, np.arange(60), 6, targets, weights)
     order = random.integers(0, 60, (STEPS, MODELS, 17))
     order[:, 1, 12:] = -1
     rates = np.full((STEPS, MODELS), 0.01) * [1, 0.5, 2]
     return shape, windows, start(shape, seeds=range(MODELS)), order, rates
 
 
-def start(shape: Shape, seeds: Sequence[int]) -> np.ndarray:
+def start(shape: FleetShape, seeds: Sequence[int]) -> np.ndarray:
     """Parameters [M, P] drawn as torch draws them: uniform within 1/sqrt(hidden), one seed for each member."""
     bound = shape.hidden_size**-0.5
     draws = [np.random.default_rng(seed).uniform(-bound, bound, shape.n_parameters) for seed in seeds]
@@ -55,7 +55,7 @@ def start(shape: Shape, seeds: Sequence[int]) -> np.ndarray:
 
 
 def by_hand(
-    shape: Shape, windows: Windows, parameters: np.ndarray, order: np.ndarray, rates: np.ndarray, decay: float
+    shape: FleetShape, windows: FleetWindows, parameters: np.ndarray, order: np.ndarray, rates: np.ndarray, decay: float
 ) -> Any:
     """One member's training, written with torch.nn and torch.optim: losses [S] and parameters [P]."""
     kinds = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
@@ -135,8 +135,8 @@ def test_windows_scaled_one_by_one_equal_windows_scaled_before(engine: str) -> N
     shift, factor = cut.mean(axis=1), 1 / cut.std(axis=1)
     scales = np.stack([shift, factor], axis=1).astype(np.float32)
     scaled = ((cut - scales[:, None, 0]) * scales[:, None, 1]).reshape(-1, 3)
-    before = Windows(scaled, np.arange(60) * 6, 6, windows.targets, windows.weights)
-    within = Windows(windows.rows, windows.starts, 6, windows.targets, windows.weights, scales)
+    before = FleetWindows(scaled, np.arange(60) * 6, 6, windows.targets, windows.weights)
+    within = FleetWindows(windows.rows, windows.starts, 6, windows.targets, windows.weights, scales)
     losses = [Fleet(shape, each, parameters).run(order, rates) for each in (before, within)]
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
 
@@ -153,14 +153,14 @@ BAD_ARRAYS: list[tuple[str, dict[str, Any]]] = [
 def test_windows_that_do_not_fit_are_refused(message: str, change: dict[str, Any]) -> None:
     _, windows, _, _, _ = made()
     with pytest.raises(ConfigError, match=message):
-        Windows(**{**windows.__dict__, **change})
+        FleetWindows(**{**windows.__dict__, **change})
 
 
 def test_other_bad_arguments_are_refused() -> None:
     shape, windows, parameters, order, rates = made()
     fleet = Fleet(shape, windows, parameters)
     with pytest.raises(ConfigError, match="cell='qrnn': must be one of rnn, rnn_relu, lstm, gru"):
-        Shape("qrnn", 3, 7, 2)
+        FleetShape("qrnn", 3, 7, 2)
     with pytest.raises(ConfigError, match=r"found 0\.\.60 of 60 windows"):
         fleet.run(np.where(order == order.max(), 60, np.maximum(order, 0)), rates)
     with pytest.raises(ConfigError, match="order: expected"):
@@ -170,7 +170,7 @@ def test_other_bad_arguments_are_refused() -> None:
     with pytest.raises(ConfigError, match="parameters: expected"):
         Fleet(shape, windows, parameters[:, :-1])
     with pytest.raises(ConfigError, match="expected 3 features and 1 targets"):
-        Fleet(Shape("lstm", 3, 7, 1), windows, start(Shape("lstm", 3, 7, 1), [0]))
+        Fleet(FleetShape("lstm", 3, 7, 1), windows, start(FleetShape("lstm", 3, 7, 1), [0]))
 
 
 def teams(engine: str) -> tuple[FleetTeam, TorchTeam, list[np.ndarray]]:

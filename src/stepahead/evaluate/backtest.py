@@ -27,7 +27,7 @@ from stepahead.evaluate.folds import (
 )
 from stepahead.evaluate.intervals import REPORTED, interval_losses, interval_scores
 from stepahead.evaluate.metrics import Actual, insample_errors, score
-from stepahead.evaluate.result import Backtest, Told
+from stepahead.evaluate.result import Backtest, Intervals
 from stepahead.evaluate.turning import turned
 from stepahead.evaluate.verdict import judge
 from stepahead.evaluate.walk import Answers, Model, answer, check_model, walk
@@ -126,7 +126,7 @@ def backtest(
 
 
 @dataclass(frozen=True)
-class Plan:
+class BacktestPlan:
     """Where to fit and to forecast.  step: rows from one origin to the next. baselines: the simple ones beside it."""
 
     folds: list[Fold]
@@ -147,18 +147,18 @@ def planned(
     step_size: int | None,
     refit: bool | int | None,
     train_rows: int | None,
-) -> Plan:
+) -> BacktestPlan:
     """One split, or a walk where its windows or its steps are asked for."""
     if n_windows is None and step_size is None:
         for name, value in (("train_rows", train_rows), ("refit", refit)):
             if value is not None:
                 raise ConfigError(f"{name}= belongs to a walk-forward backtest: pass n_windows= or step_size= too")
-        return Plan([one_split(panel, 0.3 if test_size is None else test_size)], 1, STANDARD)
+        return BacktestPlan([one_split(panel, 0.3 if test_size is None else test_size)], 1, STANDARD)
     step = horizon if step_size is None else check_count("step_size", step_size)
     count = windows_in(panel, test_size, n_windows, horizon, step)
     every = True if refit is None else refit
     folds = walk_forward(panel, horizon, n_windows=count, step_size=step, refit=every, train_rows=train_rows)
-    return Plan(folds, step, WALKING)
+    return BacktestPlan(folds, step, WALKING)
 
 
 def windows_in(panel: Panel, test_size: float | None, n_windows: int | None, horizon: int, step_size: int) -> int:
@@ -194,7 +194,7 @@ def check_adaptive(adaptive: bool | None, *, able: bool) -> None:
 def answered(
     unfitted: Model,
     panel: Panel,
-    plan: Plan,
+    plan: BacktestPlan,
     level: Sequence[float],
     train_rows: int | None,
     checkpoint: str | PathLike[str] | None,
@@ -270,7 +270,7 @@ def assess(
         level=tuple(level),
         lo=answers.lo[..., kept],
         hi=answers.hi[..., kept],
-        told=Told(answers.level, answers.lo, answers.hi),
+        told=Intervals(answers.level, answers.lo, answers.hi),
         baseline_means=means,
         scores={answers.name: own},
         baselines={key: numbers(score(actual, values)) for key, values in means.items()},

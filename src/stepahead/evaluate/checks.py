@@ -228,9 +228,12 @@ def responses(case: Case, depth: int | None = None, size: float = 0.5, *, each: 
 
 
 def seasonal(lags: Any, case: Case) -> bool:
-    """Whether these lags are whole seasons: where only such rows count, the newest may well not."""
-    usual = {m for m in (*case.panel.frequency.seasons, *STEP_SEASONS) if m > 1}
-    return any(np.all(lags % m == 0) for m in usual)
+    """Whether these lags are whole seasons: where only such rows count, the newest may well not.
+
+    The seasons that the stamps name; the usual ones where they name none.
+    """
+    usual = case.panel.frequency.seasons or STEP_SEASONS
+    return any(np.all(lags % m == 0) for m in usual if m > 1)
 
 
 def columns(case: Case) -> list[Finding]:

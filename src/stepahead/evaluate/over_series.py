@@ -11,12 +11,11 @@ import numpy as np
 
 from stepahead.data.panel import preview
 from stepahead.evaluate.metrics import absolute_error, mean_of_known
-from stepahead.evaluate.significance import diebold_mariano, holm
+from stepahead.evaluate.significance import SIGNIFICANT, diebold_mariano, holm
 
 if TYPE_CHECKING:
     from stepahead.evaluate.result import Backtest  # polars with it, which a loaded model need not wait for
 
-SIGNIFICANT = 0.05
 QUARTILES = (0.25, 0.5, 0.75)
 EXACT = 1e-9  # of a series' level: a baseline's error below this is rounding, and no forecast can be better
 EQUAL = 1e-3  # of the level: beside such a baseline an error below this is as good

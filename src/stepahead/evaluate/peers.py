@@ -108,7 +108,7 @@ class DartsSubject:
 def pandas_table(panel: Panel) -> Any:
     """The panel as NeuralForecast reads it: unique_id, ds, y and the other past inputs."""
     schema = panel.schema
-    names = (*(name for name in schema.past[:-1]), "y")
+    names = (*schema.past[:-1], "y")
     usual = replace(schema, series="unique_id", time="ds", past=names, backend="pandas")
     return table_of(replace(panel, schema=usual))
 

@@ -44,7 +44,7 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Told:
+class Intervals:
     """All intervals that a model told. level: [L] in percent; lo, hi: [N, H, L], NaN where one could not be given."""
 
     level: tuple[float, ...]
@@ -79,7 +79,7 @@ class Backtest:
     level: tuple[float, ...]
     lo: np.ndarray
     hi: np.ndarray
-    told: Told
+    told: Intervals
     baseline_means: Mapping[str, np.ndarray]
     scores: dict[str, dict[str, float]]
     baselines: dict[str, dict[str, float]]
@@ -149,6 +149,7 @@ class Backtest:
 
         metrics: names of point metrics; all of them by default, and what there is to say of the intervals.
         Returns: a frame of the group's column, "model", and one column a metric; NaN where a baseline has no intervals.
+        Raises: ConfigError for a group or a metric that there is not.
         """
         if by not in list(GROUPS):
             raise ConfigError(f"by={by!r} is not one of {', '.join(map(repr, GROUPS))}")
@@ -167,7 +168,10 @@ class Backtest:
         return to_frame(columns, self.panel.schema)
 
     def coverage_by(self, by: str | None = None) -> dict[float, np.ndarray]:
-        """The fraction of truths inside the interval of each level, overall or by "series", "step", "cutoff"."""
+        """The fraction of truths inside the interval of each level, overall or by "series", "step", "cutoff".
+
+        Returns: {level in percent: fraction}, 0-d or [groups]. Raises: ConfigError for a group that there is not.
+        """
         if by not in (None, *GROUPS):
             raise ConfigError(f"by={by!r} is not one of {', '.join(map(repr, GROUPS))} or None")
         told = self.told
@@ -178,7 +182,10 @@ class Backtest:
         }
 
     def comparisons(self, by: str | None = None, *, seed: int = 0) -> list[Comparison]:
-        """Skill, its interval and p-values: against each baseline, or by "step" against the best baseline."""
+        """Skill, its interval and p-values: against each baseline, or by "step" against the best baseline.
+
+        seed: of the bootstrap. Raises: ConfigError for another `by`.
+        """
         if by is None:
             overlap = overlap_of(self.panel, self.origins, self.actual.y)
             return against_each(self.actual, self.mean, self.baseline_means, overlap=overlap, seed=seed)
@@ -190,7 +197,10 @@ class Backtest:
         return at_each_step(self.actual, self.mean, best, self.baseline_means[best], overlaps=overlaps, seed=seed)
 
     def curves(self, series: str | None = None, *, step: int = 1) -> Curves:
-        """One series as a picture shows it: the first by default, forecasts `step` rows ahead."""
+        """One series as a picture shows it: the first by default, forecasts `step` rows ahead.
+
+        Raises: ConfigError for a series that is not there, or a step beyond the horizon.
+        """
         if series is not None and series not in self.panel.ids:
             raise ConfigError(f"no series '{series}' in the backtest of {self.panel.schema.source}")
         if not 1 <= step <= self.horizon:
@@ -217,7 +227,8 @@ class Backtest:
     def plot(self, path: str | Path | None = None, **options: Any) -> Any:
         """Truth, forecast and best baseline; saved as PNG or SVG where a path is given.  Needs matplotlib.
 
-        Returns: the matplotlib Figure. options: see `stepahead.show.plots.plot`.
+        Returns: the matplotlib Figure. options: series, step, zoom, see `stepahead.show.plots.plot`.
+        Raises: ConfigError for one of these that cannot be, or a file that cannot be written; MissingExtraError.
         """
         from stepahead.show.plots import plot  # late: importing a result must not import matplotlib
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from stepahead.errors import require
 
+SIGNIFICANT = 0.05  # a p-value below this is more than luck
 ROUNDING = 1e-9  # losses closer than this, relative to their size, are the same loss
 SEVERAL = 3  # times the overlap: with fewer cutoffs than that nothing is proven
 CELLS = 1 << 23  # resampling weights held at a time: 64 MiB

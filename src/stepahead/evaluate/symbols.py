@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stepahead.evaluate.significance import SIGNIFICANT
 from stepahead.runtime.symbols import Told
 
 Array = NDArray[Any]
 
 BLOCK = 500  # steps of one text that are resampled together: what stands close by is not independent
 RESAMPLES = 2000
-SIGNIFICANT = 0.05
 METRICS = ("nats", "bits", "perplexity", "top1", "top3", "top5", "macro_f1")
 
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from stepahead.evaluate.baselines import WINDOW
 from stepahead.evaluate.metrics import Actual, average, mean_of_known, rmse, squared_error
-from stepahead.evaluate.significance import Test, diebold_mariano, skill_interval, too_few
+from stepahead.evaluate.significance import SIGNIFICANT, Test, diebold_mariano, skill_interval, too_few
 
-SIGNIFICANT = 0.05
 CLOSE = 0.02  # a skill within this of 0 is called close
 RESAMPLED_TIMES = 20_000_000  # times drawn by the bootstrap at most, over all resamples of a long test part
 

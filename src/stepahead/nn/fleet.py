@@ -15,9 +15,9 @@ from torch import nn
 
 from stepahead.errors import ConfigError
 from stepahead.nn.loop import Arrays, Descent
-from stepahead.nn.trainer import LOSSES, PARTS, Shape, make_trainer, native, pack, unpack
+from stepahead.nn.trainer import LOSSES, PARTS, FleetShape, make_trainer, native, pack, unpack
 
-__all__ = ["LOSSES", "Fleet", "FleetTeam", "Member", "Shape", "Windows", "native", "pack", "unpack"]
+__all__ = ["LOSSES", "Fleet", "FleetShape", "FleetTeam", "FleetWindows", "Member", "native", "pack", "unpack"]
 
 Array = np.ndarray
 
@@ -32,7 +32,7 @@ NAMES = dict(
 
 
 @dataclass(frozen=True)
-class Windows:
+class FleetWindows:
     """What there is to learn from, shared by all members: window w is rows[starts[w] : starts[w] + steps].
 
     rows: [R, F] float32, scaled. starts: [W] int64. steps: T. targets: [W, H] float32.
@@ -78,8 +78,8 @@ class Fleet:
 
     Example:
         >>> rows = np.sin(np.arange(100, dtype=np.float32))[:, None]
-        >>> windows = Windows(rows, np.arange(90), 8, rows[8:98])
-        >>> shape = Shape("lstm", 1, 4, 1)
+        >>> windows = FleetWindows(rows, np.arange(90), 8, rows[8:98])
+        >>> shape = FleetShape("lstm", 1, 4, 1)
         >>> parameters = np.random.default_rng(0).uniform(-0.5, 0.5, (2, shape.n_parameters))
         >>> fleet = Fleet(shape, windows, parameters)
         >>> losses = fleet.run(np.tile(np.arange(90), (20, 2, 1)), np.full((20, 2), 0.01))
@@ -89,8 +89,8 @@ class Fleet:
 
     def __init__(
         self,
-        shape: Shape,
-        windows: Windows,
+        shape: FleetShape,
+        windows: FleetWindows,
         parameters: Array,
         *,
         weight_decay: float | Sequence[float] = 0.0,
@@ -173,7 +173,7 @@ class FleetTeam:
         networks: where each member starts; parameters beside cell and head (Student's tail) stay as they are.
         members: what each learns from.
         steps: T, rows of a window.
-        cell, head, quantiles: as Shape's.
+        cell, head, quantiles: as FleetShape's.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class FleetTeam:
         states = [{name: array.numpy() for name, array in network.state_dict().items()} for network in networks]
         hidden, features = states[0]["cell.weight_hh_l0"].shape[1], states[0]["cell.weight_ih_l0"].shape[1]
         horizon, clip = members[0].targets.shape[1], descent.gradient_clip or 0.0
-        shape = Shape(cell, features, hidden, horizon, head, tuple(quantiles) if head == "quantile" else (), clip)
+        shape = FleetShape(cell, features, hidden, horizon, head, tuple(quantiles) if head == "quantile" else (), clip)
         self._rest = [{n: a.copy() for n, a in state.items() if n not in NAMES.values()} for state in states]
         parameters = np.stack([pack(shape, {part: state[name] for part, name in NAMES.items()}) for state in states])
         windows, self._places = join(members, steps)
@@ -247,7 +247,7 @@ class FleetTeam:
         return first + np.searchsorted(known, np.stack(batches))
 
 
-def join(members: Sequence[Member], steps: int) -> tuple[Windows, list[tuple[Array, int]]]:
+def join(members: Sequence[Member], steps: int) -> tuple[FleetWindows, list[tuple[Array, int]]]:
     """All members' windows one after the other; and for each member its origins and its first window."""
     apart = list({id(member): member for member in members}.values())
     first_row = np.cumsum([0, *(len(member.rows) for member in apart)])
@@ -257,7 +257,7 @@ def join(members: Sequence[Member], steps: int) -> tuple[Windows, list[tuple[Arr
         np.concatenate([getattr(member, name) for member in apart]) for name in ("rows", "targets", "weights")
     )
     scales = None if apart[0].scales is None else np.concatenate([member.scales for member in apart])
-    windows = Windows(rows, np.concatenate(starts), steps, targets, weights, scales)
+    windows = FleetWindows(rows, np.concatenate(starts), steps, targets, weights, scales)
     places = {id(m): (m.origins, int(first)) for m, first in zip(apart, first_window[:-1], strict=True)}
     return windows, [places[id(member)] for member in members]
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from stepahead.nn.heads import Head, weighted_mean
 from stepahead.nn.network import weights_of
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # what torch's AdamW remembers of a parameter
 CHUNK = 4096  # windows that go through the network at once; a larger batch adds up its gradients
 
 Arrays = dict[str, np.ndarray]
@@ -139,7 +140,7 @@ class TorchLoop:
             f"{i}.{name}": torch.as_tensor(self.optimizer.state[p][name]).cpu().numpy().copy()
             for i, p in enumerate(self.parameters)
             if p in self.optimizer.state
-            for name in ("step", "exp_avg", "exp_avg_sq")
+            for name in MOMENTS
         }
         return moments | {"random": self.random.numpy().copy()}
 
@@ -148,8 +149,7 @@ class TorchLoop:
         self.random = torch.as_tensor(state["random"].copy())
         for i, p in enumerate(self.parameters):
             if f"{i}.step" in state:
-                names = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[p] = {n: torch.as_tensor(state[f"{i}.{n}"].copy()).to(p.device) for n in names}
+                self.optimizer.state[p] = {n: torch.as_tensor(state[f"{i}.{n}"].copy()).to(p.device) for n in MOMENTS}
 
     def _step(self, origins: np.ndarray, rate: float) -> Tensor:
         self.optimizer.param_groups[0]["lr"] = rate

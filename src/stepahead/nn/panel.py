@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from stepahead.cell_names import GATES
 from stepahead.kernel import own_pool
 from stepahead.limits import FAR, SLACK
+from stepahead.nn.loop import MOMENTS
 from stepahead.nn.members import Workspace, last_outputs
 
 Arrays = dict[str, np.ndarray]
@@ -283,9 +284,6 @@ class Members:
             self.optimizer.state[p] = {
                 key: torch.as_tensor(state[f"{name}.{key}"].copy()).to(p.device) for key in MOMENTS
             }
-
-
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 class AdamW:

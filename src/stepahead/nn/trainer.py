@@ -1,6 +1,6 @@
 """The fused training step: what the networks of a fleet have in common, and who does the sums.
 
-Shape -> a trainer with `steps` and `losses` over flat parameters: the native kernel's, or TorchTrainer's where the
+FleetShape -> a trainer with `steps` and `losses` over flat parameters: the native kernel's, or TorchTrainer's where the
 kernel could not be built.  Legend: M models, S steps, B windows of a batch, W windows, R rows, T rows of a window,
 F features, D hidden, H horizon, O numbers of a forecast (H, or H times quantiles), P parameters of one model.
 """
@@ -26,7 +26,7 @@ PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "head_weight", "head_bi
 
 
 @dataclass(frozen=True)
-class Shape:
+class FleetShape:
     """What the networks of a fleet have in common: one recurrent layer, a linear head on its last output.
 
     cell: "rnn" | "rnn_relu" | "lstm" | "gru". head: "mse" | "mae" | "huber" | "quantile".
@@ -64,7 +64,7 @@ class Shape:
         return sum(int(np.prod(shape)) for shape in self.parts.values())
 
 
-def pack(shape: Shape, parts: Mapping[str, Array]) -> Array:
+def pack(shape: FleetShape, parts: Mapping[str, Array]) -> Array:
     """One model's parameters [P] from arrays by the names of PARTS."""
     for name, wanted in shape.parts.items():
         if parts[name].shape != wanted:
@@ -72,7 +72,7 @@ def pack(shape: Shape, parts: Mapping[str, Array]) -> Array:
     return np.concatenate([np.asarray(parts[name], np.float32).ravel() for name in PARTS])
 
 
-def unpack(shape: Shape, parameters: Any) -> dict[str, Any]:
+def unpack(shape: FleetShape, parameters: Any) -> dict[str, Any]:
     """One model's parameters [P] (an array or a tensor) -> views by the names of PARTS."""
     views, begin = {}, 0
     for name, wanted in shape.parts.items():
@@ -81,7 +81,7 @@ def unpack(shape: Shape, parameters: Any) -> dict[str, Any]:
     return views
 
 
-def make_trainer(shape: Shape, models: int, threads: int = 0) -> Any:
+def make_trainer(shape: FleetShape, models: int, threads: int = 0) -> Any:
     """The native trainer, or torch's where the kernel could not be built."""
     if native is None:
         return TorchTrainer(shape)
@@ -97,7 +97,7 @@ class TorchTrainer:
 
     betas, eps = (0.9, 0.999), 1e-8
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: FleetShape) -> None:
         self.shape = shape
         self.head = make_head(shape.head, shape.quantiles)
 

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily
 
 from stepahead.server.jobs import Create, Push, PushMany
-from stepahead.server.plans import Live
+from stepahead.server.plans import LiveSeries
 from stepahead.server.problems import Problem
 from stepahead.server.views import coverage_of
 from stepahead.server.work import Outcome
@@ -58,7 +58,7 @@ class Metrics:
             if count:
                 self.pushes.labels(how).inc(count)
 
-    def watch(self, live: Mapping[str, Live], waiting: Callable[[], int], watchers: Callable[[], int]) -> None:
+    def watch(self, live: Mapping[str, LiveSeries], waiting: Callable[[], int], watchers: Callable[[], int]) -> None:
         """Tell of the series in memory, too."""
         Gauge("stepahead_queue_jobs", "Requests that wait for the writer.", registry=self.registry).set_function(
             waiting
@@ -81,7 +81,7 @@ def outcome_of(answer: Any) -> str:
 class SeriesCollector:
     """Series, coverage and drift by model: a label a series would be too many."""
 
-    def __init__(self, live: Mapping[str, Live]) -> None:
+    def __init__(self, live: Mapping[str, LiveSeries]) -> None:
         self.live = live
 
     def describe(self) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What one request does to one series, and the step that does it.  Rows -> Plan -> a Stream that moved on."""
+"""What one request does to one series, and the step that does it.  Rows -> SeriesPlan -> a Stream that moved on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from stepahead.server.times import as_text
 
 
 @dataclass(eq=False, slots=True)
-class Live:
+class LiveSeries:
     """A series in memory. unsaved: rows behind the state that is in the store."""
 
     number: int
@@ -30,10 +30,10 @@ class Live:
 
 
 @dataclass(eq=False)
-class Plan:
+class SeriesPlan:
     """What one request does to one series. new: (time, packed) to take in; repeated: rows that were there already."""
 
-    live: Live
+    live: LiveSeries
     new: list[tuple[int, bytes]]
     repeated: int = 0
 
@@ -54,7 +54,7 @@ def known_ahead(reader: RowReader, rows: Sequence[Any], future: Sequence[Any] | 
     return [list(chain(*known[i + 1 : i + 1 + reader.horizon])) for i in range(len(rows))]
 
 
-def push_together(plans: Sequence[Plan]) -> dict[int, Problem]:
+def push_together(plans: Sequence[SeriesPlan]) -> dict[int, Problem]:
     """The first new row of each plan to its stream, all of one model: in one call of the kernel, or one by one where
     that is refused.
 
@@ -76,7 +76,7 @@ def push_together(plans: Sequence[Plan]) -> dict[int, Problem]:
     return refused
 
 
-def push_several(live: Live, rows: Sequence[tuple[int, bytes]]) -> None:
+def push_several(live: LiveSeries, rows: Sequence[tuple[int, bytes]]) -> None:
     """Some rows of one series, checked and then taken in at once. Raises: StepaheadError."""
     reader, stream = live.served.reader, live.stream
     if reader.schema.future:
@@ -88,14 +88,14 @@ def push_several(live: Live, rows: Sequence[tuple[int, bytes]]) -> None:
     stream.push_rows(checked, tell=False)
 
 
-def read_row(live: Live, time: int, packed: bytes, after: int | None = None) -> Row:
+def read_row(live: LiveSeries, time: int, packed: bytes, after: int | None = None) -> Row:
     """A kept row as a stream without inputs known ahead takes it. after: the time of the row before it, if not the
     stream's last.  Raises: StepaheadError.
     """
     return live.stream.read_at(time, live.served.reader.packer.unpack(packed), after)
 
 
-def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: Live) -> None:
+def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: LiveSeries) -> None:
     """Raise Problem 409 unless these rows are there already, as they are."""
     reader, schema = live.served.reader, live.served.reader.schema
     for time, packed in old.items():
@@ -106,6 +106,6 @@ def check_repeated(old: dict[int, bytes], there: dict[int, bytes], live: Live) -
             raise conflict(time, live)
 
 
-def conflict(time: int, live: Live) -> Problem:
+def conflict(time: int, live: LiveSeries) -> Problem:
     where = as_text(time, live.served.reader.schema)
     return Problem(409, f"there is another row at {where} already; a row that was answered is not changed")

@@ -13,12 +13,11 @@ import psycopg
 from psycopg import sql
 
 from stepahead.errors import ConfigError
-from stepahead.server.store import Changes, Kept, Line, StoreFailed
+from stepahead.server.store import KEYS_KEPT, Changes, Kept, Line, StoreFailed
 
 VERSION = 1
 LOCK = 0x73746570  # "step"
 LOCK_SECONDS = 10.0  # that the backend of a killed server is given to end
-KEYS_KEPT = 24 * 3600  # seconds that an idempotency key is remembered
 COPIED = 100  # rows from which COPY is quicker
 SCHEMA = """
 CREATE SCHEMA stepahead;

@@ -17,7 +17,15 @@ from typing import Any
 from stepahead.errors import ModelFileError, StepaheadError
 from stepahead.server.jobs import Create, Delete, Job, Look, Push, PushMany
 from stepahead.server.models import Models
-from stepahead.server.plans import Live, Plan, check_repeated, conflict, known_ahead, push_several, push_together
+from stepahead.server.plans import (
+    LiveSeries,
+    SeriesPlan,
+    check_repeated,
+    conflict,
+    known_ahead,
+    push_several,
+    push_together,
+)
 from stepahead.server.problems import Problem
 from stepahead.server.store import Changes, Kept, Store, StoreFailed
 from stepahead.server.views import View, bulk_json, coverage_of, hidden_of, records_of
@@ -50,7 +58,7 @@ class Sessions:
         self.watched = watched
         self.state_every = state_every
         self.most_live = most_live
-        self.live: OrderedDict[str, Live] = OrderedDict()
+        self.live: OrderedDict[str, LiveSeries] = OrderedDict()
         self.views: dict[str, View] = {}
         self.next_number = store.next_number()
         self.failed_at: float | None = None  # `monotonic` when the last commit failed, or None
@@ -126,7 +134,7 @@ class Sessions:
             except StepaheadError as error:  # of this job alone: what the others asked for is committed
                 outcome.answers.append((job, Problem(422, str(error))))
 
-    def _show(self, live: Live) -> View:
+    def _show(self, live: LiveSeries) -> View:
         """Where a series stands, for all to see."""
         view = self.views.get(live.name)
         if view is None:
@@ -135,7 +143,7 @@ class Sessions:
             view = self.views[live.name] = self._see(live)
         return view
 
-    def _see(self, live: Live, inside: bool = False) -> View:
+    def _see(self, live: LiveSeries, inside: bool = False) -> View:
         stream = live.stream
         return View(
             number=live.number,
@@ -161,7 +169,7 @@ class Sessions:
 
     def _wave(self, wave: list[Job], work: Work, outcome: Outcome) -> None:
         """Jobs of as many series, one row at most of each: those that may go on advance together."""
-        plans: list[tuple[Push, Plan]] = []
+        plans: list[tuple[Push, SeriesPlan]] = []
         for job in wave:
             try:
                 if isinstance(job, Look):
@@ -209,7 +217,7 @@ class Sessions:
         self._keep(BULK, job, body, work)
         work.waiting.append((job, lambda: BulkAnswer(taken, repeated, body=body)))
 
-    def _advance_all(self, plans: list[Plan], work: Work) -> None:
+    def _advance_all(self, plans: list[SeriesPlan], work: Work) -> None:
         """Take all rows in: a series with several at once, the others together.
 
         Raises: Problem 422 at the first refusal.
@@ -225,7 +233,7 @@ class Sessions:
             if problem is not None:  # the stream's own words name the series
                 raise problem
 
-    def _advance(self, plans: list[Plan], work: Work) -> list[Problem | None]:
+    def _advance(self, plans: list[SeriesPlan], work: Work) -> list[Problem | None]:
         """Take the first new row of each plan in, if it has any; what a stream refuses changes nothing of it."""
         refused: dict[int, Problem] = {}
         moving = [plan for plan in plans if plan.new]
@@ -238,7 +246,7 @@ class Sessions:
                 self._take(plan.live, plan.new[:1], work)
         return [refused.get(id(plan)) for plan in plans]
 
-    def _take(self, live: Live, rows: Sequence[tuple[int, bytes]], work: Work) -> None:
+    def _take(self, live: LiveSeries, rows: Sequence[tuple[int, bytes]], work: Work) -> None:
         """A stream has moved on by some rows, to the last of them: what the transaction must hold of it."""
         changes, cutoff = work.changes, rows[-1][0]
         live.rows += len(rows)
@@ -253,13 +261,13 @@ class Sessions:
         if self.watched(live.name):
             work.events += [(live, time, packed) for time, packed in rows]
 
-    def _plan(self, series: str, rows: Sequence[Any], work: Work, future: Sequence[Any] | None = None) -> Plan:
+    def _plan(self, series: str, rows: Sequence[Any], work: Work, future: Sequence[Any] | None = None) -> SeriesPlan:
         """Which rows are new. Nothing is changed yet.
 
         Raises: Problem 404; 409 for a row that came too late or says something else than the one that is there; 422.
         """
         live = self._find(series)
-        reader, plan, at = live.served.reader, Plan(live, []), live.cutoff
+        reader, plan, at = live.served.reader, SeriesPlan(live, []), live.cutoff
         old: dict[int, bytes] = {}
         aheads = known_ahead(reader, rows, future)
         for row, ahead in zip(rows, aheads, strict=True):
@@ -276,7 +284,7 @@ class Sessions:
             plan.repeated = len(rows) - len(plan.new)
         return plan
 
-    def _answer_push(self, job: Push, plan: Plan, work: Work) -> None:
+    def _answer_push(self, job: Push, plan: SeriesPlan, work: Work) -> None:
         """Answer once it is committed; with a key, the answer is kept in the same transaction."""
         live, repeated = plan.live, plan.repeated
         work.touched[live.name] = live
@@ -321,7 +329,7 @@ class Sessions:
 
     # One series
 
-    def _find(self, name: str) -> Live:
+    def _find(self, name: str) -> LiveSeries:
         """A series in memory, from the store if need be. Raises: Problem 404, or 409 where its model is not served."""
         live = self.live.get(name)
         if live is None:
@@ -332,7 +340,7 @@ class Sessions:
         self.live.move_to_end(name)
         return live
 
-    def _wake(self, kept: Kept) -> Live:
+    def _wake(self, kept: Kept) -> LiveSeries:
         """Where the series stood: its state, and the rows behind it taken in again."""
         served = self.models.forecasters.get(kept.model)
         if served is None or served.mark != kept.mark:
@@ -347,7 +355,7 @@ class Sessions:
         behind = self.store.since(kept.number, kept.state_time)
         for time, packed in behind:  # one by one, as they came: other batches would move the last bits
             stream.push(served.reader.mapping(time, packed), future=served.reader.future(packed))
-        return Live(kept.number, kept.name, served, kept.digest, stream, kept.rows, kept.cutoff, len(behind))
+        return LiveSeries(kept.number, kept.name, served, kept.digest, stream, kept.rows, kept.cutoff, len(behind))
 
     def _look(self, job: Look, work: Work) -> None:
         live = self._find(job.series)
@@ -382,7 +390,7 @@ class Sessions:
             state_time=times[-1],
         )
         self.next_number += 1
-        live = Live(kept.number, job.series, served, job.digest, job.stream, kept.rows, kept.cutoff)
+        live = LiveSeries(kept.number, job.series, served, job.digest, job.stream, kept.rows, kept.cutoff)
         work.changes.created.append(kept)
         work.changes.rows += [(kept.number, t, p) for t, p in zip(times, job.history.packed, strict=True)]
         work.touched[job.series] = self.live[job.series] = live
@@ -408,5 +416,5 @@ def store_failed() -> Problem:
     return Problem(503, detail, headers={"retry-after": "1"})
 
 
-def model_of(plan: Plan) -> str:
+def model_of(plan: SeriesPlan) -> str:
     return plan.live.served.name

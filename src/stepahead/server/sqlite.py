@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stepahead.errors import ConfigError
-from stepahead.server.store import Changes, Kept, Line, StoreFailed
+from stepahead.server.store import KEYS_KEPT, Changes, Kept, Line, StoreFailed
 
 VERSION = 1
 SCHEMA = """
@@ -24,7 +24,6 @@ CREATE TABLE keys (
   PRIMARY KEY (number, key)) WITHOUT ROWID;
 CREATE INDEX keys_at ON keys (at);
 """
-KEYS_KEPT = 24 * 3600  # seconds that an idempotency key is remembered
 AT_ONCE = 500  # values in one IN (...)
 
 

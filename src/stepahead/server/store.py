@@ -10,6 +10,8 @@ from typing import Protocol
 
 from stepahead.errors import ConfigError
 
+KEYS_KEPT = 24 * 3600  # seconds that an idempotency key is remembered
+
 
 @dataclass(frozen=True)
 class Kept:

@@ -18,9 +18,8 @@ from stepahead.server.times import as_text
 class View:
     """What was committed last. Made by the writer, read by all.
 
-    JSON is made when first asked for, and then takes their place: there may be ten thousand of these.
-
-    records: the forecast, one a step. hidden: [D] the hidden units, where they were looked at.
+    records: the forecast, one a step; gone once the JSON is made, which takes their place, since thousands of these are
+    kept. hidden: [D] the hidden units, where they were looked at.
     """
 
     number: int

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepahead.server.jobs import Job, Look, Push
-from stepahead.server.plans import Live
+from stepahead.server.plans import LiveSeries
 from stepahead.server.store import Changes
 from stepahead.server.views import View
 
@@ -39,10 +39,10 @@ class Work:
     """
 
     changes: Changes = field(default_factory=Changes)
-    touched: dict[str, Live] = field(default_factory=dict)
+    touched: dict[str, LiveSeries] = field(default_factory=dict)
     keys: dict[tuple[int, str], tuple[bytes, bytes]] = field(default_factory=dict)
     waiting: list[tuple[Job, Callable[[], Any]]] = field(default_factory=list)
-    events: list[tuple[Live, int, bytes]] = field(default_factory=list)
+    events: list[tuple[LiveSeries, int, bytes]] = field(default_factory=list)
 
 
 @dataclass

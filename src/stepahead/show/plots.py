@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepahead.errors import ConfigError, require
+from stepahead.show.report_data import stamp
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +65,7 @@ def plot(
     whole.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4 + len(curves.level), frameon=False)
     last = last_rows(curves, zoom)
     _draw_lines(close, last, style, markers=True)
-    span = f"{_stamp(last.ahead_times[0])} to {_stamp(last.ahead_times[-1])}"
+    span = f"{stamp(last.ahead_times[0])} to {stamp(last.ahead_times[-1])}"
     close.set_title(f"the last {len(last.ahead_times)} rows, {span}", loc="left", color=QUIET, fontsize=9)
     figure.suptitle(_title(result, curves.id, step), fontsize=11)
     return save(figure, path)
@@ -122,11 +123,6 @@ def _draw_lines(axes: "Axes", curves: "Curves", style: Style, *, markers: bool) 
         locator = dates.AutoDateLocator(minticks=4, maxticks=10)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, show_offset=False))
-
-
-def _stamp(time: np.generic) -> str:
-    """A time as one writes it: no hours where they are all zero."""
-    return str(time).removesuffix("T00:00:00.000000").removesuffix(".000000").replace("T", " ")
 
 
 def escaped(text: str) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepahead.errors import ConfigError
-from stepahead.evaluate.symbols import SIGNIFICANT, rows_of
+from stepahead.evaluate.significance import SIGNIFICANT
+from stepahead.evaluate.symbols import rows_of
 from stepahead.show.html_page import Part, details, html_page, installed, write_page
 from stepahead.show.sections import section, table
 from stepahead.show.symbols import check_length, shown, told_units
