@@ -27,8 +27,9 @@ def skipped_steps(panel: Panel) -> tuple[str, ...]:
         return ()
     lengths = np.diff(panel.times).view(np.int64)
     least, most = lengths.min(where=inside, initial=np.iinfo(np.int64).max), lengths.max(where=inside, initial=0)
-    if least == most or (most < 1.5 * least and least < DAY):
-        return ()  # known without the frequency, which takes long of many rows
+    even = least == most or (most < 1.5 * least and least < DAY)
+    if even or (most <= 31 * DAY and month_by_month(panel.times, inside)):
+        return ()  # known without the frequency, which takes long of many rows, and much memory
     frequency = panel.frequency
     if most < 1.5 * least:
         return uneven(panel, frequency, inside, least // DAY, most // DAY)
@@ -38,6 +39,11 @@ def skipped_steps(panel: Panel) -> tuple[str, ...]:
     if not left_out.any():
         return ()
     return (say(panel, left_out, steps, inside),)
+
+
+def month_by_month(times: np.ndarray, inside: np.ndarray) -> bool:
+    """Whether each row of a series lies in the month after that of the row before.  inside: see `say`."""
+    return bool((np.diff(times.astype("datetime64[M]").astype(np.int32))[inside] == 1).all())
 
 
 def usual_step(frequency: Frequency) -> float:
