@@ -53,6 +53,15 @@ def test_as_many_gaps_fall_into_each_bucket_whatever_their_unit() -> None:
     assert buckets(np.array([NAN, 0.0, 5.0]), np.empty(0)).tolist() == [0, 1, 2]
 
 
+def test_no_bucket_is_one_that_no_gap_fell_into() -> None:
+    rng = np.random.default_rng(1)
+    for drawn in ([5.0], [9.0, 20.0], [9.0, 9.0, 9.0, 20.0, 2_510.0, 5_000.0], rng.integers(1, 9, size=200) * 60.0):
+        gaps = rng.permutation(np.repeat(np.asarray(drawn), 7))
+        edges = fit_edges(gaps)
+        assert np.bincount(buckets(gaps, edges), minlength=bucket_count(edges) + 1)[2:].all()
+        assert np.isin(edges, gaps).all()
+
+
 def test_a_moment_is_the_same_however_it_is_written() -> None:
     stamp = dt.datetime(2026, 1, 31, 13, 5, tzinfo=dt.UTC)
     same = [stamp, "2026-01-31 13:05:00", "2026-01-31T14:05:00+01:00", np.datetime64("2026-01-31T13:05"), 1769864700]

@@ -17,11 +17,16 @@ BUCKETS = 16  # of gaps above zero; finer ones learn no better from some ten tho
 
 
 def fit_edges(gaps: Array) -> Array:
-    """Bounds between buckets: the quantiles of the gaps above zero, so that no unit of time need be known."""
+    """Bounds between buckets: the quantiles of the gaps above zero, so that no unit of time need be known.
+
+    Each is a gap that was seen, and one was seen below the first: a bucket that no event fell into would say of a gap
+    what nobody has learned.
+    """
     known = gaps[gaps > 0]
     if not len(known):
         return np.empty(0)
-    return np.unique(np.quantile(known, np.arange(1, BUCKETS) / BUCKETS))
+    edges = np.unique(np.quantile(known, np.arange(1, BUCKETS) / BUCKETS, method="higher"))
+    return edges[edges > known.min()]
 
 
 def bucket_count(edges: Array) -> int:
