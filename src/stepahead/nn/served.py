@@ -1,9 +1,9 @@
 """Which sizes torch's own layers serve.  (cell, steps, rows, hidden, learns, double) -> whether the kernel is faster.
 
 Large weights on few rows fill no vector of the kernel, whose lanes are rows; a step or two do not pay for putting the
-weights in order; on many rows torch's blocked products read large weights more seldom. Measured on two cores, forward
-and backward or forward alone, 1 to 400 steps, 1 to 256 rows, 16 to 512 units, 16 inputs or as many as units (LOG.md,
-"The kernel beside torch"): the kernel may be below 0.95 of torch's speed here.
+weights in order; on many rows torch's blocked products read large weights more seldom. Measured on two cores of an AMD and
+of an Intel processor, forward and backward or forward alone, 1 to 400 steps, 1 to 256 rows, 16 to 512 units, 16 inputs or as
+many as units (LOG.md, "The kernel beside torch"): on either the kernel may be below 0.95 of torch's speed here.
 """
 
 import sys
@@ -22,6 +22,7 @@ LSTM_BY_AVX512: Bounds = (
     (2, ((112, 1, 2), (160, 2, 16), (300, 16, 32), (448, 32, 64), (300, 64, ALL))),
     (4, ((80, 1, 4), (112, 4, 16), (160, 16, 32), (320, 32, 64))),
     (15, ((56, 1, 2), (72, 2, 4), (112, 4, 16), (160, 16, 32), (320, 32, 64))),
+    (40, ((44, 1, 2), (56, 2, 4), (80, 4, 16), (160, 16, 32), (320, 32, 64))),
     (64, ((44, 1, 8), (72, 8, 16), (160, 16, 32), (320, 32, 64))),
     (1000, ((SMALL, 1, 2), (44, 2, 8), (72, 8, 16), (160, 16, 32), (320, 32, 64))),
 )
@@ -32,14 +33,16 @@ LSTM_BY_AVX2: Bounds = (
     (64, ((40, 1, 2), (80, 2, 8), (112, 8, 16), (192, 16, 32), (400, 32, ALL))),
 )
 LEARNING: Bounds = (
-    (1, ((80, 1, 2), (112, 2, 8), (160, 8, 32), (224, 32, 64), (448, 64, 128))),
-    (2, ((112, 1, 4), (224, 4, 16), (448, 16, 64))),
-    (4, ((160, 1, 2), (320, 2, 4))),
+    (1, ((80, 1, 2), (112, 2, 8), (160, 8, 32), (224, 32, 64), (320, 64, ALL))),
+    (2, ((112, 1, 4), (224, 4, 16), (320, 16, 64), (448, 64, ALL))),
+    (4, ((160, 1, 2), (256, 2, 4), (320, 4, 16))),
+    (15, ((160, 1, 2), (320, 2, 4), (448, 4, 16))),
 )
 INFERRING: Bounds = (
-    (1, ((56, 1, 2), (112, 2, 4), (224, 4, 16))),
-    (2, ((112, 1, 2), (160, 2, 4), (224, 4, 8), (300, 8, 16))),
-    (4, ((112, 1, 2), (160, 2, 4), (300, 4, 8), (448, 8, 16))),
+    (1, ((56, 1, 2), (112, 2, 4), (160, 4, 16), (224, 16, 32))),
+    (2, ((112, 1, 2), (160, 2, 8), (224, 8, 16))),
+    (4, ((112, 1, 2), (160, 2, 4), (224, 4, 16))),
+    (15, ((112, 1, 2), (160, 2, 4), (224, 4, 8), (320, 8, 16))),
 )
 ON_MANY_ROWS_BY_AVX2 = {"gru": (320, 128, ALL), "rnn_tanh": (448, 128, ALL), "rnn_relu": (448, 128, ALL)}
 AT_ONE_STEP_BY_AVX2 = ((224, 8, 32), (320, 32, ALL))
