@@ -1,9 +1,10 @@
 """Which sizes torch's own layers serve.  (cell, steps, rows, hidden, learns, double) -> whether the kernel is faster.
 
 Large weights on few rows fill no vector of the kernel, whose lanes are rows; a step or two do not pay for putting the
-weights in order; on many rows torch's blocked products read large weights more seldom. Measured on two cores of an AMD and
-of an Intel processor, forward and backward or forward alone, 1 to 400 steps, 1 to 256 rows, 16 to 512 units, 16 inputs or as
-many as units (LOG.md, "The kernel beside torch"): on either the kernel may be below 0.95 of torch's speed here.
+weights in order; on many rows torch's blocked products read large weights more seldom. Measured on two cores of an AMD
+and of an Intel processor, forward and backward or forward alone, 1 to 400 steps, 1 to 256 rows, 16 to 512 units, 16
+inputs or as many as units (LOG.md, "The kernel beside torch"): on either the kernel may be below 0.95 of torch's speed
+here.
 """
 
 import sys
@@ -47,10 +48,12 @@ INFERRING: Bounds = (
 ON_MANY_ROWS_BY_AVX2 = {"gru": (320, 128, ALL), "rnn_tanh": (448, 128, ALL), "rnn_relu": (448, 128, ALL)}
 AT_ONE_STEP_BY_AVX2 = ((224, 8, 32), (320, 32, ALL))
 DOUBLE: Bounds = (
-    (1, ((56, 1, 4), (112, 4, 32), (224, 32, ALL))),
-    (2, ((96, 1, 4), (224, 4, 32))),
-    (4, ((112, 1, 2), (300, 2, 4))),
+    (1, ((56, 1, 4), (112, 4, 32), (160, 32, ALL))),
+    (2, ((96, 1, 4), (160, 4, 16), (224, 16, 32), (300, 32, 128), (224, 128, ALL))),
+    (4, ((112, 1, 2), (300, 2, 4), (320, 4, 8), (448, 8, ALL))),
+    (15, ((112, 1, 2), (300, 2, 4))),
 )
+FORWARD_BY_DOUBLE = (160, 2, 4)
 
 
 @lru_cache(maxsize=4096)
@@ -73,6 +76,8 @@ def regions(cell: str, steps: int, learns: bool, double: bool) -> tuple[Region, 
     else:
         bounds = LEARNING if learns else INFERRING
     found = next(found for least, found in reversed(bounds) if steps >= least)
+    if double and cell != "lstm" and not learns:
+        found = (*found, FORWARD_BY_DOUBLE)
     if wide or cell == "lstm":
         return found
     return (*found, *(AT_ONE_STEP_BY_AVX2 if steps == 1 and learns else ()), ON_MANY_ROWS_BY_AVX2[cell])
