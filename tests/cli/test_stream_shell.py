@@ -337,6 +337,25 @@ def test_a_row_that_leaves_steps_out_is_told_of_once_where_rows_are_neighbours(t
 
 
 @pytest.mark.parametrize(
+    ("apart", "said"),
+    [
+        ([1, 1, 1, 4], {4: False, 5: True}),  # days from row to row, over and over
+        ([2, 9, 31, 47, 20], {2: False, 200: False}),  # no step at all, of which `fit` has told
+    ],
+)
+def test_steps_left_out_as_among_the_rows_that_it_goes_on_from_are_no_news(
+    tmp_path: Path, apart: list[int], said: dict[int, bool]
+) -> None:
+    days = np.datetime64("2021-01-01") + np.cumsum(np.tile(apart, 100 // len(apart)))
+    frame = pl.DataFrame({"ds": days, "y": np.random.default_rng(0).normal(size=100).cumsum() + 50})
+    path = tmp_path / "apart.safetensors"
+    sa.Forecaster("classic", max_steps=2, holdout=None).fit(sa.read(frame)).save(path)
+    for gap, noted in said.items():
+        done = run(path, rows=[f"{days[-1] + gap},51"], header="ds,y")
+        assert (done.returncode, "leaves out" in done.stderr) == (0, noted), (gap, done.stderr)
+
+
+@pytest.mark.parametrize(
     ("frequency", "settings"),
     [("D", {"recipe": "classic", "missing": "ffill"}), (None, {"recipe": "panel", "elapsed": True})],
 )

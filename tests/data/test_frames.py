@@ -133,7 +133,7 @@ def test_table_to_panel_to_frame_gives_the_stamps_back(stamps: list[datetime], z
     assert out["LSTM"].to_list() == expected["y"].to_list()
 
 
-@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin", "America/New_York"])
 @pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_stamps_come_back_in_their_unit_so_that_answers_can_be_joined(
@@ -152,6 +152,18 @@ def test_stamps_come_back_in_their_unit_so_that_answers_can_be_joined(
         kind = (lambda f: f.schema["ds"]) if backend == "polars" else (lambda f: f.schema.field("ds").type)
         assert kind(answer) == kind(given)
         assert pl.DataFrame(given).join(pl.DataFrame(answer), on="ds").height == 3
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "ms", "s"])
+def test_stamps_at_an_offset_which_polars_does_not_know_come_back_in_their_unit(unit: str) -> None:
+    stamps = pd.date_range("2021-03-28", periods=3, freq="h", unit=unit, tz="-03:30")
+    frame = pd.DataFrame({"ds": stamps, "y": [1.0, 2.0, 3.0]})
+    answer = back(read(frame))
+    assert answer["ds"].dtype.unit == unit
+    assert answer["ds"].tolist() == stamps.tolist()
+    table = pa.table({"ds": pa.array(stamps, pa.timestamp(unit, "-03:30")), "y": [1.0, 2.0, 3.0]})
+    assert back(read(table))["ds"].type == table["ds"].type
+    assert back(read(table)).join(table, "ds").num_rows == 3
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

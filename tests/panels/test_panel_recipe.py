@@ -144,6 +144,20 @@ def test_a_window_without_a_value_is_said_clearly() -> None:
         small(missing="mask").fit(panel.with_past(past)).predict()
 
 
+def test_all_series_without_a_value_are_named_at_once_and_the_others_can_be_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel = seasonal([60] * 9)
+    past = panel.past.copy()
+    past.reshape(9, 60)[1:8, 40:] = np.nan
+    model = small(missing="mask").fit(panel.with_past(past))
+    named = "7 series have no value .* 's1', 's2', 's3', 's4', 's5', ... and 2 more; .* ids="
+    monkeypatch.setattr("stepahead.panels.fitted.CHUNK", 2)  # those of later chunks, too
+    with pytest.raises(DataError, match=named):
+        model.predict()
+    assert np.isfinite(model.predict(ids=["s0", "s8"])["GRU"].to_numpy()).all()
+
+
 def test_a_missing_value_is_never_silent() -> None:
     panel = seasonal([40, 40])
     past = panel.past.copy()

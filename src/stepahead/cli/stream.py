@@ -152,13 +152,13 @@ class Pipe:
 
     def _usual_step(self) -> float:
         """How far a row may lie behind the one before it, in microseconds, without a word; whatever it may be where
-        the model reads how far, knows no dates, or has a row at each step.
+        the model reads how far, knows no dates, has a row at each step, or goes on from rows that keep to no step.
         """
-        from stepahead.data.skipped import usual_step
+        from stepahead.data.skipped import known_step
 
         fitted = self.forecaster.fitted_
         knows = fitted.config.elapsed or fitted.schema.time_kind == "integer" or fitted.schema.grid is not None
-        return inf if knows else usual_step(fitted.frequency)
+        return inf if knows else known_step(self.forecaster.panel_, fitted.frequency)
 
     def _notice(self, stream: "Stream", rows: "Sequence[Row]") -> None:
         """Say, once, where rows leave steps out."""

@@ -53,6 +53,19 @@ def usual_step(frequency: Frequency) -> float:
     return 1.5 * frequency.count * (31 * DAY if frequency.unit == "month" else 1)
 
 
+def known_step(panel: Panel, frequency: Frequency) -> float:
+    """The longest time from a row to the next that is nothing new to a model of these rows, in microseconds: one that
+    leaves nothing out, or lies between two of them; without end where they keep to no step.
+    """
+    inside = np.diff(panel.series_of(np.arange(panel.n_rows))) == 0
+    if not inside.any():
+        return usual_step(frequency)
+    steps, lengths = steps_between(panel.times, frequency)[inside], np.diff(panel.times).view(np.int64)[inside]
+    if (np.rint(steps) == 1).mean() < USUAL:
+        return np.inf
+    return max(usual_step(frequency), float(lengths.max()))
+
+
 def left_out_between(before: int, time: int, frequency: Frequency) -> int:
     """How many steps lie between two rows of a series, in microseconds since 1970, as the note counts them."""
     steps = steps_between(np.array([before, time]).view("datetime64[us]"), frequency)

@@ -5,7 +5,7 @@ Understood without being told: ISO's 2021-01-31, 2021/01/31, 2021-01, 2021-01-31
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -70,7 +70,8 @@ def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
         column = column.cast(pl.String)
     if column.dtype != pl.String:
         raise DataError(f"{table.source}: column '{name}' holds {column.dtype}; give dates, stamps or integer steps")
-    return read_text(table, name, column.str.strip_chars(), time_format)
+    # Stamps of a frame whose zone polars does not know have become text, too.
+    return replace(read_text(table, name, column.str.strip_chars(), time_format), unit=table.units.get(name, "us"))
 
 
 def within_calendars(table: Table, name: str, column: pl.Series) -> np.ndarray:

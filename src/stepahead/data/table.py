@@ -234,8 +234,18 @@ def open_frame(source: Any) -> Table:
         return Table(frame.to_native(), name)
     columns = {column: plain_column(frame[column]) for column in frame.columns}
     dates = {column for column in frame.columns if columns[column].dtype == pl.Date}
-    units = {column: kind.time_unit for column, kind in frame.schema.items() if kind == nw.Datetime}
+    units = {column: unit for column in frame.columns if (unit := unit_of(frame[column]))}
     return Table(pl.DataFrame(columns), name, backend, dates=frozenset(dates), units=units)
+
+
+def unit_of(column: Any) -> str | None:
+    """The unit of a narwhals Series of stamps; None for other columns."""
+    import narwhals as nw
+
+    kind = getattr(column.to_native(), "dtype", None)
+    if getattr(kind, "tz", None) is not None:  # pandas itself: see `plain_column`
+        return str(getattr(kind, "unit", "ns"))
+    return column.dtype.time_unit if column.dtype == nw.Datetime else None
 
 
 def plain_column(column: Any) -> pl.Series:

@@ -123,7 +123,8 @@ class PanelFitted:
         for start in range(0, len(origins), size):
             part = slice(start, start + size)
             windows = source.windows(origins[part])
-            check_seen(source, windows, origins[part])
+            if not windows.share.all():
+                raise unseen(source, origins)
             ahead = None if future is None else future[part]
             yield part, windows, self.marginals(source, windows, origins[part], ahead)
 
@@ -334,16 +335,18 @@ def check_rows(source: Rows, origins: np.ndarray, future: np.ndarray | None) -> 
         )
 
 
-def check_seen(source: Rows, windows: Windows, origins: np.ndarray) -> None:
-    """Raise DataError where a window holds no value at all."""
-    blind = windows.share == 0
-    if blind.any():
-        panel, first = source.panel, origins[blind][0]
-        raise DataError(
-            f"{panel.schema.source}: series '{panel.ids[panel.series_of(origins[blind])[0]]}' has no value of "
-            f"'{panel.schema.target}' in the {source.window} rows up to {panel.schema.time} {panel.times[first]}; "
-            f"leave the series out"
-        )
+def unseen(source: Rows, origins: np.ndarray) -> DataError:
+    """What to say where some of the windows that end at these rows hold no value at all: of which series they are."""
+    panel, schema = source.panel, source.panel.schema
+    chunks = (origins[start : start + CHUNK] for start in range(0, len(origins), CHUNK))
+    blind = np.concatenate([chunk[source.windows(chunk).share == 0] for chunk in chunks])
+    names = [panel.ids[s] for s in np.unique(panel.series_of(blind))]
+    said = f"no value of '{schema.target}' in the {source.window} rows up to"
+    if len(names) == 1:
+        found = f"series {preview(names)} has {said} {schema.time} {panel.times[blind[0]]}"
+    else:
+        found = f"{len(names)} series have {said} a forecast: {preview(names)}"
+    return DataError(f"{schema.source}: {found}; leave them out of the table, or name the others with ids=")
 
 
 def reading_of(config: Config, t_table: np.ndarray | None) -> PanelReading | None:
