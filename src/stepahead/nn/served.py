@@ -1,9 +1,10 @@
 """Which sizes torch's own layers serve.  (cell, steps, rows, hidden, learns, double) -> whether the kernel is faster.
 
 Large weights on few rows fill no vector of the kernel, whose lanes are rows; a step or two do not pay for putting the
-weights in order; on many rows torch's blocked products read large weights more seldom. Measured on two cores of an AMD and
-of an Intel processor, forward and backward or forward alone, 1 to 400 steps, 1 to 256 rows, 16 to 512 units, 16 inputs or as
-many as units (LOG.md, "The kernel beside torch"): on either the kernel may be below 0.95 of torch's speed here.
+weights in order; on many rows torch's blocked products read large weights more seldom. Measured on two cores of an AMD
+and of an Intel processor, forward and backward or forward alone, 1 to 400 steps, 1 to 256 rows, 16 to 512 units, 16
+inputs or as many as units (LOG.md, "The kernel beside torch"): on either the kernel may be below 0.95 of torch's speed
+here.
 """
 
 import sys
