@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=200)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{timing.machine()}, of which 1 is used; {options}")
+    print(f"{timing.machine()}; 1 thread is used; {options}")
     cases = {"seasonal": (seasonal, False), "walk": (random_walk, False), "walk, changes": (random_walk, True)}
     right = True
     for name, (make, difference) in cases.items():

@@ -5,6 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from stepahead.data.gaps import bucket_count, buckets, fit_edges, gaps_of, moment
@@ -38,6 +39,17 @@ def test_gaps_are_seconds_or_the_columns_own_unit_and_unknown_at_the_start(times
     assert read_events(table(times), case="case", activity="what").gaps is None
     assert np.array_equal(corpus.part(0, 1).gaps, [NAN, 10], equal_nan=True)
     assert np.array_equal(read_corpus(corpus, vocabulary=corpus.vocabulary).gaps, corpus.gaps, equal_nan=True)
+
+
+def test_lengths_of_time_are_seconds_whatever_frame_holds_them() -> None:
+    frame = pd.DataFrame({"case": ["a"] * 3, "at": pd.to_timedelta([5.0, 0.25, 7200], unit="s"), "what": ["x"] * 3})
+    for given in (frame, pa.Table.from_pandas(frame), pl.from_pandas(frame)):
+        gaps = read_events(given, case="case", activity="what", time="at").gaps
+        assert np.array_equal(gaps, [NAN, 4.75, 7195], equal_nan=True)
+    frame.loc[1, "at"] = pd.NaT
+    for given in (frame, pa.Table.from_pandas(frame)):
+        with pytest.raises(DataError, match=r"column 'at', row 1 .*: is empty"):
+            read_events(given, case="case", activity="what", time="at")
 
 
 def test_as_many_gaps_fall_into_each_bucket_whatever_their_unit() -> None:

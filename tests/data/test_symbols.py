@@ -208,6 +208,7 @@ def test_event_tables_that_cannot_be_are_refused(tmp_path: Path, table: str, wor
         ({"at": [[1], [2]]}, "column 'at' holds List"),
         ({"what": [["a"], ["b"]]}, "column 'what' holds List.*; give text or numbers"),
         ({"what": [b"\xff", b"a"]}, "column 'what' holds Binary"),
+        ({"what": [dt.timedelta(1), dt.timedelta(2)]}, "column 'what' holds Duration"),
         ({"what": ["a", "b" * 20_000]}, "has 20,000 characters"),
     ],
 )

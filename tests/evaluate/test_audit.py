@@ -1,6 +1,5 @@
 """The audit against planted defects, which it must find, and clean forecasts, where it must be silent."""
 
-import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -353,9 +352,20 @@ def lagging(back: int) -> Callable[[pl.DataFrame, Any], pl.DataFrame]:
 
     def forecast(frame: pl.DataFrame, cutoff: Any) -> pl.DataFrame:
         known = frame.filter(pl.col("ds") <= cutoff)["y"]
-        return pl.DataFrame({"unique_id": ["1"], "ds": [cutoff + dt.timedelta(days=1)], "forecast": [known[-1 - back]]})
+        return pl.DataFrame(
+            {"unique_id": ["1"], "ds": [frame.filter(pl.col("ds") > cutoff)["ds"][0]], "forecast": [known[-1 - back]]}
+        )
 
     return forecast
+
+
+@pytest.mark.parametrize(("step", "season"), [("W", 52), ("30m", 48), ("15m", 96), ("h", 168)])
+def test_a_season_that_is_longer_than_the_rows_asked_about_is_found_as_one(step: str, season: int) -> None:
+    unit = np.timedelta64({"W": 10080, "h": 60}.get(step) or int(step[:-1]), "m")
+    times = np.datetime64("2020-01-01", "us") + np.arange(300) * unit
+    panel = Panel.from_arrays(100 + np.cumsum(np.random.default_rng(0).normal(size=300)), times=times)
+    assert audit(lagging(season - 1), panel).ok
+    assert [f.check for f in audit(lagging(season - 3), panel).findings] == ["recency"]
 
 
 def test_of_stamps_only_the_seasons_that_they_name_may_leave_the_newest_rows_out() -> None:

@@ -1,6 +1,7 @@
 """N-grams, held against a slow count in dictionaries, and the scores and tests that stand beside them."""
 
 from collections import Counter, defaultdict
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -123,6 +124,15 @@ def test_the_verdict_needs_a_better_score_and_more_than_luck() -> None:
     assert "worse than counting" in str(judged(base + 0.1))
     same = judged(base)
     assert (same.p_value, same.beats, same.skill) == (1.0, False, 0.0)
+
+
+def test_a_p_value_is_not_rounded_over_the_border_of_what_it_proves(monkeypatch: pytest.MonkeyPatch) -> None:
+    base, offsets = np.full(40, 2.0), np.arange(0, 41, 4)
+    for p_value, shown, word in ((0.0496, "p = 0.0496", "better"), (0.0504, "p = 0.05", "luck")):
+        monkeypatch.setattr("stepahead.evaluate.symbols.paired_bootstrap", Mock(return_value=(p_value, (0.0, 0.0))))
+        ours = told_of(list(base - 0.1))
+        found = judge_symbols(ours, told_of(list(base)), offsets, np.ones(40, bool), name="GRU", order=4)
+        assert (shown in str(found), word in str(found)) == (True, True)
 
 
 def test_the_bootstrap_rarely_cries_wolf_where_nothing_differs() -> None:

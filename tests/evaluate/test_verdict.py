@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from stepahead.evaluate.metrics import Actual, rmse
-from stepahead.evaluate.verdict import Verdict, distinct, judge, losses_over_time, p_words, percent, same_holds
+from stepahead.evaluate.significance import p_words
+from stepahead.evaluate.verdict import Verdict, distinct, judge, losses_over_time, percent, same_holds
 
 RNG = np.random.default_rng(11)
 WALK = np.cumsum(RNG.normal(size=401)) + 100

@@ -63,7 +63,7 @@ def _column(table: Table, name: str) -> pl.Series:
 
 def _names(table: Table, column: pl.Series) -> pl.Series:
     """A column as text.  Raises: DataError for one that holds no names, such as lists."""
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Duration, pl.Object):
         raise DataError(f"{table.source}: column {column.name!r} holds {kind_of(column)}; give text or numbers")
     return column.cast(pl.String)
 

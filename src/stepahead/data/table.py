@@ -268,6 +268,8 @@ def plain_column(column: Any) -> pl.Series:
             column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
         stamps = pl.Series(column.to_numpy().astype("datetime64[us]"))
         return stamps if zone is None else zoned(stamps, str(zone))
+    if kind == nw.Duration:
+        return pl.Series(column.to_numpy().astype("timedelta64[us]"))
     return plain_values(column.to_list(), column.is_null().to_numpy())
 
 

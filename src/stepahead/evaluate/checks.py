@@ -169,6 +169,8 @@ def recency(case: Case) -> list[Finding]:
     """The first forecast must respond to the newest row, if it responds to the ones before it."""
     response = responses(case)
     if not (response > 0).any():
+        if (responses(case, [m - 1 for m in case.panel.frequency.seasons]) > 0).any():
+            return []  # seasons that are longer than the rows asked about
         evidence = f"none of the last {len(response)} rows has any influence on the first forecast"
         return [Finding("recency", evidence, "a constant forecast, or inputs that never reach the network")]
     if response[0] == 0:
@@ -193,7 +195,7 @@ def rarely_felt(case: Case) -> int:
     cases = [replace(case, cutoff=moment) for moment in before[-1 : -4 * CUTOFFS : -4]]
     cases = [one for one in cases if answers(one)]
     depth = min(case.depth, case.base.shape[1] + 8)
-    felt = np.mean([(responses(one, depth, TINY, each=True) > 0).mean(axis=1) for one in cases], axis=0)  # [K]
+    felt = np.mean([(responses(one, range(depth), TINY, each=True) > 0).mean(axis=1) for one in cases], axis=0)  # [K]
     always = np.flatnonzero(felt > 0.9)
     if len(always) == 0 or seasonal(always + 1, case) or (felt[: always[0]] > 0.5).any():
         return 0
@@ -208,18 +210,21 @@ def answers(case: Case) -> bool:
         return False
 
 
-def responses(case: Case, depth: int | None = None, size: float = 0.5, *, each: bool = False) -> np.ndarray:
+def responses(case: Case, backs: Sequence[int] | None = None, size: float = 0.5, *, each: bool = False) -> np.ndarray:
     """How far the first forecast moves when the row K back is nudged: [K], or of each series [K, S].
 
-    depth: rows back, the case's own if None. size: of the nudge, in standard deviations.
+    backs: rows back, 0 the newest; to the case's depth if None. Those that no series has are left out.
+    size: of the nudge, in standard deviations.
     """
     rows, moved = last_rows(case.panel, case.cutoff), []
     longest = int((rows - case.panel.offsets[:-1] + 1).max())
-    for back in range(min(depth or case.depth, longest)):
+    for back in range(case.depth) if backs is None else backs:
+        if back >= longest:
+            continue
         there = rows - back >= case.panel.offsets[:-1]
         answer = case.ask(nudged(case.panel, (rows - back)[there & (rows >= 0)], size))
         moved.append(np.abs(answer - case.base)[:, 0])
-    found = np.nan_to_num(np.asarray(moved))
+    found = np.nan_to_num(np.asarray(moved).reshape(-1, case.panel.n_series))
     if each:
         return found
     sensed = getattr(case.subject, "gradients", None)

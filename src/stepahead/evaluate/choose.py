@@ -17,8 +17,8 @@ from stepahead.errors import ConfigError, DataError
 from stepahead.evaluate.backtest import actual_of, windows_in
 from stepahead.evaluate.folds import Fold, check_count, overlap_of, training, walk_forward
 from stepahead.evaluate.metrics import Actual, average, squared_error
-from stepahead.evaluate.significance import SIGNIFICANT, diebold_mariano, holm
-from stepahead.evaluate.verdict import distinct, losses_over_time, p_words
+from stepahead.evaluate.significance import SIGNIFICANT, diebold_mariano, holm, p_words
+from stepahead.evaluate.verdict import distinct, losses_over_time
 from stepahead.evaluate.walk import ARRAYS, Answers, Clock, Model, Walked, check_model, walk
 from stepahead.recipe import resolve
 

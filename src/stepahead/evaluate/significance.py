@@ -1,4 +1,4 @@
-"""Is the difference more than luck?  Losses over time -> p-values and intervals.
+"""Is the difference more than luck?  Losses over time -> p-values, also in words, and intervals.
 
 Legend: T times, S series, B resamples.  Losses of many series are averaged over them at each time first
 (`stepahead.evaluate.verdict.losses_over_time`), because what happens to all series in one moment is one observation.
@@ -141,3 +141,12 @@ def resampled_rmse(weights: np.ndarray, losses: np.ndarray) -> np.ndarray:
     mean = weights @ np.where(known, losses, 0.0) / np.where(count > 0, count, np.nan)
     root, there = np.sqrt(mean), count > 0
     return np.where(there, root, 0.0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
+
+
+def p_words(p_value: float) -> str:
+    """A p-value as one writes it, never rounded over the border of significance."""
+    if p_value < 0.001:
+        return "p < 0.001"
+    rounded = {d: round(p_value, d) for d in (2, 3, 4)}
+    digits = next((d for d, p in rounded.items() if p > 0 and (p < SIGNIFICANT) == (p_value < SIGNIFICANT)), 5)
+    return f"p = {p_value:.{digits}f}"

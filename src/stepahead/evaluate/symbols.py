@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stepahead.evaluate.significance import SIGNIFICANT
+from stepahead.evaluate.significance import SIGNIFICANT, p_words
 from stepahead.runtime.symbols import Told
 
 Array = NDArray[Any]
@@ -147,7 +147,7 @@ def judge_symbols(
         word = "foresees better than counting" if sure else "is ahead of counting, but that may be luck"
     else:
         word = "is worse than counting" if sure and skill < 0 else "does not beat counting"
-    figures = f"{ours:.3f} nats a symbol against {theirs:.3f} of the {other} ({skill:+.1%}, p = {p_value:.3f})"
+    figures = f"{ours:.3f} nats a symbol against {theirs:.3f} of the {other} ({skill:+.1%}, {p_words(p_value)})"
     sentence = f"{name} {word}: {figures}."
     return SymbolVerdict(sentence, bool(skill > 0 and sure), skill, p_value, interval, other)
 

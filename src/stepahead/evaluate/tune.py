@@ -22,8 +22,8 @@ from stepahead.evaluate.backtest import actual_of
 from stepahead.evaluate.choose import at_the_same_origins, folds_of, losses_in_blocks, standard_error, within
 from stepahead.evaluate.folds import Fold, check_count, overlap_of, training
 from stepahead.evaluate.metrics import average, squared_error
-from stepahead.evaluate.significance import SIGNIFICANT, diebold_mariano
-from stepahead.evaluate.verdict import distinct, p_words
+from stepahead.evaluate.significance import SIGNIFICANT, diebold_mariano, p_words
+from stepahead.evaluate.verdict import distinct
 from stepahead.evaluate.walk import Answers, Clock, Model, check_model, walk
 from stepahead.parameters import check_whole
 from stepahead.recipe import resolve

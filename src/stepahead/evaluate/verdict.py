@@ -13,7 +13,7 @@ import numpy as np
 
 from stepahead.evaluate.baselines import WINDOW
 from stepahead.evaluate.metrics import Actual, average, mean_of_known, rmse, squared_error
-from stepahead.evaluate.significance import SIGNIFICANT, Test, diebold_mariano, skill_interval, too_few
+from stepahead.evaluate.significance import SIGNIFICANT, Test, diebold_mariano, p_words, skill_interval, too_few
 
 CLOSE = 0.02  # a skill within this of 0 is called close
 RESAMPLED_TIMES = 20_000_000  # times drawn by the bootstrap at most, over all resamples of a long test part
@@ -244,12 +244,3 @@ def percent(fraction: float) -> str:
         if float(shown) != 0:
             return f"{shown} %"
     return "0 %"
-
-
-def p_words(p_value: float) -> str:
-    """A p-value as one writes it, never rounded over the border of significance."""
-    if p_value < 0.001:
-        return "p < 0.001"
-    rounded = {d: round(p_value, d) for d in (2, 3, 4)}
-    digits = next((d for d, p in rounded.items() if p > 0 and (p < SIGNIFICANT) == (p_value < SIGNIFICANT)), 5)
-    return f"p = {p_value:.{digits}f}"

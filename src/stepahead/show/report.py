@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stepahead.evaluate.verdict import p_words
+from stepahead.evaluate.significance import p_words
 from stepahead.evaluate.verdict import percent as finite_percent
 from stepahead.show import report_data as found
 from stepahead.show.html_page import Part, details, html_page, installed, write_page
