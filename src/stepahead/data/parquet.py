@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 import polars as pl
 
@@ -49,16 +50,37 @@ def any_offset(path: Path) -> Iterator[None]:
 
     Raises: DataError where it is no Parquet file.
     """
-    word = "POLARS_IGNORE_TIMEZONE_PARSE_ERROR"
-    before = os.environ.get(word)
-    os.environ[word] = "1"
-    try:
-        yield
-    except BROKEN as error:
-        found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise DataError(f"{path}: is not a readable Parquet file ({found}); write it again") from error
-    finally:
-        if before is None:
-            os.environ.pop(word, None)
-        else:
-            os.environ[word] = before
+    with OFFSETS:
+        try:
+            yield
+        except BROKEN as error:
+            found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+            raise DataError(f"{path}: is not a readable Parquet file ({found}); write it again") from error
+
+
+class Word:
+    """A word of the environment that is there as long as any thread is inside."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lock = Lock()
+        self._inside = 0
+        self._before: str | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = os.environ.get(self.name)
+                os.environ[self.name] = "1"
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._before is None:
+                del os.environ[self.name]
+            elif self._inside == 0:
+                os.environ[self.name] = str(self._before)
+
+
+OFFSETS = Word("POLARS_IGNORE_TIMEZONE_PARSE_ERROR")
