@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepahead.data import symbols as module
+from stepahead.data.gaps import gaps_of
 from stepahead.data.symbols import Vocabulary, read_corpus, read_events
 from stepahead.errors import ConfigError, DataError
 
@@ -171,6 +172,14 @@ def test_events_are_sorted_by_time_within_their_case_and_ties_keep_the_files_ord
     assert corpus.codes.tolist() == [0, 1, 2, 3]
 
 
+def test_times_are_read_as_in_a_table_of_numbers_and_as_a_stream_reads_them(tmp_path: Path) -> None:
+    for times in (("2024/01/01 10:00", "2024/1/1 12:30"), ("2024-01-01 10:00:00 UTC", "2024-01-01T14:30+02:00")):
+        (tmp_path / "e.csv").write_text("case,at,what\n" + "".join(f"1,{at},a\n" for at in times))
+        gaps = read_events(tmp_path / "e.csv", case="case", time="at", activity="what").gaps
+        assert gaps is not None
+        assert gaps[1] == gaps_of(times)[1] == 9_000
+
+
 def test_numeric_times_are_sorted_as_numbers() -> None:
     frame = pd.DataFrame({"c": ["1"] * 3, "t": ["10", "9", "100"], "a": ["x", "y", "z"]})
     corpus = read_events(frame, case="c", time="t", activity="a")
@@ -185,7 +194,12 @@ def test_numeric_times_are_sorted_as_numbers() -> None:
         ('case,at,what\n1,1,a\n1,2,""\n', "column 'what', row 3: is empty"),
         ("case,at,what\n1,2024-01-01,a\n1,13/01/2024,b\n", "row 3: '13/01/2024' is neither a number nor an ISO time"),
         ("case,at,what\n1,03/04/2024,a\n1,05/04/2024,b\n", "row 2: '03/04/2024' is neither a number nor an ISO time"),
-        ("case,at,what\n1,2024-01-01T10:00,a\n1,2024-01-01T10:00Z,b\n", "row 3: .* all with a zone or none"),
+        ("case,at,what\n1,2024-02-29,a\n1,2024-02-30,b\n", "row 3: '2024-02-30' is neither a number nor an ISO time"),
+        ("case,at,what\n1,20240131,a\n1,20240201,b\n", "row 2: '20240131' may be a date or a number"),
+        (
+            "case,at,what\n1,2024-01-01T10:00,a\n1,2024-01-01T10:00Z,b\n",
+            "row 2: .* has no time zone, but row 3 has one",
+        ),
         ("case,at,what\n1,1,a\n1,inf,b\n", "column 'at', row 3: inf is no time"),
         ("case,at,what\n1,1,a\n1,nan,b\n", "column 'at', row 3: nan is no time"),
         ("case,at,what\n", "has no rows"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stepahead.data.cells import kind_of
 from stepahead.data.panel import preview
-from stepahead.data.stamps import ISO
+from stepahead.data.stamps import COMPACT, iso
 from stepahead.data.table import Table, open_csv, open_table
 from stepahead.errors import DataError
 
@@ -91,14 +91,17 @@ def _times(table: Table, column: pl.Series) -> pl.Series:
 def _written(table: Table, column: pl.Series) -> pl.Series:
     """Whole numbers, numbers, or ISO stamps from text.  Whether 03/04/2021 is in March or in April is not guessed."""
     text = column.str.strip_chars()
+    if text.str.contains(COMPACT).all():
+        remedy = "write dates as 2024-01-31, or give the numbers of a frame"
+        table.refuse(column.name, 0, f"{column[0]!r} may be a date or a number; {remedy}")
     for kind in (pl.Int64, pl.Float64):
         numbers = text.cast(kind, strict=False)
         if not numbers.null_count():
             return numbers
-    stamps = text.str.to_datetime(strict=False, time_unit="us", time_zone="UTC")
-    bad = stamps.is_null() | ~text.str.contains(ISO)
-    if bad.any():
-        row = bad.arg_max() or 0
-        remedy = "write times as 2026-01-31 13:05:00, all with a zone or none"
-        table.refuse(column.name, row, f"{column[row]!r} is neither a number nor an ISO time; {remedy}")
-    return stamps
+    return pl.Series(column.name, iso(table, column.name, text, _refuse).values)
+
+
+def _refuse(table: Table, name: str, text: pl.Series, place: int) -> None:
+    """Say that a cell is no time."""
+    remedy = "write times as 2026-01-31 13:05:00"
+    table.refuse(name, place, f"{text[place]!r} is neither a number nor an ISO time; {remedy}")

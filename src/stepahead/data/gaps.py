@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.errors import DataError
+from stepahead.period import iso_time
 
 Array = NDArray[Any]
 
@@ -49,7 +50,7 @@ def moment(time: Any) -> float:
         time = time.astype("datetime64[us]").item()
     if isinstance(time, str):
         try:
-            time = dt.datetime.fromisoformat(time)
+            time = iso_time(time)
         except ValueError as error:
             raise DataError(f"time {time!r:.40}: is no ISO time; write it as 2026-01-31 13:05:00") from error
     if isinstance(time, dt.datetime):

@@ -5,6 +5,7 @@ Understood without being told: ISO's 2021-01-31, 2021/01/31, 2021-01, 2021-01-31
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,7 +115,7 @@ def read_text(table: Table, name: str, text: pl.Series, time_format: str | None)
         if days.null_count() == 0:
             return dates_of(table, days.to_numpy())
     periods = first_days(table, name, text)
-    return iso(table, name, text) if periods is None else dates_of(table, periods)
+    return iso(table, name, text, refuse_text) if periods is None else dates_of(table, periods)
 
 
 def dates_of(table: Table, days: np.ndarray) -> Stamps:
@@ -162,8 +163,11 @@ def formatted(table: Table, name: str, text: pl.Series, time_format: str) -> Sta
     return Stamps(moments.cast(pl.Datetime("us")).to_numpy(), kind, "UTC" if zoned and clock else None)
 
 
-def iso(table: Table, name: str, text: pl.Series) -> Stamps:
-    """ISO dates and stamps, with or without an offset from UTC: all rows or none."""
+def iso(table: Table, name: str, text: pl.Series, refuse: Callable[[Table, str, pl.Series, int], None]) -> Stamps:
+    """ISO dates and stamps, with or without an offset from UTC: all rows or none.
+
+    refuse: says why a cell is no time, by its place, and how to write it.
+    """
     fields = text.str.extract_groups(ISO).struct.unnest()
     year, month, day, hour, minute, second = (
         fields[f"{n}"].cast(pl.Int64).fill_null(int(n == 3)).to_numpy() for n in range(1, 7)
@@ -176,7 +180,7 @@ def iso(table: Table, name: str, text: pl.Series) -> Stamps:
     good &= (year >= 1) & ~fields["1"].is_null().to_numpy()
     good &= ~(fields["3"].is_null() & fields["4"].is_not_null()).to_numpy()  # a clock needs its day
     if not good.all():
-        refuse_text(table, name, text, int(np.argmin(good)))
+        refuse(table, name, text, int(np.argmin(good)))
     days = first.astype("datetime64[D]").astype("datetime64[us]").astype(np.int64) // 86_400_000_000 + day - 1
     micros = ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000 + fraction
     zone, minutes = offsets(table, name, text, fields["8"])
