@@ -23,6 +23,7 @@ from stepahead.forecast import Forecast
 from stepahead.holdout import UNJUDGED, naming_holdout, rows_to_keep, with_calibration
 from stepahead.live import Live, one_series
 from stepahead.panels.fitted import PanelFitted
+from stepahead.panels.seasons import seasons_beyond
 from stepahead.parameters import Parameters
 from stepahead.recipe import resolve
 from stepahead.runtime.stream import Stream
@@ -179,9 +180,9 @@ class Forecaster(Parameters):
 
         panel: from `stepahead.read`. checkpoint: a file that holds the run of all rows; a killed fit goes on with it
         and ends in the same bits. progress: called with a `train.Report` after each check.
-        Returns: self. Ctrl-C ends the training early and keeps the best weights so far,
-        those of the held-out fit where it came during that one. Where holdout="auto" can hold out or score nothing, a
-        warning says why, and there are neither verdict nor intervals.
+        Returns: self. Ctrl-C ends the training early and keeps the best weights so far, those of the held-out fit where
+        it came during that one. Where holdout="auto" can hold out or score nothing, a warning says why, and there are
+        neither verdict nor intervals; another warns of a season longer than every series.
         Raises:
             DataError: too few rows, or missing values that `missing` does not allow.
             ConfigError: parameters that cannot be.
@@ -203,6 +204,8 @@ class Forecaster(Parameters):
             raise
         if self._unjudged:
             warnings.warn(f"{UNJUDGED}: no last rows could be held out and scored ({self._unjudged})", stacklevel=2)
+        if too_long := seasons_beyond(panel, self._need_fit().config.seasons):
+            warnings.warn(too_long, stacklevel=2)
         return self
 
     def fit_each(self, panels: Sequence[Panel], *, progress: Callable[[Any], None] | None = None) -> list[Self]:

@@ -1,8 +1,12 @@
 """Seasons, windows and patches."""
 
+import warnings
+
 import numpy as np
+import polars as pl
 import pytest
 
+import stepahead as sa
 from stepahead.data.panel import Panel
 from stepahead.errors import ConfigError
 from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
@@ -41,3 +45,19 @@ def test_hourly_stamps_suggest_the_day_and_the_week() -> None:
 def test_a_season_that_cannot_be_is_refused(asked: object) -> None:
     with pytest.raises(ConfigError, match="season_length"):
         seasons_of(asked, Panel.from_arrays(np.arange(10.0)))
+
+
+@pytest.mark.parametrize("recipe", ["classic", "price", "panel"])
+def test_a_season_longer_than_every_series_is_warned_of(recipe: str) -> None:
+    rng = np.random.default_rng(0)
+    ids, ds = np.repeat(["a", "b"], [50, 60]), np.r_[0:50, 0:60]
+    panel = sa.read(pl.DataFrame({"unique_id": ids, "ds": ds, "y": 10 + rng.normal(size=110)}), past=[])
+    for season, beyond in (([7, 61], True), (60, False), (None, False)):
+        model = sa.Forecaster(recipe=recipe, window=5, season_length=season, max_steps=2, holdout=None)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(panel)
+        told = [str(one.message) for one in caught if "season_length" in str(one.message)]
+        assert bool(told) == beyond
+        if beyond:
+            assert told[0].startswith("season_length=61 is more than the 60 rows of the longest series")

@@ -34,6 +34,17 @@ def seasons_of(asked: Any, panel: Panel) -> tuple[int, ...]:
     return tuple(int(season) for season in given)
 
 
+def seasons_beyond(panel: Panel, seasons: Sequence[int]) -> str | None:
+    """What to say where a season is longer than every series, so that no row has one a season before it; else None."""
+    rows = int(np.diff(panel.offsets).max())
+    longer = [season for season in seasons if season > rows]
+    if not longer:
+        return None
+    return (
+        f"season_length={longer[0]} is more than the {rows} rows of the longest series: nothing was seen a season apart"
+    )
+
+
 def found_seasons(panel: Panel) -> tuple[int, ...]:
     """The season that the target shows, with the longer multiples of it that the frequency suggests."""
     season = find_season(panel)
