@@ -3,6 +3,7 @@
 python benchmarks/stream.py [rows of the pipe, 1,000,000]
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -36,7 +37,9 @@ def measure(action: Callable[[], object], count: int) -> None:
 
 
 def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("rows", type=int, nargs="?", default=1_000_000, help="rows through the shell")
+    rows = arguments.parse_args().rows
     print(machine())
     forecaster, panel = model()
     stream = forecaster.stream()

@@ -41,7 +41,7 @@ def seasons_beyond(panel: Panel, seasons: Sequence[int]) -> str | None:
     if not longer:
         return None
     return (
-        f"season_length={longer[0]} is more than the {rows} rows of the longest series: nothing was seen a season apart"
+        f"season_length={longer[0]} is more than the {rows} rows of the longest series: no two rows are a season apart"
     )
 
 
