@@ -54,8 +54,12 @@ def any_offset(path: Path) -> Iterator[None]:
         try:
             yield
         except BROKEN as error:
-            found = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-            raise DataError(f"{path}: is not a readable Parquet file ({found}); write it again") from error
+            raise DataError(f"{path}: is not a readable Parquet file ({first_line(error)}); write it again") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says first, to stand inside a sentence of ours."""
+    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
 
 
 class Word:

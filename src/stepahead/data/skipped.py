@@ -21,14 +21,13 @@ def skipped_steps(panel: Panel) -> tuple[str, ...]:
 
     Example: `skipped_steps(sa.read("sales.csv"))`
     """
-    inside = np.ones(max(panel.n_rows - 1, 0), dtype=bool)
-    inside[panel.offsets[1:-1] - 1] = False  # from one series to the next is no step
+    inside = within_series(panel)
     if panel.schema.time_kind == "integer" or not inside.any():
         return ()
     lengths = np.diff(panel.times).view(np.int64)
     least, most = lengths.min(where=inside, initial=np.iinfo(np.int64).max), lengths.max(where=inside, initial=0)
     even = least == most or (most < 1.5 * least and least < DAY)
-    if even or (most <= 31 * DAY and month_by_month(panel.times, inside)):
+    if even or (least >= 28 * DAY and most <= 31 * DAY and month_by_month(panel.times, inside)):
         return ()  # known without the frequency, which takes long of many rows, and much memory
     frequency = panel.frequency
     if most < 1.5 * least:
@@ -39,6 +38,13 @@ def skipped_steps(panel: Panel) -> tuple[str, ...]:
     if not left_out.any():
         return ()
     return (say(panel, left_out, steps, inside),)
+
+
+def within_series(panel: Panel) -> np.ndarray:
+    """Which steps from a row to the next stay within a series: [R-1] bool."""
+    inside = np.ones(max(panel.n_rows - 1, 0), dtype=bool)
+    inside[panel.offsets[1:-1] - 1] = False
+    return inside
 
 
 def month_by_month(times: np.ndarray, inside: np.ndarray) -> bool:
@@ -57,7 +63,7 @@ def known_step(panel: Panel, frequency: Frequency) -> float:
     """The longest time from a row to the next that is nothing new to a model of these rows, in microseconds: one that
     leaves nothing out, or lies between two of them; without end where they keep to no step.
     """
-    inside = np.diff(panel.series_of(np.arange(panel.n_rows))) == 0
+    inside = within_series(panel)
     if not inside.any():
         return usual_step(frequency)
     steps, lengths = steps_between(panel.times, frequency)[inside], np.diff(panel.times).view(np.int64)[inside]

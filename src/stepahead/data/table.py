@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 import polars as pl
 
-from stepahead.data.parquet import ParquetColumns, any_offset, scan
+from stepahead.data.parquet import ParquetColumns, any_offset, first_line, scan
 from stepahead.data.zones import offset_minutes, offset_name
 from stepahead.errors import DataError
 
@@ -313,7 +313,3 @@ def as_float(value: Any) -> float:
         return float(value)
     except OverflowError:
         return math.inf
-
-
-def first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__

@@ -53,7 +53,7 @@ DOUBLE: Bounds = (
     (4, ((112, 1, 2), (300, 2, 4), (320, 4, 8), (448, 8, 128), (384, 128, ALL))),
     (15, ((112, 1, 2), (300, 2, 4))),
 )
-FORWARD_BY_DOUBLE = (160, 2, 4)
+FORWARD_BY_DOUBLE = (160, 2, 4)  # of the GRU and the RNN, beside DOUBLE, where nothing is learned
 
 
 @lru_cache(maxsize=4096)
