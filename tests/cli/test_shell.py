@@ -79,7 +79,10 @@ def test_fit_then_predict_equals_the_library(goog: Path, capsys: pytest.CaptureF
     assert pl.read_parquet("f.parquet")["LSTM"][0] == expected["LSTM"][0]
 
 
-def test_the_time_format_holds_for_inputs_known_ahead_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_time_format_holds_for_inputs_known_ahead_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
     days = [date(2021, 1, 1) + timedelta(i) for i in range(82)]
     rows = [f"{day:%m/%d/%Y},{i % 5},{i % 7}" for i, day in enumerate(days)]
     Path("sold.csv").write_text("\n".join(["date,promo,y", *rows[:80]]))
