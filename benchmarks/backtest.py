@@ -6,7 +6,11 @@ a few of them, before and after each of our whole backtests, and its median take
 historical_forecasts(retrain=True) and NeuralForecast's cross_validation(refit=True) do the same work, scaled down to
 one seed and --peer-refits refits; what is compared is seconds for one training of 500 steps.
 
+With --level instead ten refits with intervals, whose held-out stretches are trained beside them: all fits together, and
+fold by fold, in turns. The bounds must be the same bits.
+
     python benchmarks/backtest.py [--rounds 3] [--loops 5] [--peers PYTHON] [--write]
+    python benchmarks/backtest.py --level
 """
 
 import argparse
@@ -16,6 +20,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -34,8 +39,13 @@ def main() -> None:
     arguments.add_argument("--peers", help="a Python with darts and neuralforecast")
     arguments.add_argument("--peer-refits", type=int, default=2)
     arguments.add_argument("--write", action="store_true", help="write benchmarks/results/backtest.md")
+    arguments.add_argument("--level", action="store_true", help="measure ten refits with intervals instead")
     options = arguments.parse_args()
     panel = sa.read(sa.samples.path("goog"), time="date", target="close")
+    if options.level:
+        print(timing.machine(), "\n")
+        print(timing.report(with_level(panel, options.rounds), reference="fold by fold"))
+        return
     slices = cut(panel)
     check(panel, slices)
     loop, ours = measure(panel, slices, options.rounds, options.loops)
@@ -69,6 +79,22 @@ def check(panel: sa.Panel, slices: list[np.ndarray]) -> None:
     ours = np.median([history[-1][1] for history in fitted.history_])
     loop = np.median([by_hand(slices[0], seed) for seed in range(3)])
     assert 0.7 < loop / ours < 1.4, f"the two sides do not learn the same: {loop} by hand, {ours} ours"
+
+
+def with_level(panel: sa.Panel, rounds: int) -> dict[str, timing.Timing]:
+    """Ten refits with 80 % intervals, their fits together and one after the other."""
+
+    def bounds() -> np.ndarray:
+        model = sa.Forecaster(recipe="classic")
+        result = sa.backtest(model, panel, n_windows=10, step_size=STRIDE, train_rows=ROWS, level=[80])
+        return np.stack([result.lo, result.hi])
+
+    def by_fold() -> np.ndarray:
+        with patch("stepahead.evaluate.walk.FLEET", 1):
+            return bounds()
+
+    assert np.array_equal(bounds(), by_fold()), "together and fold by fold differ"
+    return timing.in_turns({"together": bounds, "fold by fold": by_fold}, repeats=rounds, warmups=0)
 
 
 def measure(panel: sa.Panel, slices: list[np.ndarray], rounds: int, loops: int) -> tuple[list[float], list[float]]:

@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 from contextlib import nullcontext
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,22 @@ def test_fit_then_predict_equals_the_library(goog: Path, capsys: pytest.CaptureF
     assert again["forecasts"][0]["date"] == "2021-03-22"
     assert "1 rows -> f.parquet" in run(capsys, "predict", "m.safetensors", goog, "-o", "f.parquet")
     assert pl.read_parquet("f.parquet")["LSTM"][0] == expected["LSTM"][0]
+
+
+def test_the_time_format_holds_for_inputs_known_ahead_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    days = [date(2021, 1, 1) + timedelta(i) for i in range(82)]
+    rows = [f"{day:%m/%d/%Y},{i % 5},{i % 7}" for i, day in enumerate(days)]
+    Path("sold.csv").write_text("\n".join(["date,promo,y", *rows[:80]]))
+    Path("ahead.csv").write_text("\n".join(["date,promo", *(row.rsplit(",", 1)[0] for row in rows[80:])]))
+    written = ("--time-format", "%m/%d/%Y")
+    run(capsys, "fit", "sold.csv", *written, "--future", "promo", *QUICK, "-o", "m.safetensors")
+    printed = run(capsys, "predict", "m.safetensors", "sold.csv", *written, "--future", "ahead.csv")
+    model, ahead = sa.load("m.safetensors"), pl.DataFrame({"date": days[80:], "promo": [i % 5 for i in (80, 81)]})
+    expected = model.predict(sa.read("sold.csv", time_format="%m/%d/%Y", future=["promo"]), future=ahead)
+    assert float(printed.splitlines()[1].split(",")[2]) == expected["LSTM"][0]
 
 
 def test_fit_tells_its_verdict_as_json(goog: Path, capsys: pytest.CaptureFixture[str]) -> None:

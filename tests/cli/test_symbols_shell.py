@@ -103,6 +103,26 @@ def test_an_event_table_is_learned_and_asked(run: Run, models: Path, tmp_path: P
     assert run("score", models / "desk", "events.csv", *events)[1].splitlines()[-1].split()[::3] == ["z", "burn"]
 
 
+def test_symbols_that_were_never_learned_are_told_of(run: Run, models: Path) -> None:
+    asked = (models / "desk", "take in", "wiat", "take in wait", "wiat")
+    assert run("next", *asked)[::2] == (
+        0,
+        "note: the model never learned 'wiat', 'take in wait', and reads it as an unknown symbol\n",
+    )
+    assert run("next", *asked, "-k", 1, "-q")[2] == ""
+    assert "'wiat'" in run("complete", *asked)[2]
+    assert "'wiat'" in run("look", *asked)[2]
+    assert run("next", models / "desk", "take in")[2] == ""
+
+
+def test_a_table_that_is_learned_as_a_text_is_told_of(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "events.csv").write_text("case,what\n" + "1,in\n2,out\n" * 20)
+    learn = ("fit", "events.csv", "-o", "m", "--epochs", 1)
+    assert "note: events.csv is learned as a text; for a table of events name its columns" in run(*learn)[2]
+    assert "note" not in run(*learn, "-q")[2]
+    assert "note" not in run(*learn, "--case", "case", "--activity", "what")[2]
+
+
 @pytest.mark.parametrize("command", ["fit", "score", "anomalies", "evaluate"])
 def test_an_event_table_comes_on_standard_input_too(run: Run, models: Path, tmp_path: Path, command: str) -> None:
     rows = [f"{case},{step},{what}" for case in range(30) for step, what in enumerate(["take in", "solve"])]

@@ -5,7 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from stepahead.data.future import read_future
+from stepahead.data.future import future_like, read_future
 from stepahead.data.panel import Panel
 from stepahead.data.read import read
 from stepahead.errors import DataError
@@ -125,3 +125,12 @@ def test_a_table_that_names_another_series_is_refused_where_the_model_knows_one(
     with pytest.raises(DataError, match="'unique_id' names 'b', the model knows one series, 'y'; give its rows alone"):
         read_future(read(table, target="promo"), panel, panel.frequency, 1)
     assert read_future(table.assign(unique_id="y"), panel, panel.frequency, 1).tolist() == [[[9.0]]]
+
+
+def test_times_are_read_in_the_form_that_was_given(tmp_path):
+    (tmp_path / "t.csv").write_text("day,shop,price,promo\n06/01/2021,a,206,106\n05/01/2021,a,205,105\n")
+    panel = made_panel().select("a")
+    given = future_like(tmp_path / "t.csv", panel.schema, 2, time_format="%d/%m/%Y")
+    assert read_future(given, panel, panel.frequency, 2).tolist() == [[[105, 205], [106, 206]]]
+    with pytest.raises(DataError, match="day-first or month-first"):
+        read_future(tmp_path / "t.csv", panel, panel.frequency, 2)

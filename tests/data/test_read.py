@@ -418,3 +418,26 @@ def test_a_column_without_a_name_is_taken_by_it():
     assert read(shops, series="").ids == ("a", "b")
     with pytest.raises(DataError, match=r"no column '' for target; choose target= among 'a'"):
         read(pl.DataFrame({"a": [1]}), target="", time="a")
+
+
+@pytest.mark.parametrize("role", ["series", "time", "target"])
+@pytest.mark.parametrize("given", [["a", "b"], 3, {"a": 1}])
+def test_a_role_that_names_no_single_column_is_refused(role, given):
+    table = pl.DataFrame({"ds": [1, 2], "a": [1.0, 2.0], "b": [1.0, 2.0], "y": [1.0, 2.0]})
+    with pytest.raises(ConfigError, match=f"{role}=.* must be the name of one column"):
+        read(table, **{role: given})
+
+
+def test_columns_that_are_series_of_their_own_are_sent_to_be_turned_into_rows():
+    with pytest.raises(
+        ConfigError, match=r"target=\['a', 'b'\] .* make rows of them first \(unpivot, or melt in pandas"
+    ):
+        read(pl.DataFrame({"ds": [1, 2], "a": [1.0, 2.0], "b": [1.0, 2.0]}), target=["a", "b"])
+
+
+@pytest.mark.parametrize("role", ["past", "future", "static"])
+@pytest.mark.parametrize("given", [3, [3], b"a"])
+def test_inputs_that_are_no_names_are_refused(role, given):
+    table = pl.DataFrame({"ds": [1, 2], "a": [1.0, 2.0], "y": [1.0, 2.0]})
+    with pytest.raises(ConfigError, match=f"{role}=.* must be the name of a column, or a list of names"):
+        read(table, **{role: given})

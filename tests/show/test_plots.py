@@ -96,6 +96,20 @@ def test_one_series_of_many_and_one_step_of_several_can_be_chosen_and_are_named(
     np.testing.assert_array_equal(lines_of(figure.axes[0])["LSTM"], tested.mean[mine, 2])
 
 
+def test_forecasts_that_do_not_overlap_are_drawn_as_they_were_made() -> None:
+    panel, model = result().panel, sa.Forecaster(recipe="classic", window=3, horizon=4, max_steps=5)
+    walked = sa.backtest(model, panel, n_windows=3, step_size=5, refit=False)
+    figure = plot(walked)
+    assert figure.get_suptitle().endswith("steps 1 to 4, as they were made")
+    drawn = next(line for line in figure.axes[0].lines if line.get_label() == "LSTM")
+    np.testing.assert_array_equal(drawn.get_ydata(), walked.mean.ravel())
+    ahead = walked.origins[:, None] + 1 + np.arange(4)
+    np.testing.assert_array_equal(drawn.get_xdata(), panel.times[ahead.ravel()])
+    assert plot(walked, step=2).get_suptitle().endswith("2 of 4 steps ahead")
+    overlapping = sa.backtest(model, panel, n_windows=3, step_size=3, refit=False)
+    assert plot(overlapping).get_suptitle().endswith("1 of 4 steps ahead")
+
+
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".svg", b"<?xml")])
 def test_the_suffix_decides_the_kind_of_file(tmp_path: Path, suffix: str, start: bytes) -> None:
     path = tmp_path / f"picture{suffix}"

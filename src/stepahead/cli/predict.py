@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stepahead.cli import options as o
 from stepahead.cli import output
+
+if TYPE_CHECKING:
+    from stepahead.forecaster import Forecaster
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that stepahead fit wrote.")]
 Rows = Annotated[
@@ -45,7 +48,8 @@ def predict(
     output.check_outputs([p for p in (model, table, future) if p], {"-o": (out, (".csv", ".parquet"))})
     forecaster = o.forecaster_of(model)
     panel = None if table is None else read_like(table, forecaster.fitted_.schema, time_format=time_format)
-    frame = forecaster.predict(panel, level=level, ids=ids, future=future)
+    ahead = None if future is None else future_of(forecaster, future, time_format)
+    frame = forecaster.predict(panel, level=level, ids=ids, future=ahead)
     if out is not None:
         output.write_files({out: lambda path: write_frame(frame, path)})
     header, rows = frame_rows(frame)
@@ -59,3 +63,11 @@ def predict(
         output.print_table(header, rows)
     else:
         typer.echo(frame_csv(frame), nl=False)
+
+
+def future_of(forecaster: "Forecaster", table: Path, time_format: str | None) -> Any:
+    """The table of inputs known ahead, its times written as the other's; a model without such inputs refuses it."""
+    from stepahead.data.future import future_like
+
+    schema = forecaster.fitted_.schema
+    return future_like(table, schema, forecaster.config_.horizon, time_format=time_format) if schema.future else table

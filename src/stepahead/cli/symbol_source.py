@@ -151,3 +151,19 @@ def prefix_for(model: "SymbolModel", words: list[str] | None) -> str | list[str]
         if model.vocabulary_.tokens == "items":
             words = words[0].splitlines()
     return list(words or []) if model.vocabulary_.tokens == "items" else " ".join(words or [])
+
+
+def unknown_symbols(model: "SymbolModel", prefix: str | list[str]) -> list[str]:
+    """A note where a prefix holds symbols that the model never learned: mistyped, say, or not cut as its own are."""
+    from stepahead.data.panel import preview
+
+    known = model.vocabulary_.codes
+    unknown = [symbol for symbol in dict.fromkeys(model.vocabulary_.cut(prefix)) if symbol not in known]
+    return [f"the model never learned {preview(unknown)}, and reads it as an unknown symbol"] if unknown else []
+
+
+def table_as_text(source: str | None, case: str | None) -> list[str]:
+    """A note where what looks like a table is learned as a text."""
+    if case is not None or Path(source or "").suffix.lower() not in (".csv", ".tsv"):
+        return []
+    return [f"{source} is learned as a text; for a table of events name its columns with --case and --activity"]

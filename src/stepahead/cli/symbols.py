@@ -8,7 +8,15 @@ import typer
 from stepahead.cli import options as o
 from stepahead.cli import output
 from stepahead.cli.shell import Shell
-from stepahead.cli.symbol_source import Given, load_model, prefix_for, read_source, source_for
+from stepahead.cli.symbol_source import (
+    Given,
+    load_model,
+    prefix_for,
+    read_source,
+    source_for,
+    table_as_text,
+    unknown_symbols,
+)
 
 app = typer.Typer(cls=Shell, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -112,6 +120,7 @@ def fit(
         "time": time,
         "activity": activity,
     }
+    output.print_notes(table_as_text(source, case), quiet=quiet)
     corpus = read_source(source, text, **read)
     held = read_source(str(validation), None, **read, vocabulary=corpus.vocabulary) if validation else None
     with output.progress_bar(quiet=quiet) as progress:
@@ -163,7 +172,9 @@ def next(model: Model, prefix: Prefix = None, k: K = 5, json: o.Json = False, qu
     echo -n "Jo" | stepahead symbols next names.safetensors -
     """
     learned = load_model(model)
-    found = learned.next(prefix_for(learned, prefix), k)
+    given = prefix_for(learned, prefix)
+    found = learned.next(given, k)
+    output.print_notes(unknown_symbols(learned, given), quiet=quiet)
     if json:
         output.print_json({"next": [{"symbol": symbol, "probability": p} for symbol, p in found]})
     elif quiet:
@@ -195,6 +206,7 @@ def complete(
     learned = load_model(model)
     start = prefix_for(learned, prefix)
     text = learned.complete(start, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed or 0)
+    output.print_notes(unknown_symbols(learned, start), quiet=quiet)
     if json:
         output.print_json({"text": text})
     else:
@@ -297,6 +309,7 @@ def look(
         output.check_outputs([model], {"-o": (picture, (".png", ".svg", ".html"))})
     given = prefix_for(learned, sequence)
     seen = learned.look(given)
+    output.print_notes(unknown_symbols(learned, given), quiet=False)
     if picture and picture.suffix.lower() == ".html":
         from stepahead.show.symbol_report import report_symbols
 

@@ -103,5 +103,5 @@ def _written(table: Table, column: pl.Series) -> pl.Series:
 
 def _refuse(table: Table, name: str, text: pl.Series, place: int) -> None:
     """Say that a cell is no time."""
-    remedy = "write times as 2026-01-31 13:05:00"
+    remedy = "write times as 2026-01-31 13:05:00, or give a frame with stamps"
     table.refuse(name, place, f"{text[place]!r} is neither a number nor an ISO time; {remedy}")

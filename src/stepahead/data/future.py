@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from stepahead.data.calendar import Frequency
-from stepahead.data.cells import read_ids
 from stepahead.data.frames import time_text
 from stepahead.data.panel import Panel, Schema, check_zone, preview
 from stepahead.data.read import Roles, assemble, refuse_other_columns
-from stepahead.data.table import Table, open_table
+from stepahead.data.table import open_table
 from stepahead.errors import DataError
 
 
@@ -27,12 +26,8 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
     names, schema = panel.schema.future, panel.schema
     if table is None:
         raise DataError(f"the model needs {preview(names)} for the next {horizon} rows of each series; pass future=")
-    need = f"which the model needs in future= for the next {horizon} rows of each series"
-    if isinstance(table, Panel):
-        given, named = table, list(table.ids) if table.schema.has_series else []
-    else:
-        opened = open_table(table)
-        given, named = read_inputs(opened, schema, need), names_in(opened, schema)
+    given = table if isinstance(table, Panel) else future_like(table, schema, horizon)
+    named = given.ids if given.schema.has_series else ()
     others = [] if schema.has_series else [name for name in named if name != panel.ids[0]]
     if others:
         raise DataError(
@@ -58,23 +53,18 @@ def read_future(table: Any, panel: Panel, frequency: Frequency, horizon: int) ->
     return ahead
 
 
-def read_inputs(table: Table, schema: Schema, need: str) -> Panel:
-    """A table of inputs known ahead as a Panel, the last of them in the target's place.  need: what for, for a message.
+def future_like(source: Any, schema: Schema, horizon: int, *, time_format: str | None = None) -> Panel:
+    """A table of inputs known ahead as a Panel, the last of them in the target's place.
 
+    schema: that of the model. time_format: as in `read`.
     Raises: DataError naming a column that is not there, and as `read` does.
     """
-    names = schema.future
+    table, names = open_table(source), schema.future
+    need = f"which the model needs in future= for the next {horizon} rows of each series"
     refuse_other_columns(table, replace(schema, past=(), static=()), need)
-    series = schema.series if schema.has_series else None
+    series = schema.series if schema.has_series or schema.series in table.frame.columns else None
     roles = Roles(series, schema.time, target=names[-1], past=names[:-1], future=(), static=())
-    return assemble(table, roles, None, "; the model knows one series: give the rows of one alone")
-
-
-def names_in(table: Table, schema: Schema) -> list[str]:
-    """The series that a table's column of them names; none where it has no such column."""
-    if schema.series not in table.frame.columns:
-        return []
-    return read_ids(table, schema.series).unique(maintain_order=True).to_list()
+    return assemble(table, roles, time_format, "; the model knows one series: give the rows of one alone")
 
 
 def named_inputs(given: Panel, names: Sequence[str]) -> np.ndarray:

@@ -4,7 +4,7 @@ The user's table is checked here, once: whatever is wrong with it is one DataErr
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,22 +76,24 @@ def read(
 
     Raises:
         DataError: the table cannot be used; the message names file, column, row and remedy.
-        ConfigError: one column in two roles.
+        ConfigError: one column in two roles, or no name where one must stand.
 
     Example:
         >>> import polars as pl
         >>> read(pl.DataFrame({"date": ["2021-01-01", "2021-01-02"], "close": [1.0, 2.0]}), target="close").y
         array([1., 2.])
     """
+    for role, given in {"series": series, "time": time, "target": target}.items():
+        check_name(given, role)
     table = open_table(source)
     roles = find_roles(
         table,
         series=series,
         time=time,
         target=target,
-        past=None if past is None else names(past),
-        future=names(future),
-        static=names(static),
+        past=None if past is None else names(past, "past"),
+        future=names(future, "future"),
+        static=names(static, "static"),
     )
     several = ", or name the column of series with series= if there are several"
     panel = assemble(table, roles, time_format, several)
@@ -101,9 +103,22 @@ def read(
     return replace(panel, schema=replace(panel.schema, notes=panel.schema.notes + notes)) if notes else panel
 
 
-def names(given: Sequence[str]) -> tuple[str, ...]:
-    """One name or several -> a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given)
+def names(given: Sequence[str], role: str) -> tuple[str, ...]:
+    """One name or several -> a tuple.  Raises: ConfigError for what is no name."""
+    several = (given,) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)
+    for one in several:
+        if not isinstance(one, str):
+            raise ConfigError(f"{role}={given!r} must be the name of a column, or a list of names")
+    return several
+
+
+def check_name(given: Any, role: str) -> None:
+    """Raises: ConfigError for what names no single column."""
+    if given is None or isinstance(given, str):
+        return
+    wide = role == "target" and isinstance(given, Sequence)
+    remedy = "; where each series has a column of its own, make rows of them first (unpivot, or melt in pandas)"
+    raise ConfigError(f"{role}={given!r} must be the name of one column" + remedy * wide)
 
 
 def find_roles(table: Table, **given: Any) -> Roles:

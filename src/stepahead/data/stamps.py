@@ -25,6 +25,7 @@ TWO_WAYS = re.compile(r"^([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})\b"
 DECIMAL_REMEDY = (
     f"is not a date; if it is a year with twelfths for the months, read it with time_format='{DECIMAL_YEAR}'"
 )
+ORDERS = {"day-first": ("%d", "%m"), "month-first": ("%m", "%d")}
 CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
 
 
@@ -90,7 +91,8 @@ def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
     elif column.dtype.is_float():
         missing |= column.is_nan().fill_null(False)
     if missing.any():
-        table.refuse(name, int(missing.arg_max() or 0), "there is no time; fill it in or remove the row")
+        place = int(missing.arg_max() or 0)
+        table.refuse(name, place, f"there is no time; fill it in or remove the row{if_last(column, place)}")
 
 
 def whole_steps(table: Table, name: str, column: pl.Series) -> pl.Series:
@@ -156,7 +158,8 @@ def formatted(table: Table, name: str, text: pl.Series, time_format: str) -> Sta
         ) from error
     if moments.null_count():
         place = int(moments.is_null().arg_max() or 0)
-        table.refuse(name, place, f"'{text[place]}' is not a time as '{time_format}' says; correct it or time_format=")
+        problem = f"'{text[place]}' is not a time as '{time_format}' says; correct it or time_format="
+        table.refuse(name, place, problem + if_last(text, place))
     if zoned and clock:
         moments = moments.dt.replace_time_zone(None)
     kind = "datetime" if clock or table.backend == "pandas" else "date"
@@ -220,15 +223,33 @@ def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
     cell = text[place]
     if ways := TWO_WAYS.match(cell):
         mark, rest = ways[2], ("%Y" if len(ways[4]) == 4 else "%y") + clock_format(cell[ways.end() :])
-        table.refuse(
-            name,
-            place,
-            f"'{cell}' may be day-first or month-first; pass time_format='%d{mark}%m{mark}{rest}' "
-            f"or time_format='%m{mark}%d{mark}{rest}'",
-        )
+        first = {order: f"time_format='{one}{mark}{two}{mark}{rest}'" for order, (one, two) in ORDERS.items()}
+        if (sure := sure_order(text)) is None:
+            remedy = " or ".join(first.values())
+            table.refuse(name, place, f"'{cell}' may be day-first or month-first; pass {remedy}")
+        order, witness = sure
+        by = "" if witness == cell else f" as '{witness}' is"
+        table.refuse(name, place, f"'{cell}' is {order}{by}; pass {first[order]}")
     if re.fullmatch(INTEGER, cell):
         table.refuse(name, place, f"'{cell}' is a number among dates; write all times alike")
-    table.refuse(name, place, f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format=")
+    problem = f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format="
+    table.refuse(name, place, problem + if_last(text, place))
+
+
+def if_last(text: pl.Series, place: int) -> str:
+    """What else may be done about the last row of several."""
+    return "; the last row: remove it if it holds totals" if 0 < place == len(text) - 1 else ""
+
+
+def sure_order(text: pl.Series) -> tuple[str, str] | None:
+    """Which of ORDERS dates such as 31/01/2021 are in, and the first that shows it; None where none does, or both."""
+    found: dict[str, str] = {}
+    for cell in text:
+        if ways := TWO_WAYS.match(cell):
+            for order, number in (("day-first", ways[1]), ("month-first", ways[3])):
+                if int(number) > 12:
+                    found.setdefault(order, cell)
+    return found.popitem() if len(found) == 1 else None
 
 
 def clock_format(text: str) -> str:

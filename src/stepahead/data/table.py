@@ -24,6 +24,7 @@ from stepahead.errors import DataError
 
 BOM = b"\xef\xbb\xbf"
 PARQUET = b"PAR1"
+UNLESS = "or give the frame pandas.read_csv(path, encoding='cp1252'), or what it is written in"
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def plain_text(path: Path, content: bytes) -> bytes:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}: row {line} is not in UTF-8; save the file as UTF-8") from error
+        raise DataError(f"{path}: row {line} is not in UTF-8; save the file as UTF-8, {UNLESS}") from error
     return content.replace(b"\r", b"\n") if b"\n" not in content else content
 
 
@@ -153,9 +154,11 @@ def read_header(path: Path, content: bytes) -> list[str]:
     if len(header) == 1:
         for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             if separator in header[0]:
+                options = f"sep={separator!r}" + (", decimal=','" if separator == ";" else "")
+                options += ", skiprows=1" if header[0].startswith("sep=") else ""
                 raise DataError(
-                    f"{path}: row 1 is separated by {name}; save it with commas, or pass a frame: "
-                    f"sa.read(pandas.read_csv(path, sep={separator!r}))"
+                    f"{path}: row 1 is separated by {name}; save it with commas, or give the frame "
+                    f"pandas.read_csv(path, {options})"
                 )
     return [name.strip() for name in header]
 
@@ -166,7 +169,8 @@ def check_names(names: list[str], source: str) -> None:
         if name in names[:place]:
             if name == "":
                 pair = f"columns {names.index(name) + 1} and {place + 1}"
-                raise DataError(f"{source}: {pair} have no name; name them, or take out those that hold nothing")
+                remedy = "name them, or take out those that hold nothing, and any line above the names"
+                raise DataError(f"{source}: {pair} have no name; {remedy}")
             raise DataError(f"{source}: two columns are named '{name}'; rename one of them")
 
 

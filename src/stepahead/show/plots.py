@@ -30,7 +30,7 @@ def plot(
     path: str | Path | None = None,
     *,
     series: str | None = None,
-    step: int = 1,
+    step: int | None = None,
     zoom: int = 60,
 ) -> "Figure":
     """Draw truth, forecast and best baseline: one series as a whole above, its last rows below.
@@ -39,7 +39,8 @@ def plot(
         result: of a backtest.
         path: file to write, ending in .png or .svg; nothing is written without one.
         series: which one; the first by default.
-        step: draw the forecasts made this many rows ahead.
+        step: draw the forecasts made this many rows ahead; by default all steps as they were made where the forecasts
+            of one origin end before the next, else one row ahead.
         zoom: rows in the lower panel.
 
     Returns:
@@ -53,7 +54,9 @@ def plot(
     Example:
         figure = plot(backtest(model, panel), "goog.png")
     """
-    curves = result.curves(series, step=step)
+    if step is None and not result.step_size >= result.horizon > 1:
+        step = 1
+    curves = as_made(result, series) if step is None else result.curves(series, step=step)
     if zoom < 1 or not len(curves.ahead_times):
         problem = f"zoom={zoom} must be at least 1" if zoom < 1 else f"series '{curves.id}' has no forecast to draw"
         raise ConfigError(f"plot: {problem}")
@@ -85,12 +88,25 @@ def _style(result: "Backtest") -> Style:
     return Style(target=result.panel.schema.target, model=result.name, baseline=baseline)
 
 
-def _title(result: "Backtest", series: str, step: int) -> str:
+def _title(result: "Backtest", series: str, step: int | None) -> str:
     """The verdict, with what it was not about made plain: one series of many, or one step of several."""
     about = [f"series {series}"] if result.panel.n_series > 1 else []
-    about += [f"{step} of {result.horizon} steps ahead"] if result.horizon > 1 else []
+    if result.horizon > 1:
+        steps = f"steps 1 to {result.horizon}, as they were made"
+        about.append(steps if step is None else f"{step} of {result.horizon} steps ahead")
     sentence = textwrap.fill(escaped(result.verdict.sentence), 105, break_on_hyphens=False)
     return f"{sentence}\n{escaped(', '.join(about))}" if about else sentence
+
+
+def as_made(result: "Backtest", series: str | None) -> "Curves":
+    """One series with the forecasts of all steps, one origin's after the other's."""
+    steps = [result.curves(series, step=step) for step in range(1, result.horizon + 1)]
+    order = np.argsort(np.concatenate([one.ahead_times for one in steps]))
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in steps])[order]
+        for name in ("ahead_times", "forecast", "baseline", "lo", "hi")
+    }
+    return replace(steps[0], **joined)
 
 
 def last_rows(curves: "Curves", rows: int) -> "Curves":

@@ -90,7 +90,8 @@ def look_section(looks: Sequence["Look"], units: int) -> Part:
 def heat_table(look: "Look", units: int) -> str:
     """One sequence: a column for each symbol, a row for each unit, then the likeliest next symbols."""
     check_length(look)
-    caption = f"Hidden units while reading {''.join(map(shown, look.symbols))}"
+    between = "" if all(len(symbol) == 1 for symbol in look.symbols) else " "
+    caption = f"Hidden units while reading {between.join(map(shown, look.symbols))}"
     head = row("th", "symbol read", [f'<th scope="col">{escape(shown(symbol))}</th>' for symbol in look.symbols])
     body = ""
     for unit in told_units(look, units):
