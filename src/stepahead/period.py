@@ -6,7 +6,7 @@ whole columns, too (data/stamps.py, data/periods.py), so they use what Python's 
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 
 ISO = (
     r"^([0-9]{4})[-/]([0-9]{1,2})(?:[-/]([0-9]{1,2}))?"  # year, month, day
@@ -40,10 +40,17 @@ def iso_time(text: str) -> datetime:
 
 def zone_of(written: str | None) -> timezone | None:
     """'Z', 'UTC', '+05:30', '-0800' or '+01'."""
-    if written is None or written in ("Z", "z", "UTC"):
-        return None if written is None else UTC
-    sign = -1 if written[0] == "-" else 1
-    return timezone(sign * timedelta(hours=int(written[1:3]), minutes=int(written[3:].lstrip(":") or 0)))
+    return None if written is None else timezone(timedelta(minutes=offset_minutes(written)))
+
+
+def offset_minutes(zone: str) -> int:
+    """Minutes from UTC of 'Z', '+05:30', '-0800', 'UTC+02:00' or 'pytz.FixedOffset(330)'; 0 for any other name."""
+    if fixed := re.fullmatch(r"pytz\.FixedOffset\((-?\d+)\)", zone):
+        return int(fixed[1])
+    parts = re.fullmatch(r"(?:UTC)?([+-])(\d{2}):?(\d{2})?(?::00)?", zone)
+    if parts is None:
+        return 0
+    return (-1 if parts[1] == "-" else 1) * (int(parts[2]) * 60 + int(parts[3] or 0))
 
 
 def first_day(text: str) -> date | None:

@@ -359,13 +359,95 @@ def lagging(back: int) -> Callable[[pl.DataFrame, Any], pl.DataFrame]:
     return forecast
 
 
-@pytest.mark.parametrize(("step", "season"), [("W", 52), ("30m", 48), ("15m", 96), ("h", 168)])
-def test_a_season_that_is_longer_than_the_rows_asked_about_is_found_as_one(step: str, season: int) -> None:
-    unit = np.timedelta64({"W": 10080, "h": 60}.get(step) or int(step[:-1]), "m")
-    times = np.datetime64("2020-01-01", "us") + np.arange(300) * unit
-    panel = Panel.from_arrays(100 + np.cumsum(np.random.default_rng(0).normal(size=300)), times=times)
+def dated(step: str, rows: int = 300, values: str = "walk") -> Panel:
+    """One series on stamps that step by "5m", "h", "D", "W" or "M"."""
+    start, unit = ("2000-01", "M") if step == "M" else ("2020-01-01", "m")
+    minutes = {"M": 1, "h": 60, "D": 1440, "W": 10080}.get(step) or int(step[:-1])
+    times = (np.datetime64(start, unit) + np.arange(rows) * minutes).astype("datetime64[us]")
+    rng = np.random.default_rng(0)
+    y = 100 + np.cumsum(rng.normal(size=rows)) if values == "walk" else rng.poisson(3, size=rows).astype(float)
+    return Panel.from_arrays(y, times=times)
+
+
+def of_known(rule: Callable[[np.ndarray], float]) -> Callable[[pl.DataFrame, Any], pl.DataFrame]:
+    """forecast(table, cutoff) of one series from a rule: its values up to the cutoff -> the next one."""
+
+    def forecast(frame: pl.DataFrame, cutoff: Any) -> pl.DataFrame:
+        said = float(rule(frame.filter(pl.col("ds") <= cutoff)["y"].to_numpy()))
+        following = frame.filter(pl.col("ds") > cutoff)["ds"][0]
+        return pl.DataFrame({"unique_id": ["1"], "ds": [following], "forecast": [said]})
+
+    return forecast
+
+
+SEASONS = [("W", 52), ("W", 4), ("W", 13), ("30m", 48), ("15m", 96), ("15m", 4), ("5m", 12), ("h", 168), ("M", 3)]
+
+
+@pytest.mark.parametrize(("step", "season"), [*SEASONS, ("5m", 288), ("D", 365), ("M", 12)])
+def test_a_season_of_the_calendar_may_leave_the_newest_rows_out(step: str, season: int) -> None:
+    panel = dated(step, 500)
     assert audit(lagging(season - 1), panel).ok
-    assert [f.check for f in audit(lagging(season - 3), panel).findings] == ["recency"]
+    assert audit(of_known(lambda y: np.median(y[-season::-season][:3])), panel).ok
+    assert [f.check for f in audit(lagging(season + 1), panel).findings] == ["recency"]
+
+
+def robust_slope(y: np.ndarray) -> float:
+    """Theil and Sen's line through the last twelve values, one step on."""
+    i, j = np.triu_indices(12, 1)
+    slope = np.median((y[-12:][j] - y[-12:][i]) / (j - i))
+    return float(np.median(y[-12:] - slope * np.arange(12)) + 12 * slope)
+
+
+def nearest(y: np.ndarray) -> float:
+    """The mean of what followed the five windows of four values that are nearest to the last one."""
+    past = np.lib.stride_tricks.sliding_window_view(y[:-1], 4)
+    return float(y[4:][np.argsort(np.square(past - y[-4:]).sum(axis=1), kind="stable")[:5]].mean())
+
+
+STEPWISE: dict[str, Callable[[np.ndarray], float]] = {
+    "median of three": lambda y: float(np.median(y[-3:])),
+    "median of a week": lambda y: float(np.median(y[-7:])),
+    "median of all": lambda y: float(np.median(y)),
+    "largest of a week": lambda y: float(y[-7:].max()),
+    "middle of the range": lambda y: float(y[-10:].max() + y[-10:].min()) / 2,
+    "trimmed mean": lambda y: float(np.sort(y[-10:])[2:-2].mean()),
+    "robust slope": robust_slope,
+    "nearest windows": nearest,
+    "above or below": lambda y: 1.0 + (y[-1] > np.mean(y)) + (y[-3] > np.mean(y)),
+}
+
+
+@pytest.mark.parametrize("step", ["D", "W"])
+@pytest.mark.parametrize("name", sorted(STEPWISE))
+def test_forecasts_that_do_not_feel_each_nudge_are_clean(name: str, step: str) -> None:
+    """Their newest row moves nothing where it lies far from the middle, or no border is near."""
+    assert audit(of_known(STEPWISE[name]), dated(step)).ok
+
+
+@pytest.mark.parametrize("dropped", [3, 6, 11])
+@pytest.mark.parametrize("step", ["h", "D", "M"])
+@pytest.mark.parametrize("values", ["walk", "counts"])
+def test_newest_rows_dropped_are_found_on_dated_tables(dropped: int, step: str, values: str) -> None:
+    panel = dated(step, values=values)
+    for rule in (np.mean, np.median):
+        found = audit(of_known(lambda y, rule=rule: rule(y[-5 - dropped : -dropped])), panel)
+        assert [f.check for f in found.findings] == ["recency"], f"{rule.__name__}: {found}"
+        assert "the newest rows dropped" in found.findings[0].cause
+
+
+@pytest.mark.parametrize("n_rows", [9, 14])
+def test_rows_dropped_from_few_are_found(n_rows: int) -> None:
+    days = np.datetime64("2024-01-01", "us") + np.arange(n_rows) * np.timedelta64(1, "D")
+    panel = Panel.from_arrays(50 + np.cumsum(np.random.default_rng(n_rows).normal(size=n_rows)), times=days)
+    found = audit(of_known(lambda y: np.median(y[:-2][-7:])), panel, horizon=1, window=7)
+    assert [f.check for f in found.findings] == ["recency"]
+    assert found.findings[0].evidence.startswith("the newest 2 rows")
+    assert audit(of_known(lambda y: np.median(y[-7:])), panel, horizon=1, window=7).ok
+
+
+def test_an_answer_without_a_number_says_whose_it_is() -> None:
+    with pytest.raises(DataError, match=r"what forecast\(table, .*\) returned: .*column 'forecast' has no value"):
+        audit(of_known(lambda y: np.nan), dated("D"))
 
 
 def test_of_stamps_only_the_seasons_that_they_name_may_leave_the_newest_rows_out() -> None:

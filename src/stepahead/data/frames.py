@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 
 from stepahead.data.panel import Schema
-from stepahead.data.zones import database_zone, offset_minutes
+from stepahead.data.zones import database_zone
 from stepahead.errors import require
+from stepahead.period import offset_minutes
 
 FEW = 1000
 NANOSECONDS = np.array(["1677-09-22", "2262-04-11"], "datetime64[us]")  # what 64 bits of them reach

@@ -14,9 +14,9 @@ import polars as pl
 from stepahead.data.cells import MISSING
 from stepahead.data.periods import DECIMAL_YEAR, decimal_years, first_days, may_be_decimal_years
 from stepahead.data.table import Table
-from stepahead.data.zones import offset_minutes, offset_name
+from stepahead.data.zones import offset_name
 from stepahead.errors import DataError
-from stepahead.period import ISO
+from stepahead.period import ISO, offset_minutes
 
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 INTEGER = r"^[+-]?[0-9]{1,19}$"

@@ -19,8 +19,9 @@ import numpy as np
 import polars as pl
 
 from stepahead.data.parquet import ParquetColumns, any_offset, first_line, scan
-from stepahead.data.zones import offset_minutes, offset_name
+from stepahead.data.zones import offset_name
 from stepahead.errors import DataError
+from stepahead.period import offset_minutes
 
 BOM = b"\xef\xbb\xbf"
 PARQUET = b"PAR1"

@@ -1,4 +1,4 @@
-"""What the clocks of a zone show.  UTC stamps <-> local ones; fixed offsets, "+05:30" <-> 330 minutes."""
+"""What the clocks of a zone show.  UTC stamps <-> local ones; 330 minutes -> "+05:30"."""
 
 import re
 from datetime import UTC, timedelta
@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 
 from stepahead.limits import EPOCH
+from stepahead.period import offset_minutes
 
 
 def local_times(times: np.ndarray, zone: str | None) -> np.ndarray:
@@ -38,16 +39,6 @@ def shift_of(region: ZoneInfo, hour: int, *, local: bool) -> int:
     known = stamp.replace(tzinfo=region) if local else stamp.replace(tzinfo=UTC).astimezone(region)
     offset = known.utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
-
-
-def offset_minutes(zone: str) -> int:
-    """Minutes from UTC of 'Z', '+05:30', '-0800', 'UTC+02:00' or 'pytz.FixedOffset(330)'."""
-    if fixed := re.fullmatch(r"pytz\.FixedOffset\((-?\d+)\)", zone):
-        return int(fixed[1])
-    parts = re.fullmatch(r"(?:UTC)?([+-])(\d{2}):?(\d{2})?(?::00)?", zone)
-    if parts is None:
-        return 0
-    return (-1 if parts[1] == "-" else 1) * (int(parts[2]) * 60 + int(parts[3] or 0))
 
 
 def offset_name(minutes: int) -> str:

@@ -5,25 +5,41 @@ Legend: S series, H steps, K rows back from the cutoff.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from stepahead.data.calendar import HOUR, Frequency
 from stepahead.data.panel import Panel
 from stepahead.data.season import STEP_SEASONS
-from stepahead.errors import DataError
-from stepahead.evaluate.disturb import after, blanked, extreme_values, nudged, other_values, reordered, shaken
+from stepahead.evaluate.disturb import (
+    after,
+    blanked,
+    extreme_values,
+    lowered,
+    nudged,
+    other_values,
+    raised,
+    reordered,
+    shaken,
+)
 from stepahead.evaluate.metrics import Actual
 from stepahead.evaluate.subjects import CallableSubject, ModelSubject, Subject, last_rows
 from stepahead.evaluate.verdict import echo_errors
+from stepahead.limits import DAY
 
 NEIGHBOUR = 1e-5  # a batch may change its members' results by rounding, relative to the size of the numbers
 FAINT = 0.05  # through a fit every row acts a little: less than this share of the largest is only that
+MOST = 0.2  # what a row moves that is read itself, where the others act through a fit alone
 TINY = 0.01  # standard deviations: too little to change an order, so a median is moved by the row in its middle alone
 CUTOFFS = 5  # at which tiny nudges are tried
 RANDOM = "dropout or other random numbers in forecasting, or a training without a fixed seed"
 NEAR = 6  # rows behind the cutoff that a shifted target or a centred window would reach
+
+Changes = Sequence[Callable[[Panel, np.ndarray], Panel]]
+NUDGE: Changes = (nudged,)
+STRONG: Changes = (nudged, raised, lowered)
 
 
 @dataclass(frozen=True)
@@ -168,63 +184,102 @@ def times(case: Case) -> list[Finding]:
 def recency(case: Case) -> list[Finding]:
     """The first forecast must respond to the newest row, if it responds to the ones before it."""
     response = responses(case)
-    if not (response > 0).any():
-        if (responses(case, [m - 1 for m in case.panel.frequency.seasons]) > 0).any():
+    unfelt = response[0] == 0
+    if unfelt:  # a median or a tree does not feel each nudge
+        response = responses(case, changes=STRONG)
+    if not response.any():
+        if (responses(case, [m - 1 for m in calendar_seasons(case.panel.frequency)], STRONG) > 0).any():
             return []  # seasons that are longer than the rows asked about
-        evidence = f"none of the last {len(response)} rows has any influence on the first forecast"
-        return [Finding("recency", evidence, "a constant forecast, or inputs that never reach the network")]
-    if response[0] == 0:
-        counts = np.flatnonzero(response)
-        gap = 0 if seasonal(counts + 1, case) else int(counts[0])
-        evidence = f"the newest {gap} rows have no influence on the first forecast, the row before them has"
-    elif case.subject.retrains:
-        counts = np.flatnonzero(response > FAINT * response.max())
-        gap = 0 if seasonal(np.argmax(response) + 1, case) else int(counts[0])
-        share = f"{response[:gap].max(initial=0) / response.max():.1%}"
-        evidence = f"the newest {gap} rows move the first forecast at most {share} as far as the row before them"
-    else:
-        gap = rarely_felt(case)
-        evidence = f"the newest {gap} rows move the first forecast at few cutoffs, the row before them at every one"
+        if not felt_together(case):
+            evidence = f"none of the last {len(response)} rows has any influence on the first forecast"
+            return [Finding("recency", evidence, "a constant forecast, or inputs that never reach the network")]
+        elsewhere = (responses(one, changes=STRONG) for one in some_cutoffs(case))
+        response = next((found for found in elsewhere if found.any()), response)
+    gap, how = suspected(response, case)
+    if gap and unfelt and newest_felt(case, gap):
+        gap = 0
+    if not gap and not case.subject.retrains:
+        gap, how = rarely_felt(case), "move the first forecast at few cutoffs, the row before them at every one"
     cause = "the newest rows dropped from the window, or a direct multi-step shift of it"
-    return [Finding("recency", evidence, cause)] if gap else []
+    return [Finding("recency", f"the newest {gap} rows {how}", cause)] if gap else []
+
+
+def suspected(response: np.ndarray, case: Case) -> tuple[int, str]:
+    """How many of the newest rows are not felt here, or hardly, and the words for it; 0 where whole seasons count."""
+    if not response.any() or (response[0] > 0 and not case.subject.retrains):
+        return 0, ""
+    counts = np.flatnonzero(response > FAINT * response.max())
+    gap, felt = int(counts[0]), response[: counts[0]].max(initial=0)
+    how = f"move the first forecast at most {felt / response.max():.1%} as far as the row before them"
+    if felt == 0:
+        how = "have no influence on the first forecast, the row before them has"
+    most = np.flatnonzero(response > MOST * response.max()) if response[0] else counts
+    return 0 if seasonal(most + 1, case) else gap, how
+
+
+def newest_felt(case: Case, gap: int) -> bool:
+    """Whether the newest row counts at other cutoffs, beside the row so many back."""
+    newest, before = np.mean([responses(one, [0, gap], STRONG) for one in some_cutoffs(case, gap + 1)], axis=0)
+    return bool(newest > FAINT * before)
+
+
+def felt_together(case: Case) -> bool:
+    """Whether the rows asked about count when all are changed at once, as for a median of many."""
+    first = np.maximum(last_rows(case.panel, case.cutoff) - case.depth + 1, case.panel.offsets[:-1])
+    rows = ~after(case.panel, case.cutoff) & (np.arange(case.panel.n_rows) >= np.repeat(first, case.panel.lengths))
+    return any(case.difference(case.ask(change(case.panel, np.flatnonzero(rows)))) is not None for change in STRONG)
 
 
 def rarely_felt(case: Case) -> int:
     """How many of the newest rows act at few cutoffs only, as through a median, where the next one acts at all."""
-    before = np.unique(case.panel.times[case.panel.times <= case.cutoff])
-    cases = [replace(case, cutoff=moment) for moment in before[-1 : -4 * CUTOFFS : -4]]
-    cases = [one for one in cases if answers(one)]
-    depth = min(case.depth, case.base.shape[1] + 8)
-    felt = np.mean([(responses(one, range(depth), TINY, each=True) > 0).mean(axis=1) for one in cases], axis=0)  # [K]
+    depth = min(case.depth, case.base.shape[1] + 8, longest(case))
+    tiny = (partial(nudged, size=TINY),)
+    each = [(responses(one, range(depth), tiny, each=True) > 0).mean(axis=1) for one in some_cutoffs(case, depth)]
+    felt = np.mean(each, axis=0)  # [K]
     always = np.flatnonzero(felt > 0.9)
     if len(always) == 0 or seasonal(always + 1, case) or (felt[: always[0]] > 0.5).any():
         return 0
     return int(always[0])
 
 
+def some_cutoffs(case: Case, rows: int = 1) -> list[Case]:
+    """The case at its cutoff and at a few before it, where a series has so many rows and the subject an answer."""
+    before = np.unique(case.panel.times[case.panel.times <= case.cutoff])
+    cases = [replace(case, cutoff=moment) for moment in before[-1 : -4 * CUTOFFS : -4]]
+    return [one for one in cases if longest(one) >= rows and answers(one)]
+
+
+def longest(case: Case) -> int:
+    """Rows of the longest series up to the cutoff."""
+    return int((last_rows(case.panel, case.cutoff) - case.panel.offsets[:-1] + 1).max())
+
+
 def answers(case: Case) -> bool:
     """Whether there are rows enough up to the cutoff."""
     try:
         return not np.isnan(case.base).all()
-    except DataError:
+    except Exception:  # whatever the subject raises
         return False
 
 
-def responses(case: Case, backs: Sequence[int] | None = None, size: float = 0.5, *, each: bool = False) -> np.ndarray:
-    """How far the first forecast moves when the row K back is nudged: [K], or of each series [K, S].
+def responses(
+    case: Case, backs: Sequence[int] | None = None, changes: Changes = NUDGE, *, each: bool = False
+) -> np.ndarray:
+    """How far the first forecast moves when the row K back is changed: [K], or of each series [K, S].
 
     backs: rows back, 0 the newest; to the case's depth if None. Those that no series has are left out.
-    size: of the nudge, in standard deviations.
+    changes: what is done to the row; the answer that moves furthest counts.
     """
     rows, moved = last_rows(case.panel, case.cutoff), []
-    longest = int((rows - case.panel.offsets[:-1] + 1).max())
+    most = longest(case)
     for back in range(case.depth) if backs is None else backs:
-        if back >= longest:
+        if back >= most:
             continue
         there = rows - back >= case.panel.offsets[:-1]
-        answer = case.ask(nudged(case.panel, (rows - back)[there & (rows >= 0)], size))
-        moved.append(np.abs(answer - case.base)[:, 0])
-    found = np.nan_to_num(np.asarray(moved).reshape(-1, case.panel.n_series))
+        places = (rows - back)[there & (rows >= 0)]
+        said = [case.ask(change(case.panel, places)) for change in changes]
+        moved.append(np.nan_to_num([np.abs(answer - case.base)[:, 0] for answer in said]).max(axis=0))
+    found = np.asarray(moved).reshape(-1, case.panel.n_series)
     if each:
         return found
     sensed = getattr(case.subject, "gradients", None)
@@ -235,10 +290,20 @@ def responses(case: Case, backs: Sequence[int] | None = None, size: float = 0.5,
 def seasonal(lags: Any, case: Case) -> bool:
     """Whether these lags are whole seasons: where only such rows count, the newest may well not.
 
-    The seasons that the stamps name; the usual ones where they name none.
+    The seasons that the stamps name; the usual ones, too, where they name none.
     """
-    usual = case.panel.frequency.seasons or STEP_SEASONS
-    return any(np.all(lags % m == 0) for m in usual if m > 1)
+    usual = calendar_seasons(case.panel.frequency)
+    if not case.panel.frequency.seasons:
+        usual += STEP_SEASONS
+    return any(np.all(lags % m == 0) for m in usual)
+
+
+def calendar_seasons(step: Frequency) -> tuple[int, ...]:
+    """Rows in an hour, a day, a week, four weeks, a quarter and a year, where they are whole and 3 at least."""
+    if step.unit == "business":
+        return (5, 260, 261)
+    spans = {"month": (3, 12), "us": (HOUR, *(days * DAY for days in (1, 7, 28, 91, 364, 365, 366)))}
+    return tuple(n // step.count for n in spans.get(step.unit, ()) if n % step.count == 0 and n > 2 * step.count)
 
 
 def columns(case: Case) -> list[Finding]:

@@ -48,6 +48,29 @@ def nudged(panel: Panel, rows: np.ndarray, size: float = 0.5) -> Panel:
     return panel.with_past(past)
 
 
+def raised(panel: Panel, rows: np.ndarray) -> Panel:
+    """Half a standard deviation above all values of their series in these rows, in all past inputs: positions."""
+    return replaced(panel, rows, of_each_series(panel, rows, np.nanmax) + 0.5 * spread(panel))
+
+
+def lowered(panel: Panel, rows: np.ndarray) -> Panel:
+    """The lowest value of their series in these rows, in all past inputs: positions."""
+    return replaced(panel, rows, of_each_series(panel, rows, np.nanmin))
+
+
+def of_each_series(panel: Panel, rows: np.ndarray, measure: Any) -> np.ndarray:
+    """What is measured over the series of each row: [rows, P]; missing values where it has none at all."""
+    series, place = np.unique(panel.series_of(rows), return_inverse=True)
+    columns = [panel.past[panel.rows(s)].T for s in series]
+    return np.array([[measure(c) if not np.isnan(c).all() else np.nan for c in found] for found in columns])[place]
+
+
+def replaced(panel: Panel, rows: np.ndarray, values: np.ndarray) -> Panel:
+    past = panel.past.copy()
+    past[rows] = np.where(np.isnan(past[rows]), np.nan, values)
+    return panel.with_past(past)
+
+
 def shaken(panel: Panel, rows: np.ndarray, column: int, rng: np.random.Generator) -> Panel:
     """Up to half a standard deviation more in one past input, in each of these rows another amount."""
     past = panel.past.copy()

@@ -93,7 +93,10 @@ class CallableSubject:
         series, time = (
             name if name in names else usual for name, usual in ((schema.series, "unique_id"), (schema.time, "ds"))
         )
-        said = read(answer, series=series, time=time, target="forecast", past=[])
+        try:
+            said = read(answer, series=series, time=time, target="forecast", past=[])
+        except DataError as error:
+            raise DataError(f"what forecast(table, {cutoff}) returned: {error}") from error
         values = np.full((panel.n_series, self.horizon), np.nan)
         times = np.full(values.shape, np.asarray(cutoff).astype(panel.times.dtype))
         for s, name in enumerate(panel.ids):
