@@ -19,6 +19,7 @@ from stepahead.runtime.correction import Correction
 from stepahead.runtime.panel_heads import DISTRIBUTIONS
 
 ENOUGH = 2000  # origins over all series that a verdict on a panel needs
+FEW_MOVE = 200_000  # origins over all series, at most, so that enough are of series that move
 ENOUGH_ERRORS = 250  # the share of truths that K errors cover varies by sqrt(.09 / K) at 90 %: by 1.9 points
 UNJUDGED = "no verdict, and no errors to measure intervals by"  # how the warning begins where nothing is held out
 HOLDOUT = 0.2  # the share of each series' rows that "auto" holds out for the verdict
@@ -58,9 +59,19 @@ def naming_holdout(holdout: Any) -> Iterator[None]:
 
 def enough_rows(panel: Panel, config: Config) -> int:
     """Rows to hold out of each series of a panel, so that there are some ENOUGH origins in all, a whole horizon at
-    least.
+    least; and ENOUGH_ERRORS of series that move, whose errors are not those of dead ones, within FEW_MOVE in all.
     """
-    return max(config.horizon, -(-ENOUGH // panel.n_series))
+    moving = max(int(moves(panel).sum()), 1)
+    for_the_moving = min(-(-ENOUGH_ERRORS // moving), FEW_MOVE // panel.n_series)
+    return max(config.horizon, -(-ENOUGH // panel.n_series), for_the_moving)
+
+
+def moves(panel: Panel) -> np.ndarray:
+    """Which series have a target that changes among their last HOLDOUT: [S] bool."""
+    series = np.repeat(np.arange(panel.n_series), panel.lengths)
+    late = np.arange(panel.n_rows) >= (panel.offsets[1:] - np.floor(panel.lengths * HOLDOUT))[series]
+    changed = late[1:] & (series[1:] == series[:-1]) & (np.abs(np.diff(panel.y)) > 0)
+    return np.bincount(series[1:], weights=changed, minlength=panel.n_series) > 0
 
 
 def check_part(name: str, part: Any, others: str = "") -> None:

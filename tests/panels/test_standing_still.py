@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import stepahead as sa
+from stepahead.errors import ConfigError
 
 LENGTH, EACH, HORIZON = 100, 40, 3
 
@@ -64,3 +65,51 @@ def test_one_that_stands_still_reaches_as_far_as_such_ones_moved_on() -> None:
     said = model.forecast(panel, panel.offsets[1:][still] - 1, level=[50, 99.5])
     np.testing.assert_allclose(said.hi[0, :, 0], 0, atol=1e-9)  # most of them go on as they are
     np.testing.assert_allclose(said.hi[0, :, 1], 5)  # some one in a hundred begins at the next row
+
+
+def dead_but(few: int, series: int = 1000, length: int = 60) -> sa.Panel:
+    """A few series of noise, the others of nothing but zeros."""
+    rows = np.zeros((series, length))
+    rows[:few] = 20 + np.random.default_rng(0).normal(size=(few, length))
+    return sa.Panel.from_arrays(
+        rows.ravel(), ids=[f"s{i}" for i in range(series)], offsets=length * np.arange(series + 1)
+    )
+
+
+FEW = {"recipe": "panel", "season_length": None, "window": 12, "max_steps": 5, "ensemble": 1, "hidden_size": 4}
+
+
+def test_a_few_that_move_among_many_dead_ones_have_errors_enough() -> None:
+    model = sa.Forecaster(**FEW).fit(dead_but(6))
+    # A thousand series have 2 rows each held out; of six that move these were 12 errors, and 95 % need 19.
+    assert model.fitted_.held.calibration.scores.shape == (1, 6 * 12)  # a fifth of 60 rows
+    said = model.predict(level=[95])
+    assert (said["GRU-hi-95"] > said["GRU-lo-95"]).to_list() == [True] * 6 + [False] * 994
+    # Where an eighth of the series move and more, as many rows are held out as before.
+    model = sa.Forecaster(**FEW).fit(dead_but(125))
+    assert model.fitted_.held.calibration.scores.shape == (1, 125 * 2)
+
+
+def test_dead_ones_are_answered_where_too_few_that_move_were_held_out() -> None:
+    model = sa.Forecaster(**FEW, holdout=2).fit(dead_but(6))
+    said = model.predict(level=[95], ids=["s6", "s999"])
+    assert said["GRU-lo-95"].to_list() == said["GRU-hi-95"].to_list() == [0, 0]
+    with pytest.raises(ConfigError, match="level=95 needs more than the 12 held-out errors"):
+        model.predict(level=[95])
+
+
+@pytest.mark.parametrize("head", ["auto", "quantile"])
+def test_the_unit_of_the_target_is_no_matter_where_windows_are_all_zero(head: str) -> None:
+    # Such a window has no scale. What followed it was learned in the target's own units: 6 % more error in small ones.
+    rng = np.random.default_rng(0)
+    rows = rng.uniform(5, 50, size=(20, 1)) * np.exp(0.2 * rng.normal(size=(20, 60)))
+    rows *= np.repeat(rng.random((20, 4)) < 0.5, 15, axis=1)  # spells of fifteen rows
+    asked = FEW | {"max_steps": 20, "holdout": None} | ({} if head == "auto" else {"head": head})
+    said = []
+    for unit in (1.0, 2.0**-20, 2.0**20):
+        panel = sa.Panel.from_arrays(rows.ravel() * unit, ids=[f"s{i}" for i in range(20)], offsets=60 * np.arange(21))
+        model = sa.Forecaster(**asked).fit(panel)
+        assert (model.fitted_.source(panel).windows(np.arange(panel.n_rows)).x == 0).all(axis=1).any()
+        said.append(model.forecast(panel, panel.offsets[1:] - 1).mean / unit)
+    np.testing.assert_array_equal(said[1], said[0])  # powers of two change no digit
+    np.testing.assert_array_equal(said[2], said[0])

@@ -100,8 +100,12 @@ def baseline_errors(rows: Rows, origins: np.ndarray, size: np.ndarray) -> np.nda
 
 
 def forecast_errors(rows: Rows, windows: Windows, said: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The mean sMAPE-like and MASE-like error of what is said of these windows: said [N, H], size [S] -> [2]."""
+    """The mean sMAPE-like and MASE-like error of what is said of these windows: said [N, H], size [S] -> [2].
+
+    Windows of nothing but zeros count for nothing: they have no scale.
+    """
     y, there = rows.targets(windows.origins)
+    there = there & windows.x.any(axis=1, keepdims=True)
     if not there.any():
         return np.zeros(2)
     error = np.abs(y - said)

@@ -19,13 +19,16 @@ BEGIN = 4  # so many of them at most, or a season
 
 @dataclass(frozen=True)
 class Source:
-    """All that batches are made from. spread: for a head that gives a distribution."""
+    """All that batches are made from. spread: for a head that gives a distribution. from_zeros: whether windows of
+    nothing but zeros are learned from, which have no scale: counts are; else zero goes on, whatever is learned.
+    """
 
     rows: Rows
     covariates: Covariates
     yardsticks: Yardsticks
     patch: int
     spread: bool = False
+    from_zeros: bool = False
 
     def readings(
         self, origins: np.ndarray, kinds: tuple[str, ...], keep: np.ndarray | None = None, *, patches: bool = True
@@ -39,7 +42,7 @@ class Source:
         y, there = self.rows.targets(origins)
         truth = {
             "y": y / windows.scale[:, None],
-            "there": there,
+            "there": there if self.from_zeros else there & windows.x.any(axis=1, keepdims=True),
             "importance": self.yardsticks.importance(self.rows, origins, windows.scale),
         }
         if self.spread:

@@ -87,12 +87,18 @@ class Split:
     held: HeldOut
 
     def radius(self, levels: Sequence[float]) -> np.ndarray:
-        """How far intervals of these coverages reach: [N, H, L]. Where too few windows stood still, the farthest."""
-        reach, own = self.held.calibration.radius(levels, self.moved), self.held.standing
+        """How far intervals of these coverages reach: [N, H, L]. Where too few windows stood still, the farthest.
+
+        Raises: TooFewErrors where windows that move are asked about, and too few of these were held out.
+        """
+        own = self.held.standing
         count = own.scores.shape[1]
-        if count:
-            ranks = np.clip(own.rank(levels), 1, count)
-            reach[self.stands] = self.moved[self.stands, None, None] * own.scores[:, ranks - 1]
+        if not count:
+            return self.held.calibration.radius(levels, self.moved)
+        ranks = np.clip(own.rank(levels), 1, count)
+        reach: np.ndarray = self.moved[:, None, None] * own.scores[:, ranks - 1]
+        if not self.stands.all():
+            reach[~self.stands] = self.held.calibration.radius(levels, self.moved[~self.stands])
         return reach
 
     def quantile(self, scores: np.ndarray) -> np.ndarray:

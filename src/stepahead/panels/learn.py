@@ -91,7 +91,14 @@ def make_plan(panel: Panel, config: Config, rng: np.random.Generator) -> Plan:
     origins = origins_of(rows)
     sample = origins.draw(rng, SAMPLE, ahead=config.horizon)
     rows = rows_of(panel, config, covariates, back=choose_baseline(rows, sample, config.seasons))
-    source = Source(rows, covariates, measure(rows, sample), config.patch, spread=config.head in DISTRIBUTIONS)
+    source = Source(
+        rows,
+        covariates,
+        measure(rows, sample),
+        config.patch,
+        spread=config.head in DISTRIBUTIONS,
+        from_zeros=config.head == "negative_binomial",
+    )
     pools = require("threadpoolctl", extra="train", purpose="fit")
     with pools.threadpool_limits(1, user_api="blas"):  # its sums depend on the number of threads
         lines = fit_lines(source, origins, able_kinds(panel), rng)
