@@ -380,7 +380,7 @@ def of_known(rule: Callable[[np.ndarray], float]) -> Callable[[pl.DataFrame, Any
     return forecast
 
 
-SEASONS = [("W", 52), ("W", 4), ("W", 13), ("30m", 48), ("15m", 96), ("15m", 4), ("5m", 12), ("h", 168), ("M", 3)]
+SEASONS = [("W", 52), ("W", 13), ("30m", 48), ("15m", 96), ("15m", 4), ("5m", 12), ("h", 168), ("M", 3)]
 
 
 @pytest.mark.parametrize(("step", "season"), [*SEASONS, ("5m", 288), ("D", 365), ("M", 12)])
@@ -433,6 +433,11 @@ def test_newest_rows_dropped_are_found_on_dated_tables(dropped: int, step: str, 
         found = audit(of_known(lambda y, rule=rule: rule(y[-5 - dropped : -dropped])), panel)
         assert [f.check for f in found.findings] == ["recency"], f"{rule.__name__}: {found}"
         assert "the newest rows dropped" in found.findings[0].cause
+
+
+@pytest.mark.parametrize("back", [3, 11])
+def test_four_weeks_are_no_season(back: int) -> None:
+    assert [f.check for f in audit(lagging(back), dated("W")).findings] == ["recency"]
 
 
 @pytest.mark.parametrize("n_rows", [9, 14])

@@ -299,10 +299,10 @@ def seasonal(lags: Any, case: Case) -> bool:
 
 
 def calendar_seasons(step: Frequency) -> tuple[int, ...]:
-    """Rows in an hour, a day, a week, four weeks, a quarter and a year, where they are whole and 3 at least."""
+    """Rows in an hour, a day, a week, a quarter and a year, where they are whole and 3 at least."""
     if step.unit == "business":
         return (5, 260, 261)
-    spans = {"month": (3, 12), "us": (HOUR, *(days * DAY for days in (1, 7, 28, 91, 364, 365, 366)))}
+    spans = {"month": (3, 12), "us": (HOUR, *(days * DAY for days in (1, 7, 91, 364, 365, 366)))}
     return tuple(n // step.count for n in spans.get(step.unit, ()) if n % step.count == 0 and n > 2 * step.count)
 
 
