@@ -9,6 +9,8 @@ import pytest
 import stepahead as sa
 from stepahead.runtime import repairs
 from stepahead.runtime.repairs import Repair
+from stepahead.runtime.symbol_ensemble import Ensemble
+from stepahead.runtime.symbols import CELLS_IN_CACHE, Engine, Shape, shapes_of
 
 RNG = np.random.default_rng(5)
 CLEAN = [["open", *["read", "check"] * int(RNG.integers(1, 5)), "write", "close"] for _ in range(400)]
@@ -114,3 +116,19 @@ def test_of_one_text_the_last_symbol_is_repaired_like_any_other() -> None:
     found = text.anomalies("abcdabcx", level=0.0)
     assert found.repairs == (Repair("replace", 6, "d"),)  # steps of a text begin at its second symbol
     assert found.alarm.tolist() == [True]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("classes", [7, 30_011])  # several pieces of many rows, and of two
+def test_one_class_s_log_probability_has_the_bits_of_all_of_them(classes: int, members: int) -> None:
+    shape = Shape("gru", inputs=classes, classes=classes, hidden_size=5, embedding=3)
+    engines = []
+    for m in range(members):
+        rng = np.random.default_rng(m)
+        drawn = {name: rng.normal(size=axes).astype(np.float32) for name, axes in shapes_of(shape).items()}
+        engines.append(Engine.build(shape, drawn))
+    reader = engines[0] if members == 1 else Ensemble(tuple(engines))
+    rows = 3 * CELLS_IN_CACHE // classes + 2
+    hidden, wanted = RNG.normal(size=(rows, 5 * members)).astype(np.float32), RNG.integers(0, classes, rows)
+    every = np.take_along_axis(reader.log_probabilities(hidden), wanted[:, None], axis=1)[:, 0]
+    assert np.array_equal(reader.log_probabilities_of(wanted, hidden), every)

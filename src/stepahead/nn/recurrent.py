@@ -1,17 +1,20 @@
 """RNN, LSTM and GRU: torch.nn's classes and results on the native kernel.  (input, state) -> (outputs, state).
 
 The kernel serves CPU tensors in float32 and float64. `super().forward` does the rest: other devices and dtypes,
-autocast, projections, dropout inside packed sequences and those that would be mostly padding, TorchScript, forward-mode
-derivatives, whatever is wrong (torch then says so in its own words), and the sizes where torch is faster (served.py).
+autocast, projections, dropout inside packed sequences and those that would be mostly padding, TorchScript, ONNX,
+functionalize, forward-mode derivatives, whatever is wrong (torch then says so in its own words), and the sizes where
+torch is faster (served.py).
 T steps, B rows, F features, D hidden, L layers times directions.
 """
 
+import sys
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.fx import Proxy
 from torch.nn.utils.rnn import PackedSequence
 
 from stepahead.cell_names import KERNEL_GATES
@@ -86,6 +89,8 @@ class GRU(torch.nn.GRU):
 
 def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
     """What the module's forward returns, or None where torch's own forward is the one to take."""
+    if not isinstance(input, Tensor) and isinstance(input, Proxy):
+        return _leaf(module, input, hx)
     if _native is None or module.proj_size or torch._C._is_any_autocast_enabled():
         return None
     if forward_ad._current_level >= 0:  # torch.func's, too
@@ -94,7 +99,8 @@ def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
     if states is None:
         return None
     if _traced():
-        return None if isinstance(input, PackedSequence) else _run_traced(module, input, states)
+        torch_s = isinstance(input, PackedSequence) or _knows_torch_alone()
+        return None if torch_s else _run_traced(module, input, states)
     if torch._C._get_tracing_state() is not None:
         return None
     if isinstance(input, PackedSequence):
@@ -113,6 +119,15 @@ def plain(module: Any, kind: type, forward: Any) -> Any:
     return twin
 
 
+def _leaf(module: Any, x: Proxy, hx: Any) -> Any:
+    """The layer as one node of a graph of torch.fx, which takes torch's own layers so."""
+    hooked = module._forward_hooks or module._forward_pre_hooks
+    if hooked or type(module).forward not in (RNN.forward, LSTM.forward, GRU.forward):
+        return None  # hooks and what a subclass adds have left nodes of their own: the layer must not do them again
+    tracer: Any = x.tracer
+    return tracer.create_proxy("call_module", tracer.path_of_module(module), (x, hx), {})
+
+
 def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, batch_first: bool) -> Any:
     hidden, learns = module.hidden_size, torch.is_grad_enabled()
     if hidden >= SMALL and x.dim() == 3 and 0 not in x.shape:
@@ -129,6 +144,8 @@ def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tens
         h0, c0 = (*map(_dense, states), None)[:2]
     weights = [w if w.is_contiguous() else w.contiguous() for w in weights]
     if learns and (weights[0].requires_grad or any(t.requires_grad for t in (*weights, x, *states))):
+        if batch_first and x.is_inference():
+            x = x.clone()  # autograd keeps no such tensor; torch's layers turn a batch-first one first, which copies it
         apply = apply_single if plan.layers == plan.directions == 1 else Stack.apply
         results = apply(plan, lengths, x, h0, c0, *weights)
     else:
@@ -218,6 +235,19 @@ def _traced() -> bool:
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()
     )
+
+
+def _knows_torch_alone() -> bool:
+    """Whether what looks on cannot take an operator that is not torch's: ONNX, torch.func.functionalize."""
+    if torch.compiler.is_dynamo_compiling():  # neither is there, and dynamo could not look
+        return False
+    onnx = sys.modules.get("torch.onnx")  # not there before it is asked for, and slow to come
+    if onnx is not None and onnx.is_in_onnx_export():
+        return True
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    functorch = torch._C._functorch
+    return any(i.key() == functorch.TransformType.Functionalize for i in functorch.get_interpreter_stack())
 
 
 def _fits(module: Any, x: Tensor, states: tuple[Tensor, ...], weights: list[Tensor], batch_first: bool) -> bool:

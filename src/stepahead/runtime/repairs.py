@@ -171,6 +171,5 @@ def _of(engine: Reader, hidden: Array, targets: Array, unseen: float) -> Array:
     for start in range(0, len(targets), size):
         part = np.arange(start, min(start + size, len(targets)))
         known = part[targets[part] < engine.shape.classes]
-        odds = engine.log_probabilities(hidden[known])
-        found[known] = -np.take_along_axis(odds, targets[known][:, None], axis=1)[:, 0]
+        found[known] = -engine.log_probabilities_of(targets[known], hidden[known])
     return found

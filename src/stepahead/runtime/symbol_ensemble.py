@@ -68,6 +68,14 @@ class Ensemble:
             np.logaddexp(total, member.log_probabilities(part), out=total)
         return total - np.log(len(self.members))
 
+    def log_probabilities_of(self, classes: Array, hidden: Array) -> Array:
+        """[n], [n, M * D] -> the same of one class in each row, [n]."""
+        parts = np.split(hidden, len(self.members), axis=-1)
+        total = self.members[0].log_probabilities_of(classes, parts[0])
+        for member, part in zip(self.members[1:], parts[1:], strict=True):
+            np.logaddexp(total, member.log_probabilities_of(classes, part), out=total)
+        return total - np.log(len(self.members))
+
     def _parts(self, state: State) -> list[State]:
         """Each member's own state: views, so that what moves them moves the whole."""
         layers = self.shape.num_layers
