@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepahead.data import symbols as module
+from stepahead.data import texts
 from stepahead.data.gaps import gaps_of
 from stepahead.data.symbols import Vocabulary, read_corpus, read_events
 from stepahead.errors import ConfigError, DataError
@@ -54,7 +54,7 @@ def test_text_in_pieces_is_the_text_in_one(monkeypatch: pytest.MonkeyPatch, tmp_
     whole = read_corpus(text)
     (tmp_path / "t.txt").write_text(text, newline="", encoding="utf-8")
     for size in (1, 2, 3, 7):
-        monkeypatch.setattr(module, "CHUNK", size)
+        monkeypatch.setattr(texts, "CHUNK", size)
         for pieces in (read_corpus(text), read_corpus(tmp_path / "t.txt")):
             assert pieces.vocabulary == whole.vocabulary, size
             assert np.array_equal(pieces.codes, whole.codes), size

@@ -87,7 +87,8 @@ def source_for(
 ) -> Given:
     """What the model can read: lines if it learned sequences, events if it learned events."""
     from stepahead.data.events import event_sequences
-    from stepahead.data.symbols import read_corpus, read_text
+    from stepahead.data.symbols import read_corpus
+    from stepahead.data.texts import read_text
     from stepahead.errors import ConfigError, DataError
 
     vocabulary = model.vocabulary_

@@ -5,9 +5,8 @@ each of them; a single text has none. Symbols are compared in Unicode's form NFC
 gets the code `unseen`.
 """
 
-import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stepahead.data.gaps import buckets
+from stepahead.data.texts import chunks_of, lines_of, words_of
 from stepahead.errors import ConfigError, DataError
 from stepahead.parameters import check_whole
 
@@ -26,7 +26,6 @@ Source = Any  # str | Path | Sequence[str] | Sequence[Sequence[str]] | Corpus
 TOKENS = ("chars", "words", "items")
 MAX_SYMBOLS = 200_000
 MAX_NAME = 10_000  # characters of one symbol: longer is surely a wrongly cut file
-CHUNK = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -194,14 +193,14 @@ def read_corpus(
     if lines and not isinstance(source, Path):
         raise ConfigError("lines=True: is for a file; pass Path('names.txt'), or a list with a text for each line")
     if isinstance(source, Path) and lines:
-        source = list(_lines(source))
+        source = list(lines_of(source))
     if isinstance(source, str | Path) and tokens == "items":
         raise DataError("the model's symbols come cut, as lists; found one text; pass a list of lists of symbols")
     if isinstance(source, str | Path):
-        chunks = _chunks(source)
+        chunks = chunks_of(source)
         if tokens == "chars":
             return _from_characters(chunks, vocabulary, max_symbols)
-        return _from_symbols([_words(chunks)], tokens, False, vocabulary, max_symbols)
+        return _from_symbols([words_of(chunks)], tokens, False, vocabulary, max_symbols)
     if not isinstance(source, Sequence | np.ndarray) or len(source) == 0:
         raise DataError(f"sequences: expected text or a list with at least one sequence, found {_kind(source)}")
     if not isinstance(source[0], str) and vocabulary is None:
@@ -247,11 +246,6 @@ def read_events(
     return replace(corpus, names=tuple(sequences), gaps=gaps)
 
 
-def read_text(path: Path) -> str:
-    """The whole of a text file. Raises: DataError where it cannot be read, is empty, or is not UTF-8."""
-    return "".join(_read(path))
-
-
 def _check_alike(source: Source, tokens: str, vocabulary: Vocabulary | None) -> None:
     """Raises: DataError for texts among lists of symbols."""
     text = next((one for one in source if isinstance(one, str)), None)
@@ -294,69 +288,6 @@ def _symbol(symbol: Any) -> str:
 def _points(text: str) -> NDArray[np.uint32]:
     # surrogatepass: a lone surrogate is a symbol like any other.
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-
-
-def _chunks(source: str | Path) -> Iterator[str]:
-    """The text in form NFC, in pieces that end before an ASCII character: it combines with nothing before it."""
-    pieces = (source[i : i + CHUNK] for i in range(0, len(source), CHUNK)) if isinstance(source, str) else _read(source)
-    rest = ""
-    for piece in pieces:
-        rest += piece
-        place = next((i for i in range(len(rest) - 1, 0, -1) if rest[i] < "\x80"), 0)
-        if place:
-            yield unicodedata.normalize("NFC", rest[:place])
-            rest = rest[place:]
-    if rest:
-        yield unicodedata.normalize("NFC", rest)
-
-
-def _read(path: Path) -> Iterator[str]:
-    seen = False
-    try:
-        # newline="": line ends are symbols and stay what they are. utf-8-sig: a byte order mark is none.
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            while piece := file.read(CHUNK):
-                yield piece
-                seen = True
-    except UnicodeDecodeError as error:
-        # A pipe cannot be read again to find the place.
-        bad = f"byte 0x{error.object[error.start]:02x}" + (f" in line {_bad_line(path):,}" if path.is_file() else "")
-        raise DataError(f"{os.fspath(path)}: is not UTF-8 text ({bad}); convert it first") from error
-    except OSError as error:
-        raise DataError(f"{os.fspath(path)}: cannot be read ({error.strerror}); check the name") from error
-    if not seen:
-        raise DataError(f"{os.fspath(path)}: is empty; give a text of at least two symbols")
-
-
-def _bad_line(path: Path) -> int:
-    """The first line that is not UTF-8, counted from 1.  path: a file that holds one."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return number
-    return 1
-
-
-def _lines(path: Path) -> Iterator[str]:
-    rest = ""
-    for piece in _read(path):
-        *whole, rest = (rest + piece).split("\n")
-        yield from (line.removesuffix("\r") for line in whole if line.strip())
-    if rest.strip():
-        yield rest.removesuffix("\r")
-
-
-def _words(chunks: Iterable[str]) -> Iterator[str]:
-    rest = ""
-    for chunk in chunks:
-        text = rest + chunk
-        words = text.split()
-        rest = "" if not words or text[-1].isspace() else words.pop()
-        yield from words
-    if rest:
-        yield rest
 
 
 def _from_characters(chunks: Iterable[str], vocabulary: Vocabulary | None, max_symbols: int) -> Corpus:
