@@ -107,7 +107,7 @@ def fit(
     learner = SymbolModel(**o.given(context.params, MODEL))
     read: dict[str, Any] = {
         "lines": lines,
-        "tokens": tokens or "chars",
+        "tokens": tokens,
         "case": case,
         "time": time,
         "activity": activity,
