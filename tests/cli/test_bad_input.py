@@ -139,6 +139,18 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         "",
         ["'20210101' may be a date or a step", "--time-format '%Y%m%d'"],
     ),
+    "a spreadsheet's dates": (
+        "t.csv",
+        table("44197,1", "44198,2", header="date,y"),
+        "",
+        ["row 2: '44197' may be a spreadsheet's number for 2021-01-01; write the dates out", "--time-format 'integer'"],
+    ),
+    "a spreadsheet's dates with a point": (
+        "t.csv",
+        table("44197.0,1", "44198.0,2"),
+        "",
+        ["row 2: '44197.0' may be a spreadsheet's number for 2021-01-01; write the dates out"],
+    ),
     "not as the format says": (
         "t.csv",
         table("01/02/2021,1", "13/14/2021,1"),

@@ -338,6 +338,21 @@ def process(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
+def test_ctrl_c_while_python_loads_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt\n")  # in the middle of the imports
+    command = [sys.executable, "-m", "stepahead", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "stopped\n")
+
+
+def test_the_command_is_the_module_that_python_runs() -> None:
+    command = [sys.executable, "-m", "stepahead", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (0, f"stepahead {sa.__version__}\n"), ended.stderr
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    assert 'stepahead = "stepahead.__main__:main"' in project.read_text(encoding="utf-8")
+
+
 def test_a_true_process_ends_with_2_one_line_and_no_traceback(goog: Path) -> None:
     for arguments in (["fit", goog, "--target", "clsoe", "-o", "m"], ["fit", goog, "--window"], ["predict", goog]):
         ended = process(*arguments)

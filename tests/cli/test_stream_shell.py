@@ -322,6 +322,52 @@ def dated_model(folder: Path, frequency: str | None = None, **settings: Any) -> 
     return path
 
 
+def test_times_are_read_in_the_format_that_is_named(tmp_path: Path) -> None:
+    model = dated_model(tmp_path, recipe="classic")
+    plain = run(model, rows=["2021-04-11,50", "2021-04-12,51", ",52"], header="ds,y")
+    rows = ["11/04/2021,50", "12/04/2021,51", "2021-04-13,52", "14/04/2021,52"]
+    done = run(model, "--time-format", "%d/%m/%Y", "--state", tmp_path / "state", rows=rows, header="ds,y")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: standard input, line 4: column 'ds': '2021-04-13' is not a time as '%d/%m/%Y' says; "
+        "correct it or --time-format\n"
+    )
+    assert done.stdout.splitlines() == plain.stdout.splitlines()[:3]
+    again = run(model, "--time-format", "%d/%m/%Y", "--state", tmp_path / "state", rows=rows[:2], header="ds,y")
+    assert "2 rows were taken in before" in again.stderr
+    assert again.stdout == done.stdout
+    told = run(model, "--time-format", "%Y%m%d", rows=['{"ds": 20210411, "y": 50}', '{"y": 51}'], header="")
+    assert [json.loads(line)["cutoff"] for line in told.stdout.splitlines()] == ["2021-04-11", "2021-04-12"]
+
+
+@pytest.mark.parametrize(
+    ("form", "time", "said"),
+    [
+        ("integer", "7", "line 2: --time-format 'integer' reads none of the dates that the model learned"),
+        ("%Y-%m-%d %H:%M%z", "2021-04-11 10:00+0100", "line 2: the times that the model learned have no zone"),
+        ("decimal_year", "2021-04-11", "line 2: column 'ds': '2021-04-11' is no year with twelfths"),
+    ],
+)
+def test_a_format_of_other_times_than_the_models_is_refused(tmp_path: Path, form: str, time: str, said: str) -> None:
+    done = run(dated_model(tmp_path), "--time-format", form, rows=[f"{time},50"], header="ds,y")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert said in done.stderr
+
+
+def test_a_bound_beyond_all_numbers_is_null_in_json(tmp_path: Path) -> None:
+    still = np.where(np.arange(300) % 50 == 0, 1e3, 1e-2)
+    model = sa.Forecaster("classic", head="quantile", max_steps=30, difference="log", window=5)
+    model.fit(sa.Panel.from_arrays(still)).save(tmp_path / "still.safetensors")
+    draws = np.random.default_rng(3).normal(size=130) * np.where(np.arange(130) % 2, 20, 5)
+    rows = [repr(value) for value in np.exp(draws).clip(1e-28, 1e28).tolist()]
+    plain = [line.split(",") for line in run(tmp_path / "still.safetensors", rows=rows, header="y").stdout.split()]
+    done = run(tmp_path / "still.safetensors", "--json", rows=rows, header="y")
+    told = [json.loads(line, parse_constant=pytest.fail)["forecast"][0] for line in done.stdout.splitlines()]
+    assert any(row[-1] == "inf" for row in plain), "the rows were to come to it"
+    for row, answer in zip(plain[1:], told, strict=True):
+        assert [None if cell == "inf" else float(cell) for cell in row[2:]] == list(answer.values())[1:]
+
+
 def test_a_row_that_leaves_steps_out_is_told_of_once_where_rows_are_neighbours(tmp_path: Path) -> None:
     model = dated_model(tmp_path, recipe="classic")
     rows = ["2021-04-11,50", "2021-04-14,51", "2021-05-14,52"]

@@ -223,6 +223,8 @@ def test_every_command_teaches_by_example(run: Run) -> None:
         (("fit", "t.csv", "--case", "c", "-o", "m"), "needs both"),
         (("fit", "--text", "x", "--case", "c", "--activity", "a", "-o", "m"), "--text: is no event table"),
         (("fit", "t.csv", "--case", "c", "--activity", "a", "-o", "m"), "no column 'c'"),
+        (("fit", "t.csv", "--case", "c", "--activity", "a", "--lines", "-o", "m"), "--lines: is for text, and --case"),
+        (("fit", "t.csv", "--case", "c", "--activity", "a", "--tokens", "chars", "-o", "m"), "--tokens: is for text"),
         (("next", "absent", "h"), "absent: cannot be read"),
         (("next", "t.csv", "h"), "not a safetensors file"),
         (("next", "{word}"), "give at least one symbol"),

@@ -110,3 +110,19 @@ def test_a_decimal_year_between_two_months_is_refused(cell: str) -> None:
         times_of(["1960.0", cell], time_format="decimal_year")
     with pytest.raises(DataError, match=r"row 0 .*: '1991\.119' is not a date; write it as"):
         times_of(["1991.1", "1991.119"][::-1])
+
+
+@pytest.mark.parametrize("first", [30_000, 44_197, 44_197.25, 59_990])
+def test_a_spreadsheets_dates_are_told_as_pandas_reads_them(first: float) -> None:
+    table = pd.DataFrame({"date": first + np.arange(9), "y": np.arange(9.0)})
+    day = pd.to_datetime(first, unit="D", origin="1899-12-30").date()
+    with pytest.raises(DataError, match=rf"'?{first}'? may be a spreadsheet's number for {day}; write the dates out"):
+        sa.read(table)
+
+
+def test_steps_that_a_spreadsheet_would_not_write_for_dates_are_steps() -> None:
+    for name, first in (("date", 1), ("date", 2001), ("date", 29_999), ("ds", 44_197)):
+        table = pd.DataFrame({name: first + np.arange(9), "y": np.arange(9.0)})
+        assert sa.read(table).times[0] == first
+    table = pd.DataFrame({"date": 44_197 + np.arange(9), "y": np.arange(9.0)})
+    assert sa.read(table, time_format="integer").times[0] == 44_197

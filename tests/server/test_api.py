@@ -207,6 +207,13 @@ def test_kserve_answers_hold_the_fields_of_the_protocol(client: TestClient) -> N
         (univariate(2, stepahead={"past": {"load": [1] * 2}}), {}, "window"),
         (univariate(20, start_timestamp="soon", stepahead={"past": {"load": [1] * 20}}), {}, "is not a time"),
         (univariate(20, more={}), {"quantiles": [1.0]}, "quantiles"),
+        (
+            univariate(1, series=[1.0] * 19 + [1e31], stepahead={"past": {"load": [1] * 20}}),
+            {},
+            "1e+31 is beyond 1e+30",
+        ),
+        (univariate(20, stepahead={"past": {"load": [1] * 19 + [-1e300]}}), {}, "'load' has a value beyond 1e+30"),
+        (univariate(20, start_timestamp="9000-12-30", stepahead={"past": {"load": [1] * 20}}), {}, "the year 9000"),
     ],
 )
 def test_what_kserve_is_asked_wrongly_is_422(client: TestClient, given: Any, options: Any, words: str) -> None:

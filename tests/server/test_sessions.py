@@ -19,6 +19,7 @@ from stepahead.server.series_routes import shown_cutoff
 from stepahead.server.sessions import Sessions
 from stepahead.server.store import Changes, StoreFailed, open_store
 from stepahead.server.times import read_time
+from stepahead.server.views import bulk_json
 
 
 def ask(sessions: Sessions, job: Job) -> Any:
@@ -385,3 +386,15 @@ def test_a_state_that_cannot_be_read_refuses_its_own_series_alone(url: str) -> N
     assert "state of series 'a'" in refused.detail
     assert pushed.view.rows == 7
     again.close()
+
+
+def test_a_bound_beyond_all_numbers_is_null(sessions: Sessions) -> None:
+    begin(sessions, "a")
+    view = ask(sessions, Look("a", inside=True))
+    last = [name for name in view.records[0] if "-hi-" in name][-1]
+    endless = replace(view, records=[record | {last: float("inf")} for record in view.records], _json=b"")
+    row = models().forecasters["daily"].reader.pack([1.0, 2.0])
+    for body in (endless.event(0, row), bulk_json(1, 1, 0, [endless]), endless.json()):
+        told = json.loads(body, parse_constant=pytest.fail)
+        told = told.get("forecasts", {"a": told})["a"]
+        assert [record[last] for record in told["forecast"]] == [None] * len(view.records)

@@ -30,11 +30,21 @@ class Rows:
     """The rows that come through a file descriptor, as many at a time as are there.
 
     schema: of the model. names: the columns whose values are wanted, in order. whole: refuse a last line without its
-    line break, which may be half of what the sender meant. form: "csv" or "json" once it is known.
+    line break, which may be half of what the sender meant. time_format: how times are written, as `read` takes it.
+    form: "csv" or "json" once it is known.
     """
 
-    def __init__(self, descriptor: int, schema: Any, names: Sequence[str], *, whole: bool = False) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        schema: Any,
+        names: Sequence[str],
+        *,
+        whole: bool = False,
+        time_format: str | None = None,
+    ) -> None:
         self.descriptor, self.schema, self.names, self.whole = descriptor, schema, names, whole
+        self.time_format = time_format
         self.form = ""
         self.ignored: list[str] = []
         self.problem: DataError | None = None
@@ -64,6 +74,8 @@ class Rows:
                     f"standard input, line {self._line + 1}: is longer than {LONGEST_LINE >> 20} MiB; "
                     "end each row with a line break"
                 )
+            if self.time_format is not None:
+                rows = self._in_format(rows)
             if rows:
                 yield rows
             if not came:
@@ -149,6 +161,41 @@ class Rows:
         values = [float(v) if type(v) is int and abs(v) < LARGEST else v for v in (row[name] for name in self.names)]
         return Cells(self._line, None if series is None else str(series), row.get(self.schema.time), values)
 
+    def _in_format(self, rows: list[Cells]) -> list[Cells]:
+        """The rows with their times as the format says; one that is written otherwise ends them, and is `problem`."""
+        try:
+            return self._with_times(rows)
+        except DataError:
+            pass
+        good: list[Cells] = []
+        for row in rows:  # one by one, to see which it is
+            try:
+                good += self._with_times([row])
+            except DataError as error:
+                self.problem = error
+                break
+        return good
+
+    def _with_times(self, rows: list[Cells]) -> list[Cells]:
+        """Raises: DataError for a time that is not in the format, or is none of the model's kind."""
+        from stepahead.data.stamps import read_written
+
+        dated = [row for row in rows if row.time is not None]
+        if not dated:
+            return rows
+        where = f"standard input, line {dated[0].line}"
+        stamps = read_written([str(row.time) for row in dated], self.schema.time, self.time_format, where)
+        if (stamps.kind == "integer") != (self.schema.time_kind == "integer"):
+            learned = "steps" if self.schema.time_kind == "integer" else "dates"
+            raise DataError(
+                f"{where}: time_format='{self.time_format}' reads none of the {learned} that the model learned"
+            )
+        if (stamps.zone is None) != (self.schema.time_zone is None):
+            zone = "a zone, %z" if stamps.zone is None else "no zone"
+            raise DataError(f"{where}: the times that the model learned have {zone}; give them so in time_format=")
+        times = iter(stamps.values.tolist() if stamps.kind == "integer" else stamps.values)
+        return [row if row.time is None else row._replace(time=next(times)) for row in rows]
+
     def _split(self, line: str) -> list[str]:
         """The cells of one line of CSV."""
         if '"' not in line:
@@ -195,7 +242,7 @@ class Lines:
     """Forecasts as lines, in the form that the rows came in.
 
     CSV: a header, then a line for each step ahead: series (where the model has several), time, cutoff, forecast,
-    bounds. JSON: one object a row, with all steps.
+    bounds. JSON: one object a row, with all steps. A bound beyond all numbers is inf in CSV, null in JSON.
     """
 
     def __init__(self, stream: Any, schema: Any, text_of: Any, times_after: Any) -> None:
@@ -229,7 +276,12 @@ class Lines:
             for time, mean, lo, hi in zip(times, bounds.mean, bounds.lo, bounds.hi, strict=True)
         ]
         answer = {"series": stream.series, "cutoff": self.plain_time(cutoff), "forecast": steps}
-        return json.dumps(answer, ensure_ascii=False) + "\n"
+        try:
+            return json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n"
+        except ValueError:  # a bound beyond all numbers, for which JSON has no word
+            from stepahead.evaluate.result import plain
+
+            return json.dumps(plain(answer), ensure_ascii=False, allow_nan=False) + "\n"
 
     def plain_time(self, time: int) -> int | str:
         return time if self.schema.time_kind == "integer" else self.text_of(time)

@@ -38,6 +38,7 @@ def stream(
     state: State = None,
     series: Series = None,
     level: Level = None,
+    time_format: o.TimeFormat = None,
     json: Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -58,7 +59,7 @@ def stream(
     check_standard_input()
     if state is not None and (problem := why_not(state)) is not None:
         raise ConfigError(f"--state {state}: {problem}")
-    rows = Rows(0, schema, schema.past, whole=state is not None)
+    rows = Rows(0, schema, schema.past, whole=state is not None, time_format=time_format)
     with nullcontext() if state is None else only_writer(state):
         live = Pipe(forecaster, series, level, state, quiet=quiet)
         try:

@@ -30,7 +30,7 @@ def read_source(
     text: str | None,
     *,
     lines: bool,
-    tokens: str,
+    tokens: str | None,
     case: str | None,
     time: str | None,
     activity: str | None,
@@ -44,8 +44,12 @@ def read_source(
     if case is not None and activity is not None:
         if text is not None:
             raise ConfigError("--text: is no event table; give its file, or - for standard input")
+        if lines or tokens is not None:
+            option = "--lines" if lines else "--tokens"
+            raise ConfigError(f"{option}: is for text, and --case says that the source is an event table; drop one")
         table = events_of(source)
         return read_events(table, case=case, activity=activity, time=time, vocabulary=vocabulary)
+    tokens = tokens or "chars"
     if source is not None and source != "-":
         return read_corpus(Path(source), tokens=tokens, lines=lines, vocabulary=vocabulary)
     content: Any = text if text is not None else standard_input()

@@ -115,7 +115,7 @@ def fit(
     learner = SymbolModel(**o.given(context.params, MODEL))
     read: dict[str, Any] = {
         "lines": lines,
-        "tokens": tokens or "chars",
+        "tokens": tokens,
         "case": case,
         "time": time,
         "activity": activity,

@@ -5,8 +5,9 @@ Understood without being told: ISO's 2021-01-31, 2021/01/31, 2021-01, 2021-01-31
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,7 @@ DECIMAL_REMEDY = (
     f"is not a date; if it is a year with twelfths for the months, read it with time_format='{DECIMAL_YEAR}'"
 )
 ORDERS = {"day-first": ("%d", "%m"), "month-first": ("%m", "%d")}
+SERIAL = (30_000, 60_000)  # days since 1899-12-30, as spreadsheets write 1982 to 2064
 CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
 
 
@@ -76,6 +78,22 @@ def read_stamps(table: Table, name: str, time_format: str | None) -> Stamps:
     return replace(read_text(table, name, column.str.strip_chars(), time_format), unit=table.units.get(name, "us"))
 
 
+def read_written(times: Sequence[str], name: str, time_format: str | None, source: str) -> Stamps:
+    """Times that come in a pipe, as `read_stamps` reads those of a table.
+
+    source: where the first of them stands, for messages.
+    """
+    table = Pipe(pl.DataFrame({name: times}), source)
+    return read_stamps(table, name, time_format)
+
+
+class Pipe(Table):
+    """A table whose source says which row it is."""
+
+    def refuse(self, column: str, position: int, problem: str) -> NoReturn:
+        raise DataError(f"{self.source}: column '{column}': {problem}")
+
+
 def within_calendars(table: Table, name: str, column: pl.Series) -> np.ndarray:
     """Dates or stamps in microseconds: [R].  Raises: DataError for one that is too far away to be counted in them."""
     moments = column.cast(pl.Datetime("us"), strict=False)
@@ -102,6 +120,8 @@ def whole_steps(table: Table, name: str, column: pl.Series) -> pl.Series:
         place = int(odd.arg_max() or 0)
         if may_be_decimal_years(column):
             table.refuse(name, place, f"{column[place]} {DECIMAL_REMEDY}")
+        if may_be_serial(column):
+            table.refuse(name, place, f"{column[place]} {serial_remedy(column[place])}")
         table.refuse(name, place, f"{column[place]} is not a whole step; give integers, dates or stamps")
     return column.cast(pl.Int64)
 
@@ -137,7 +157,20 @@ def integers(table: Table, name: str, text: pl.Series, *, named: bool) -> Stamps
             0,
             f"'{text[0]}' may be a date or a step; pass time_format='%Y%m%d', or time_format='integer' for steps",
         )
+    if not named and "date" in name.lower() and may_be_serial(steps):
+        table.refuse(name, 0, f"'{text[0]}' {serial_remedy(steps[0])}, or pass time_format='integer' for steps")
     return Stamps(steps.to_numpy(), "integer")
+
+
+def may_be_serial(column: pl.Series) -> bool:
+    """Whether all are numbers as a spreadsheet keeps the dates of our time."""
+    numbers = column.cast(pl.Float64, strict=False)
+    return bool(numbers.is_between(*SERIAL).fill_null(False).all())
+
+
+def serial_remedy(number: float) -> str:
+    day = np.datetime64("1899-12-30") + int(number)
+    return f"may be a spreadsheet's number for {day}; write the dates out, {day}"
 
 
 def formatted(table: Table, name: str, text: pl.Series, time_format: str) -> Stamps:
@@ -216,6 +249,8 @@ def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
     """Say why a cell is no time, and how to write it."""
     if may_be_decimal_years(text):
         table.refuse(name, place, f"'{text[place]}' {DECIMAL_REMEDY}")
+    if may_be_serial(text):
+        table.refuse(name, place, f"'{text[place]}' {serial_remedy(float(text[place]))}")
     digits = text.str.contains(INTEGER)
     if digits.sum() > 0.5 * len(text):
         place = int((~digits).arg_max() or 0)

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from starlette.responses import Response
 
+from stepahead.data.panel import check_size
 from stepahead.errors import StepaheadError
 from stepahead.forecast import Forecast
+from stepahead.limits import LARGEST
 from stepahead.server.models import Served, frequency_name
 from stepahead.server.problems import Problem, encode
 from stepahead.server.rows import as_panel
@@ -86,6 +88,7 @@ def answer_one(served: Served, given: TimeSeries, options: Options) -> dict[str,
     times = times_of(served, given, extension, len(history))
     static = static_of(served, extension)
     panel = as_panel(served.reader.schema, given.name, times, history, static)
+    check_size(panel)
     fitted: Any = served.forecaster.fitted_
     levels = sorted({level_of(q) for q in options.quantiles or () if level_of(q)})
     origin = np.asarray([panel.n_rows - 1])
@@ -159,7 +162,10 @@ def named_values(given: dict[str, list[float | None]], name: str, rows: int | No
         raise Problem(422, f"stepahead.{kind}: the model needs '{name}'")
     if rows is not None and len(given[name]) != rows:
         raise Problem(422, f"stepahead.{kind}: '{name}' has {len(given[name])} values, the series has {rows}")
-    return np.asarray(given[name], dtype=np.float64)
+    values = np.asarray(given[name], dtype=np.float64)
+    if (np.abs(values) >= LARGEST).any():
+        raise Problem(422, f"stepahead.{kind}: '{name}' has a value beyond {LARGEST:g}; correct it")
+    return values
 
 
 def refuse_others(given: dict[str, Any], known: Sequence[str], kind: str) -> None:

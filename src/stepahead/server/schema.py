@@ -171,14 +171,16 @@ class ForecastRequest(Struct):
 
 
 class TimeSeriesForecast(Struct):
-    """One forecast (KServe): the mean and quantiles of each step; timestamps are stepahead's own addition."""
+    """One forecast (KServe): the mean and quantiles of each step, null for one beyond all numbers; timestamps are
+    stepahead's own addition.
+    """
 
     type: str
     name: str
     mean_forecast: list[float]
     frequency: str
     start_timestamp: str
-    quantiles: dict[str, list[float]] | None
+    quantiles: dict[str, list[float | None]] | None
     timestamps: list[str | int]
 
 
