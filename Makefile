@@ -8,7 +8,7 @@ NATIVE := $(wildcard CMakeLists.txt) $(wildcard native/*.h native/*.cpp)
 # Benchmarks that take the data folder, and those that need none; timing.py and peers.py are what they share, accuracy.py
 # runs panels.py, other_panels.py takes a folder that it makes, and *_peers.py need packages of others beside them.
 WITH_DATA := benchmarks/accuracy.py benchmarks/intervals.py benchmarks/symbols.py
-APART := $(addprefix benchmarks/,timing.py peers.py panels.py other_panels.py) $(wildcard benchmarks/*_peers.py)
+APART := $(addprefix benchmarks/,timing.py peers.py panels.py other_panels.py few_rows.py) $(wildcard benchmarks/*_peers.py)
 WITHOUT_DATA := $(filter-out $(WITH_DATA) $(APART),$(wildcard benchmarks/*.py))
 
 .PHONY: help demo test check format bench soak sanitize clean
