@@ -109,6 +109,15 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         ["row 2: '03/04/2021' is day-first as '13/04/2021' is", "pass --time-format '%d/%m/%Y'\n"],
     ),
     "month first": ("t.csv", table("1/13/21,1", "1/2/21,2"), "", ["is month-first; pass --time-format '%m/%d/%y'\n"]),
+    "two digits may be the year": (
+        "t.csv",
+        table("21/01/13,1", "21/01/29,2"),
+        "",
+        ["'21/01/13' may be day-first or year-first; pass --time-format '%d/%m/%y' or --time-format '%y/%m/%d'\n"],
+    ),
+    "year first": ("t.csv", table("21/01/13,1", "99/01/29,2"), "", ["is year-first as '99/01/29' is; pass"]),
+    "two digits, each the day": ("t.csv", table("03/04/21,1"), "", ["may be day-first or month-first or year-first"]),
+    "a day in no order": ("t.csv", table("40/01/2021,1"), "", ["'40/01/2021' is not a date"]),
     "days of both orders": ("t.csv", table("13/1/2021,1", "1/13/2021,2"), "", ["may be day-first or month-first"]),
     "a row of totals": ("t.csv", table("2021-01-01,1", "Total,1"), "", ["row 3: 'Total' is not", "holds totals"]),
     "totals below days in a form": (
@@ -194,6 +203,9 @@ CASES: dict[str, tuple[str, str | bytes, str, list[str]]] = {
         ["'$1,200.50' is a number with '$'", "thousands without a mark"],
     ),
     "both sides": ("t.csv", table("1,USD 5 m"), "", ["is a number with 'USD' and 'm'"]),
+    "a power": ("t.csv", table("1,12.5 W/m2"), "", ["is a number with 'W/m2'"]),
+    "sixteens": ("t.csv", table("1,7", "2,8", "3,0x1F"), "", ["'0x1F' is not a number; correct it"]),
+    "a fraction": ("t.csv", table("1,7", "2,8", "3,1/2"), "", ["'1/2' is not a number; correct it"]),
     "groups of digits": ("t.csv", table("1,1'000'000"), "", ["'1'000'000' is a number with marks"]),
     "one cell with a unit": (
         "t.csv",

@@ -345,6 +345,11 @@ def test_times_are_read_in_the_format_that_is_named(tmp_path: Path) -> None:
     [
         ("integer", "7", "line 2: --time-format 'integer' reads none of the dates that the model learned"),
         ("%Y-%m-%d %H:%M%z", "2021-04-11 10:00+0100", "line 2: the times that the model learned have no zone"),
+        (
+            "%d/%m/%Y",
+            "20/07/9500",
+            "line 2: series 'y': ds 9500-07-20T00:00:00.000000 must be a time of the years 1 to",
+        ),
         ("decimal_year", "2021-04-11", "line 2: column 'ds': '2021-04-11' is no year with twelfths"),
     ],
 )

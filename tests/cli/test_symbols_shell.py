@@ -107,7 +107,7 @@ def test_symbols_that_were_never_learned_are_told_of(run: Run, models: Path) -> 
     asked = (models / "desk", "take in", "wiat", "take in wait", "wiat")
     assert run("next", *asked)[::2] == (
         0,
-        "note: the model never learned 'wiat', 'take in wait', and reads it as an unknown symbol\n",
+        "note: the model never learned 'wiat', 'take in wait', which it reads as unknown\n",
     )
     assert run("next", *asked, "-k", 1, "-q")[2] == ""
     assert "'wiat'" in run("complete", *asked)[2]

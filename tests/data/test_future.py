@@ -7,7 +7,7 @@ import pytest
 
 from stepahead.data.future import future_like, read_future
 from stepahead.data.panel import Panel
-from stepahead.data.read import read
+from stepahead.data.read import read, read_like
 from stepahead.errors import DataError
 
 
@@ -125,6 +125,17 @@ def test_a_table_that_names_another_series_is_refused_where_the_model_knows_one(
     with pytest.raises(DataError, match="'unique_id' names 'b', the model knows one series, 'y'; give its rows alone"):
         read_future(read(table, target="promo"), panel, panel.frequency, 1)
     assert read_future(table.assign(unique_id="y"), panel, panel.frequency, 1).tolist() == [[[9.0]]]
+
+
+@pytest.mark.parametrize("first", [44_197, 20_210_101])
+def test_steps_that_look_like_dates_are_steps_to_a_model_of_steps(first):
+    rows = pl.DataFrame({"date": first + np.arange(9), "promo": np.arange(9.0), "y": np.arange(9.0)})
+    panel = read(rows, future=["promo"], time_format="integer")
+    later = rows.with_columns(pl.col("date") + 9)
+    assert read_like(later, panel.schema).times.tolist() == later["date"].to_list()
+    assert read_future(later.drop("y"), panel, panel.frequency, 2).tolist() == [[[0.0], [1.0]]]
+    with pytest.raises(DataError, match="'2021-01-01' is not a whole step; give integers"):
+        read_like(rows.with_columns(date=pl.lit("2021-01-01")), panel.schema)
 
 
 def test_times_are_read_in_the_form_that_was_given(tmp_path):

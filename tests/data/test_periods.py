@@ -118,11 +118,22 @@ def test_a_spreadsheets_dates_are_told_as_pandas_reads_them(first: float) -> Non
     day = pd.to_datetime(first, unit="D", origin="1899-12-30").date()
     with pytest.raises(DataError, match=rf"'?{first}'? may be a spreadsheet's number for {day}; write the dates out"):
         sa.read(table)
+    for name in ("Order_Date", "orderDate", "date2"):
+        with pytest.raises(DataError, match="may be a spreadsheet's number"):
+            sa.read(table.rename(columns={"date": name}), time=name)
 
 
 def test_steps_that_a_spreadsheet_would_not_write_for_dates_are_steps() -> None:
-    for name, first in (("date", 1), ("date", 2001), ("date", 29_999), ("ds", 44_197)):
+    steps = (
+        ("date", 1),
+        ("date", 2001),
+        ("date", 29_999),
+        ("ds", 44_197),
+        ("last_update", 35_000),
+        ("candidates", 35_000),
+    )
+    for name, first in steps:
         table = pd.DataFrame({name: first + np.arange(9), "y": np.arange(9.0)})
-        assert sa.read(table).times[0] == first
+        assert sa.read(table, time=name).times[0] == first
     table = pd.DataFrame({"date": 44_197 + np.arange(9), "y": np.arange(9.0)})
     assert sa.read(table, time_format="integer").times[0] == 44_197

@@ -164,7 +164,7 @@ def unknown_symbols(model: "SymbolModel", prefix: str | list[str]) -> list[str]:
 
     known = model.vocabulary_.codes
     unknown = [symbol for symbol in dict.fromkeys(model.vocabulary_.cut(prefix)) if symbol not in known]
-    return [f"the model never learned {preview(unknown)}, and reads it as an unknown symbol"] if unknown else []
+    return [f"the model never learned {preview(unknown)}, which it reads as unknown"] if unknown else []
 
 
 def table_as_text(source: str | None, case: str | None) -> list[str]:

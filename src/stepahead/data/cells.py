@@ -8,8 +8,9 @@ import polars as pl
 from stepahead.data.table import Table
 from stepahead.errors import DataError
 
+UNIT = r"(?:[^\W\d_]|[%°€£$¥])(?:[^\W\d_]|[%°€£$¥/²³23]){0,7}"  # digits are powers alone: 0x1F is no number of x1F
 # A currency or a unit, "$1,200.50", "USD 5", "2418.3 kWh", "12 %", or digits in groups, "1'000 000".
-WITH_A_MARK = re.compile(r"\s*[+-]?\s*([$€£¥<>~≈]|[A-Z]{3}\s)?\s*[+-]?(\d[\d.,'’_\s]*?)(\s*(?!\d)[\w%°€£$/²³]{0,8})\s*")
+WITH_A_MARK = re.compile(rf"\s*[+-]?\s*([$€£¥<>~≈]|[A-Z]{{3}}\s)?\s*[+-]?([0-9][0-9.,'’_\s]*?)(\s*{UNIT})?\s*")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>")  # in lower case: a number that is not there
 
 
@@ -99,7 +100,7 @@ def refuse_number(table: Table, name: str, place: int, *, whole: bool, remedy: s
     if decimal_comma(cell):
         table.refuse(name, place, f"'{cell}' has a comma; write decimals with a point and thousands without a mark")
     if found := WITH_A_MARK.fullmatch(cell):
-        mark = " and ".join(f"'{part.strip()}'" for part in (found[1] or "", found[3]) if part.strip())
+        mark = " and ".join(f"'{part.strip()}'" for part in (found[1] or "", found[3] or "") if part.strip())
         write = "write it without, decimals with a point and thousands without a mark"
         table.refuse(name, place, f"'{cell}' is a number with {mark or 'marks'}; {write}{remedy}")
     if whole:

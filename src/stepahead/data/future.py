@@ -12,7 +12,7 @@ import numpy as np
 from stepahead.data.calendar import Frequency
 from stepahead.data.frames import time_text
 from stepahead.data.panel import Panel, Schema, check_zone, preview
-from stepahead.data.read import Roles, assemble, refuse_other_columns
+from stepahead.data.read import Roles, as_learned, assemble, refuse_other_columns
 from stepahead.data.table import open_table
 from stepahead.errors import DataError
 
@@ -64,7 +64,8 @@ def future_like(source: Any, schema: Schema, horizon: int, *, time_format: str |
     refuse_other_columns(table, replace(schema, past=(), static=()), need)
     series = schema.series if schema.has_series or schema.series in table.frame.columns else None
     roles = Roles(series, schema.time, target=names[-1], past=names[:-1], future=(), static=())
-    return assemble(table, roles, time_format, "; the model knows one series: give the rows of one alone")
+    alone = "; the model knows one series: give the rows of one alone"
+    return assemble(table, roles, as_learned(schema, time_format), alone)
 
 
 def named_inputs(given: Panel, names: Sequence[str]) -> np.ndarray:

@@ -346,6 +346,12 @@ def read_like(source: Any, schema: Schema, *, time_format: str | None = None) ->
         future=schema.future,
         static=schema.static,
     )
-    panel = assemble(table, roles, time_format, "; the model knows one series: give the rows of one alone")
+    alone = "; the model knows one series: give the rows of one alone"
+    panel = assemble(table, roles, as_learned(schema, time_format), alone)
     panel = replace(panel, schema=replace(panel.schema, notes=()))
     return panel if schema.grid is None else at_each_step(panel, schema.grid)
+
+
+def as_learned(schema: Schema, time_format: str | None) -> str | None:
+    """How times are written where nobody says: those of a model of steps are steps, also where they look like dates."""
+    return "integer" if time_format is None and schema.time_kind == "integer" else time_format

@@ -22,12 +22,13 @@ from stepahead.period import ISO, offset_minutes
 ISO_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 INTEGER = r"^[+-]?[0-9]{1,19}$"
 COMPACT = r"^(19|20)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
-TWO_WAYS = re.compile(r"^([0-9]{1,2})([/.-])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})\b")
+THREE_PARTS = r"^([0-9]{1,2})([/.-])([0-9]{1,2})([/.-])([0-9]{4}|[0-9]{2})\b"
 DECIMAL_REMEDY = (
     f"is not a date; if it is a year with twelfths for the months, read it with time_format='{DECIMAL_YEAR}'"
 )
-ORDERS = {"day-first": ("%d", "%m"), "month-first": ("%m", "%d")}
+ORDERS = {"day-first": "dmy", "month-first": "mdy", "year-first": "ymd"}  # of the three parts
 SERIAL = (30_000, 60_000)  # days since 1899-12-30, as spreadsheets write 1982 to 2064
+CALLED_DATE = re.compile(r"(?<![A-Za-z])(?i:date)|(?<=[a-z])Date")  # a word of it: no update, no candidates
 CLOCK = re.compile(r"%[-_0]?[HIklMSTRXrcsf+]|%\.")
 
 
@@ -157,7 +158,7 @@ def integers(table: Table, name: str, text: pl.Series, *, named: bool) -> Stamps
             0,
             f"'{text[0]}' may be a date or a step; pass time_format='%Y%m%d', or time_format='integer' for steps",
         )
-    if not named and "date" in name.lower() and may_be_serial(steps):
+    if not named and CALLED_DATE.search(name) and may_be_serial(steps):
         table.refuse(name, 0, f"'{text[0]}' {serial_remedy(steps[0])}, or pass time_format='integer' for steps")
     return Stamps(steps.to_numpy(), "integer")
 
@@ -256,15 +257,8 @@ def refuse_text(table: Table, name: str, text: pl.Series, place: int) -> None:
         place = int((~digits).arg_max() or 0)
         table.refuse(name, place, f"'{text[place]}' is not a whole step as the others are; correct it")
     cell = text[place]
-    if ways := TWO_WAYS.match(cell):
-        mark, rest = ways[2], ("%Y" if len(ways[4]) == 4 else "%y") + clock_format(cell[ways.end() :])
-        first = {order: f"time_format='{one}{mark}{two}{mark}{rest}'" for order, (one, two) in ORDERS.items()}
-        if (sure := sure_order(text)) is None:
-            remedy = " or ".join(first.values())
-            table.refuse(name, place, f"'{cell}' may be day-first or month-first; pass {remedy}")
-        order, witness = sure
-        by = "" if witness == cell else f" as '{witness}' is"
-        table.refuse(name, place, f"'{cell}' is {order}{by}; pass {first[order]}")
+    if ways := re.match(THREE_PARTS, cell):
+        refuse_order(table, name, text, place, ways)
     if re.fullmatch(INTEGER, cell):
         table.refuse(name, place, f"'{cell}' is a number among dates; write all times alike")
     problem = f"'{cell}' is not a date; write it as 2021-01-31, or pass time_format="
@@ -276,15 +270,34 @@ def if_last(text: pl.Series, place: int) -> str:
     return "; the last row: remove it if it holds totals" if 0 < place == len(text) - 1 else ""
 
 
-def sure_order(text: pl.Series) -> tuple[str, str] | None:
-    """Which of ORDERS dates such as 31/01/2021 are in, and the first that shows it; None where none does, or both."""
-    found: dict[str, str] = {}
-    for cell in text:
-        if ways := TWO_WAYS.match(cell):
-            for order, number in (("day-first", ways[1]), ("month-first", ways[3])):
-                if int(number) > 12:
-                    found.setdefault(order, cell)
-    return found.popitem() if len(found) == 1 else None
+def refuse_order(table: Table, name: str, text: pl.Series, place: int, ways: re.Match[str]) -> None:
+    """Say in which order day, month and year stand in 13/04/2021, or ask where it is open; nothing for what is no date.
+
+    ways: the cell by THREE_PARTS.
+    """
+    cell, fits = text[place], fitting_orders(text)
+    if not any(fits.row(place)):
+        return
+    possible = [one for one in ORDERS if fits[one].all()] or ["day-first", "month-first"]
+    code = {"d": "%d", "m": "%m", "y": "%Y" if len(ways[5]) == 4 else "%y"}
+    form = "{}" + ways[2] + "{}" + ways[4] + "{}" + clock_format(cell[ways.end() :])
+    remedy = " or ".join(f"time_format='{form.format(*(code[part] for part in ORDERS[one]))}'" for one in possible)
+    if len(possible) > 1:
+        table.refuse(name, place, f"'{cell}' may be {' or '.join(possible)}; pass {remedy}")
+    sure = fits.sum_horizontal() == 1
+    by = "" if sure[place] or not sure.any() else f" as '{text[int(sure.arg_max() or 0)]}' is"
+    table.refuse(name, place, f"'{cell}' is {possible[0]}{by}; pass {remedy}")
+
+
+def fitting_orders(text: pl.Series) -> pl.DataFrame:
+    """In which of ORDERS each cell is a date: columns of true and false, true for what has not three parts."""
+    parts = text.str.extract_groups(THREE_PARTS).struct.unnest()
+    numbers = [parts[group].cast(pl.Int64) for group in "135"]
+    fits = {}
+    for one, order in ORDERS.items():
+        fits[one] = numbers[order.index("m")].is_between(1, 12) & numbers[order.index("d")].is_between(1, 31)
+    fits["year-first"] &= parts["1"].str.len_bytes() == 2
+    return pl.DataFrame({one: good.fill_null(True) for one, good in fits.items()})
 
 
 def clock_format(text: str) -> str:

@@ -241,4 +241,5 @@ class Door:
                 )
 
     def _no_time(self, value: Any, series: str, wanted: str) -> DataError:
-        return DataError(f"series '{series}': {self.schema.time} {value!r:.40} must be {wanted}")
+        shown = str(value) if isinstance(value, np.datetime64) else repr(value)
+        return DataError(f"series '{series}': {self.schema.time} {shown:.40} must be {wanted}")
