@@ -61,17 +61,18 @@ def enough_rows(panel: Panel, config: Config) -> int:
     """Rows to hold out of each series of a panel, so that there are some ENOUGH origins in all, a whole horizon at
     least; and ENOUGH_ERRORS of series that move, whose errors are not those of dead ones, within FEW_MOVE in all.
     """
-    moving = max(int(moves(panel).sum()), 1)
-    for_the_moving = min(-(-ENOUGH_ERRORS // moving), FEW_MOVE // panel.n_series)
+    moving = int(moves(panel).sum())
+    for_the_moving = min(-(-ENOUGH_ERRORS // moving), FEW_MOVE // panel.n_series) if moving else 0
     return max(config.horizon, -(-ENOUGH // panel.n_series), for_the_moving)
 
 
 def moves(panel: Panel) -> np.ndarray:
     """Which series have a target that changes among their last HOLDOUT: [S] bool."""
-    series = np.repeat(np.arange(panel.n_series), panel.lengths)
-    late = np.arange(panel.n_rows) >= (panel.offsets[1:] - np.floor(panel.lengths * HOLDOUT))[series]
-    changed = late[1:] & (series[1:] == series[:-1]) & (np.abs(np.diff(panel.y)) > 0)
-    return np.bincount(series[1:], weights=changed, minlength=panel.n_series) > 0
+    known = np.flatnonzero(~np.isnan(panel.y))  # across a gap a value has moved, too
+    series = panel.series_of(known)
+    late = known >= (panel.offsets[1:] - np.floor(panel.lengths * HOLDOUT))[series]
+    changed = late[1:] & (series[1:] == series[:-1]) & (np.diff(panel.y[known]) != 0)
+    return np.bincount(series[1:][changed], minlength=panel.n_series) > 0
 
 
 def check_part(name: str, part: Any, others: str = "") -> None:

@@ -450,6 +450,37 @@ def test_rows_dropped_from_few_are_found(n_rows: int) -> None:
     assert audit(of_known(lambda y: np.median(y[-7:])), panel, horizon=1, window=7).ok
 
 
+class LargestOfTheWindow(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.amax(dim=1)[:, -1:]
+
+
+@pytest.mark.parametrize("n_rows", [9, 12, 14, 60])
+@pytest.mark.parametrize("module", [MedianOfTheWindow(), LargestOfTheWindow()])
+def test_a_module_that_reads_one_row_at_a_time_is_clean_on_few_rows_too(module: torch.nn.Module, n_rows: int) -> None:
+    """At one cutoff the row in the middle acts alone, at every cutoff there is: one or two prove nothing."""
+    for seed in range(4):
+        y = 100 + np.cumsum(np.random.default_rng(seed).normal(size=n_rows))
+        found = audit(module, Panel.from_arrays(y), window=5)
+        assert found.ok, f"seed {seed}: {found}"
+
+
+@pytest.mark.parametrize("missing", [1, 2, 26])
+def test_missing_newest_rows_are_no_dropped_ones(missing: int) -> None:
+    """A missing value stays missing, whatever is done to its row: the newest row with one must count."""
+    y = dated("D", 100).y.copy()
+    y[76 - missing : 76] = np.nan  # up to the cutoff
+    days = np.datetime64("2024-01-01", "us") + np.arange(100) * np.timedelta64(1, "D")
+    panel = Panel.from_arrays(y, times=days)
+
+    def known(values: np.ndarray) -> np.ndarray:
+        return values[~np.isnan(values)]
+
+    assert audit(of_known(lambda y: known(y)[-1]), panel).ok
+    found = audit(of_known(lambda y: known(y)[-4]), panel)
+    assert [f.evidence.split(" have")[0] for f in found.findings] == ["the newest 3 rows"]
+
+
 def test_an_answer_without_a_number_says_whose_it_is() -> None:
     with pytest.raises(DataError, match=r"what forecast\(table, .*\) returned: .*column 'forecast' has no value"):
         audit(of_known(lambda y: np.nan), dated("D"))

@@ -72,6 +72,35 @@ def test_a_layer_is_one_node_of_an_fx_graph(name: str) -> None:
     torch.testing.assert_close(ours(x), theirs(x))
 
 
+class OnlyItsState(torch.nn.Module):
+    """A layer whose input is fixed, so that fx stands in for its state alone."""
+
+    def __init__(self, cell: torch.nn.RNNBase) -> None:
+        super().__init__()
+        self.cell, self.x = cell, torch.linspace(-1, 1, 30).reshape(5, 2, 3)
+
+    def forward(self, h: Tensor, c: Tensor) -> Tensor:
+        return self.cell(self.x, (h, c) if self.cell.mode == "LSTM" else h)[0]
+
+
+@every_layer
+def test_a_layer_is_one_node_where_only_its_state_is_traced(name: str) -> None:
+    ours, theirs = (torch.fx.symbolic_trace(OnlyItsState(layer)) for layer in pair(name))
+    assert [node.op for node in ours.graph.nodes] == [node.op for node in theirs.graph.nodes]
+    h, c = torch.randn(2, 1, 2, 4)
+    torch.testing.assert_close(ours(h, c), theirs(h, c))
+
+
+@every_layer
+def test_a_layer_traced_by_itself_is_refused_as_torch_refuses_it(name: str) -> None:
+    said = []
+    for layer in pair(name):
+        with pytest.raises(torch.fx.proxy.TraceError) as error:
+            torch.fx.symbolic_trace(layer)
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
 class Doubled(stepahead.nn.GRU):
     """A forward of its own, which fx would trace through, and a leaf would do again."""
 

@@ -7,6 +7,7 @@ import pytest
 
 import stepahead as sa
 from stepahead.errors import ConfigError
+from stepahead.holdout import moves
 
 LENGTH, EACH, HORIZON = 100, 40, 3
 
@@ -88,6 +89,21 @@ def test_a_few_that_move_among_many_dead_ones_have_errors_enough() -> None:
     # Where an eighth of the series move and more, as many rows are held out as before.
     model = sa.Forecaster(**FEW).fit(dead_but(125))
     assert model.fitted_.held.calibration.scores.shape == (1, 125 * 2)
+
+
+def test_no_more_is_held_out_where_nothing_moves() -> None:
+    model = sa.Forecaster(**FEW).fit(dead_but(0))
+    assert model.fitted_.held.calibration.scores.shape == (1, 1000 * 2)
+
+
+def test_a_series_moves_across_its_gaps() -> None:
+    panel = dead_but(3, series=5)
+    y = panel.y.copy()
+    y[1::2] = np.nan  # no two rows beside one another
+    y[2 * 60 : 3 * 60][-30:] = np.nan  # the third one ends
+    gappy = sa.Panel.from_arrays(y, ids=panel.ids, offsets=panel.offsets)
+    assert moves(panel).tolist() == [True, True, True, False, False]
+    assert moves(gappy).tolist() == [True, True, False, False, False]
 
 
 def test_dead_ones_are_answered_where_too_few_that_move_were_held_out() -> None:

@@ -183,6 +183,7 @@ def times(case: Case) -> list[Finding]:
 
 def recency(case: Case) -> list[Finding]:
     """The first forecast must respond to the newest row, if it responds to the ones before it."""
+    case = at_known_row(case)
     response = responses(case)
     unfelt = response[0] == 0
     if unfelt:  # a median or a tree does not feel each nudge
@@ -217,10 +218,21 @@ def suspected(response: np.ndarray, case: Case) -> tuple[int, str]:
     return 0 if seasonal(most + 1, case) else gap, how
 
 
+def at_known_row(case: Case) -> Case:
+    """The case at its newest row that has a target: a missing value stays missing, whatever is done to its row."""
+    known, newest = ~np.isnan(case.panel.y) & ~after(case.panel, case.cutoff), last_rows(case.panel, case.cutoff)
+    if not known.any() or known[newest[newest >= 0]].any():
+        return case
+    earlier = replace(case, cutoff=case.panel.times[known].max())
+    return earlier if answers(earlier) else case
+
+
 def newest_felt(case: Case, gap: int) -> bool:
-    """Whether the newest row counts at other cutoffs, beside the row so many back."""
-    newest, before = np.mean([responses(one, [0, gap], STRONG) for one in some_cutoffs(case, gap + 1)], axis=0)
-    return bool(newest > FAINT * before)
+    """Whether the newest row counts at several cutoffs, or the row so many back at hardly one either."""
+    felt = np.array([responses(one, [0, gap], STRONG) for one in some_cutoffs(case, gap + 1)])  # [cutoffs, 2]
+    newest, before = felt.mean(axis=0)
+    once = (felt[:, 1] > 0).sum() < min(2, len(felt))  # as by luck: it was chosen for being felt
+    return bool(newest > FAINT * before or once)
 
 
 def felt_together(case: Case) -> bool:
@@ -233,8 +245,10 @@ def felt_together(case: Case) -> bool:
 def rarely_felt(case: Case) -> int:
     """How many of the newest rows act at few cutoffs only, as through a median, where the next one acts at all."""
     depth = min(case.depth, case.base.shape[1] + 8, longest(case))
-    tiny = (partial(nudged, size=TINY),)
-    each = [(responses(one, range(depth), tiny, each=True) > 0).mean(axis=1) for one in some_cutoffs(case, depth)]
+    tiny, cases = (partial(nudged, size=TINY),), some_cutoffs(case, depth)
+    if len(cases) < CUTOFFS:  # at one cutoff a median has its row in the middle, too
+        return 0
+    each = [(responses(one, range(depth), tiny, each=True) > 0).mean(axis=1) for one in cases]
     felt = np.mean(each, axis=0)  # [K]
     always = np.flatnonzero(felt > 0.9)
     if len(always) == 0 or seasonal(always + 1, case) or (felt[: always[0]] > 0.5).any():
@@ -245,7 +259,8 @@ def rarely_felt(case: Case) -> int:
 def some_cutoffs(case: Case, rows: int = 1) -> list[Case]:
     """The case at its cutoff and at a few before it, where a series has so many rows and the subject an answer."""
     before = np.unique(case.panel.times[case.panel.times <= case.cutoff])
-    cases = [replace(case, cutoff=moment) for moment in before[-1 : -4 * CUTOFFS : -4]]
+    apart = min(max((len(before) - rows) // CUTOFFS, 1), 4)
+    cases = [replace(case, cutoff=moment) for moment in before[::-apart][:CUTOFFS]]
     return [one for one in cases if longest(one) >= rows and answers(one)]
 
 
@@ -270,11 +285,9 @@ def responses(
     backs: rows back, 0 the newest; to the case's depth if None. Those that no series has are left out.
     changes: what is done to the row; the answer that moves furthest counts.
     """
-    rows, moved = last_rows(case.panel, case.cutoff), []
-    most = longest(case)
-    for back in range(case.depth) if backs is None else backs:
-        if back >= most:
-            continue
+    rows, moved, most = last_rows(case.panel, case.cutoff), [], longest(case)
+    backs = [back for back in (range(case.depth) if backs is None else backs) if back < most]
+    for back in backs:
         there = rows - back >= case.panel.offsets[:-1]
         places = (rows - back)[there & (rows >= 0)]
         said = [case.ask(change(case.panel, places)) for change in changes]
@@ -284,7 +297,10 @@ def responses(
         return found
     sensed = getattr(case.subject, "gradients", None)
     found = found.max(axis=1)
-    return found if sensed is None else np.maximum(found, sensed(case.panel, case.cutoff)[: len(found)])
+    if sensed is None:
+        return found
+    slopes = np.append(sensed(case.panel, case.cutoff), 0.0)  # and nothing behind the window
+    return np.maximum(found, slopes[np.minimum(backs, len(slopes) - 1).astype(int)])
 
 
 def seasonal(lags: Any, case: Case) -> bool:

@@ -50,19 +50,19 @@ def nudged(panel: Panel, rows: np.ndarray, size: float = 0.5) -> Panel:
 
 def raised(panel: Panel, rows: np.ndarray) -> Panel:
     """Half a standard deviation above all values of their series in these rows, in all past inputs: positions."""
-    return replaced(panel, rows, of_each_series(panel, rows, np.nanmax) + 0.5 * spread(panel))
+    return replaced(panel, rows, of_each_series(panel, rows, np.fmax) + 0.5 * spread(panel))
 
 
 def lowered(panel: Panel, rows: np.ndarray) -> Panel:
     """The lowest value of their series in these rows, in all past inputs: positions."""
-    return replaced(panel, rows, of_each_series(panel, rows, np.nanmin))
+    return replaced(panel, rows, of_each_series(panel, rows, np.fmin))
 
 
-def of_each_series(panel: Panel, rows: np.ndarray, measure: Any) -> np.ndarray:
-    """What is measured over the series of each row: [rows, P]; missing values where it has none at all."""
-    series, place = np.unique(panel.series_of(rows), return_inverse=True)
-    columns = [panel.past[panel.rows(s)].T for s in series]
-    return np.array([[measure(c) if not np.isnan(c).all() else np.nan for c in found] for found in columns])[place]
+def of_each_series(panel: Panel, rows: np.ndarray, extreme: np.ufunc) -> np.ndarray:
+    """The fmax or fmin of the series of each row: [rows, P]; missing values where it has none at all."""
+    filled = np.flatnonzero(panel.lengths)
+    found = extreme.reduceat(panel.past, panel.offsets[filled])
+    return found[np.searchsorted(filled, panel.series_of(rows))]
 
 
 def replaced(panel: Panel, rows: np.ndarray, values: np.ndarray) -> Panel:

@@ -97,7 +97,7 @@ def run(module: torch.nn.RNNBase, input: Any, hx: Any) -> Any:
         return None
     states = () if hx is None else _states(module, hx)
     if states is None:
-        return None
+        return None if _proxied(hx) is None else _leaf(module, input, hx)
     if _traced():
         torch_s = isinstance(input, PackedSequence) or _knows_torch_alone()
         return None if torch_s else _run_traced(module, input, states)
@@ -119,13 +119,20 @@ def plain(module: Any, kind: type, forward: Any) -> Any:
     return twin
 
 
-def _leaf(module: Any, x: Proxy, hx: Any) -> Any:
+def _leaf(module: Any, x: Any, hx: Any) -> Any:
     """The layer as one node of a graph of torch.fx, which takes torch's own layers so."""
+    tracer: Any = (x if isinstance(x, Proxy) else _proxied(hx)).tracer
+    if tracer.root is module:
+        return None  # it has no name there: torch goes through its own layers, too, and says what it cannot trace
     hooked = module._forward_hooks or module._forward_pre_hooks
     if hooked or type(module).forward not in (RNN.forward, LSTM.forward, GRU.forward):
         return None  # hooks and what a subclass adds have left nodes of their own: the layer must not do them again
-    tracer: Any = x.tracer
     return tracer.create_proxy("call_module", tracer.path_of_module(module), (x, hx), {})
+
+
+def _proxied(hx: Any) -> Any:
+    """What of a state torch.fx stands in for, None for nothing."""
+    return next((part for part in (hx if isinstance(hx, tuple | list) else (hx,)) if isinstance(part, Proxy)), None)
 
 
 def _run_eager(module: Any, x: Tensor, states: tuple[Tensor, ...], lengths: Tensor | None, batch_first: bool) -> Any:
@@ -284,7 +291,8 @@ def _states(module: Any, hx: Any) -> tuple[Tensor, ...] | None:
     """The layer's one state, or the LSTM's two; None where it is something else."""
     if module.mode != "LSTM":
         return (hx,) if isinstance(hx, Tensor) else None
-    return tuple(hx) if isinstance(hx, tuple | list) and len(hx) == 2 else None
+    pair = isinstance(hx, tuple | list) and len(hx) == 2 and isinstance(hx[0], Tensor) and isinstance(hx[1], Tensor)
+    return tuple(hx) if pair else None
 
 
 def _weights(module: Any) -> list[Tensor]:
