@@ -11,7 +11,8 @@ import numpy as np
 
 from stepahead.data.panel import Panel, check_panel
 from stepahead.errors import ConfigError, DataError
-from stepahead.evaluate.checks import CHECKS, DECISIVE, SAME, Case, Finding, Skip, echo
+from stepahead.evaluate.case import Case, Finding, Skip
+from stepahead.evaluate.checks import CHECKS, DECISIVE, SAME, echo
 from stepahead.evaluate.subjects import subject_of
 from stepahead.parameters import check_whole
 
