@@ -134,8 +134,10 @@ def draw(cell: str, size: Size, seed: int = 0) -> dict[str, np.ndarray]:
     return {name: array.astype(np.float32) for name, array in data.items()}
 
 
-def by_layers(library: str, cell: str, size: Size, data: dict[str, np.ndarray]) -> Callable[[int], list[float]]:
-    """torch.nn or stepahead.nn in a loop as one writes it."""
+def by_layers(
+    library: str, cell: str, size: Size, data: dict[str, np.ndarray], last: str = "outputs"
+) -> Callable[[int], list[float]]:
+    """torch.nn or stepahead.nn in a loop as one writes it.  last: where the last step is read, "outputs" or "h_n"."""
     import importlib
 
     import torch
@@ -153,8 +155,9 @@ def by_layers(library: str, cell: str, size: Size, data: dict[str, np.ndarray]) 
         losses = []
         for _ in range(steps):
             optimizer.zero_grad()
-            outputs, _ = layer(x)
-            loss = torch.nn.functional.mse_loss(linear(outputs[:, -1]), y)
+            outputs, state = layer(x)
+            step = (state[0] if cell == "LSTM" else state)[-1] if last == "h_n" else outputs[:, -1]
+            loss = torch.nn.functional.mse_loss(linear(step), y)
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())

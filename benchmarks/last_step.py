@@ -8,46 +8,17 @@ hidden units, once with each. They are the same numbers: the losses of some step
 
 import argparse
 import time
-from collections.abc import Callable
 
 import numpy as np
-import torch
 
-import stepahead as sa
 import timing
-from kernel_train import RATE, SETTLE, SIZES, Size, draw
-
-
-def by(last: str, cell: str, size: Size) -> Callable[[int], list[float]]:
-    """So many steps of a network that reads the last step from "h_n" or from "outputs": their losses."""
-    data = draw(cell, size)
-    layer = getattr(sa.nn, cell)(size[2], size[3], batch_first=True)
-    linear = torch.nn.Linear(size[3], 1)
-    own = [*layer.parameters(), *linear.parameters()]
-    with torch.no_grad():
-        for parameter, name in zip(own, ("w_ih", "w_hh", "b_ih", "b_hh", "w", "b"), strict=True):
-            parameter.copy_(torch.from_numpy(data[name]))
-    x, y = torch.from_numpy(data["x"]), torch.from_numpy(data["y"])
-    optimizer = torch.optim.Adam(own, lr=RATE, fused=True)
-
-    def run(steps: int) -> list[float]:
-        losses = []
-        for _ in range(steps):
-            optimizer.zero_grad()
-            outputs, state = layer(x)
-            h_n = state[0] if cell == "LSTM" else state
-            loss = torch.nn.functional.mse_loss(linear(h_n[-1] if last == "h_n" else outputs[:, -1]), y)
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        return losses
-
-    return run
+from kernel_train import SETTLE, SIZES, Size, by_layers, draw
 
 
 def row(cell: str, size: Size, seconds: float) -> str:
     """One line of the table."""
-    sides = {last: by(last, cell, size) for last in ("outputs", "h_n")}
+    data = draw(cell, size)
+    sides = {last: by_layers("stepahead.nn", cell, size, data, last) for last in ("outputs", "h_n")}
     np.testing.assert_allclose(sides["h_n"](5), sides["outputs"](5), rtol=1e-5, err_msg=f"{cell} {size}")
     started = time.perf_counter()
     sides["outputs"](5)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stepahead.errors import ConfigError, require
-from stepahead.show.report_data import stamp
+from stepahead.show.report_data import stamp, views
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def plot(
     Example:
         figure = plot(backtest(model, panel), "goog.png")
     """
-    if step is None and not result.step_size >= result.horizon > 1:
+    if step is None and len(views(result)[0].steps) == 1:
         step = 1
     curves = as_made(result, series) if step is None else result.curves(series, step=step)
     if zoom < 1 or not len(curves.ahead_times):
@@ -92,8 +92,7 @@ def _title(result: "Backtest", series: str, step: int | None) -> str:
     """The verdict, with what it was not about made plain: one series of many, or one step of several."""
     about = [f"series {series}"] if result.panel.n_series > 1 else []
     if result.horizon > 1:
-        steps = f"steps 1 to {result.horizon}, as they were made"
-        about.append(steps if step is None else f"{step} of {result.horizon} steps ahead")
+        about.append(views(result)[0].name if step is None else f"{step} of {result.horizon} steps ahead")
     sentence = textwrap.fill(escaped(result.verdict.sentence), 105, break_on_hyphens=False)
     return f"{sentence}\n{escaped(', '.join(about))}" if about else sentence
 
