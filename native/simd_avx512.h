@@ -77,6 +77,20 @@ inline D power_of_two(D x) {
     return {_mm512_castsi512_pd(_mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(x.v), 52), one))};
 }
 
+// A number for each lane out of 32, aligned as a vector is, by the last five bits of its index.
+#define STEPAHEAD_LOOKS_UP
+inline F lookup(const float* numbers, F index) {
+    const __m512 first = _mm512_load_ps(numbers), second = _mm512_load_ps(numbers + 16);
+    return {_mm512_permutex2var_ps(first, _mm512_castps_si512(index.v), second)};
+}
+inline F abs(F a) { return {_mm512_abs_ps(a.v)}; }
+// x that is not negative, with the sign of a.
+inline F with_sign_of(F a, F x) {
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    return {_mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(_mm512_castps_si512(x.v), _mm512_castps_si512(a.v), sign, 0xF8))};
+}
+
 // out[i] += the sum of the lanes of the i-th vector.
 inline void add_sums(F a, F b, F c, F d, float* out) {
     const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a.v, b.v), _mm512_unpackhi_ps(a.v, b.v));
