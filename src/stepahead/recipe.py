@@ -212,7 +212,7 @@ def sizes_of(values: Mapping[str, Any], panel: Panel) -> dict[str, Any]:
     if "window" in values:
         window, patch = values["window"], patch_of(values["window"])
     else:
-        window, patch = window_and_patch(values["seasons"], values["horizon"])
+        window, patch = window_and_patch(values["seasons"], values["horizon"], panel.n_rows)
     steps = int(np.clip(2 * panel.n_rows // 256, *STEPS))
     if wants_plain(values):
         return {"window": window, "patch": patch}

@@ -13,19 +13,35 @@ from stepahead.panels.seasons import patch_of, seasons_of, window_and_patch
 
 
 @pytest.mark.parametrize(
-    ("seasons", "horizon", "expected"),
+    ("seasons", "horizon", "rows", "expected"),
     [
-        ([24, 168], 48, (528, 48)),  # the recipe's own three, as its table says
-        ([12], 24, (72, 6)),
-        ([12], 12, (36, 3)),
-        ([48], 1, (144, 12)),
-        ([], 1, (20, 2)),
+        ([24, 168], 48, 400_000, (528, 48)),  # the recipe's own three, as its table says
+        ([12], 24, 100_000, (72, 6)),
+        ([12], 12, 5_000, (36, 3)),
+        ([48], 1, 2_000, (144, 12)),
+        ([], 1, 2_000, (20, 2)),
     ],
 )
 def test_window_is_three_seasons_or_horizons_in_whole_patches(
-    seasons: list[int], horizon: int, expected: tuple[int, int]
+    seasons: list[int], horizon: int, rows: int, expected: tuple[int, int]
 ) -> None:
-    assert window_and_patch(seasons, horizon) == expected
+    assert window_and_patch(seasons, horizon, rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("seasons", "horizon", "rows", "expected"),
+    [
+        ([24, 168], 48, 2_620, (240, 24)),  # a twelfth of the rows
+        ([24, 168], 48, 960, (168, 12)),  # the longest season once, of which the rows hold five
+        ([24, 168], 48, 700, (72, 6)),  # three of the leading season
+        ([12], 24, 260, (36, 3)),
+        ([12], 12, 60, (20, 2)),  # of which they hold five: one, and no fewer than 20 rows
+        ([336], 1, 1_500, (336, 28)),
+        ([], 24, 100, (20, 2)),
+    ],
+)
+def test_few_rows_have_shorter_windows(seasons: list[int], horizon: int, rows: int, expected: tuple[int, int]) -> None:
+    assert window_and_patch(seasons, horizon, rows) == expected
 
 
 @pytest.mark.parametrize("window", [1, 7, 20, 36, 500])
@@ -38,7 +54,7 @@ def test_hourly_stamps_suggest_the_day_and_the_week() -> None:
     y = np.sin(2 * np.pi * np.arange(1200) / 24) + 0.1 * np.random.default_rng(0).normal(size=1200)
     seasons = seasons_of("auto", Panel.from_arrays(y, times=times))
     assert seasons == (24, 168)
-    assert [type(n) for n in (*seasons, *window_and_patch(seasons, 24))] == [int] * 4  # no number of NumPy's
+    assert [type(n) for n in (*seasons, *window_and_patch(seasons, 24, 1200))] == [int] * 4  # no number of NumPy's
 
 
 @pytest.mark.parametrize("asked", [1, [24, 1], "24", [2.5], True])

@@ -12,6 +12,8 @@ from stepahead.parameters import ROWS
 
 REACH = 3  # the window spans so many of the longest season, or of the horizon
 LEAST = 20  # rows of a window where no season asks for more
+ENOUGH = 12  # rows of a panel for each row of a window; of fewer a regression on so many learns noise
+REPEATS = 5  # of the longest season or the horizon in the rows, from which it is worth a window of its own length
 PATCHES = 12  # about so many steps for the recurrent network
 
 
@@ -54,16 +56,28 @@ def found_seasons(panel: Panel) -> tuple[int, ...]:
     return (season, *longer)
 
 
-def window_and_patch(seasons: Sequence[int], horizon: int) -> tuple[int, int]:
+def window_and_patch(seasons: Sequence[int], horizon: int, rows: int) -> tuple[int, int]:
     """How many rows a forecast looks back on, and how many of them the network reads at a step.
 
-    The window is three of the longest season or of the horizon, whichever is more; a patch is the divisor or multiple
-    of the leading season that is nearest to a twelfth of it, and the window is rounded up to whole patches.
-    Example: `window_and_patch([24, 168], 48)` is `(528, 48)`.
+    rows: of all series of the panel. The window is three of the longest season or of the horizon, whichever is more;
+    where rows are few, as many as `enough` says. A patch is the divisor or multiple of the leading season that is
+    nearest to a twelfth of the window, which is rounded up to whole patches.
+    Example: `window_and_patch([24, 168], 48, 400_000)` is `(528, 48)`.
     """
-    window = max(REACH * max([*seasons, horizon]), LEAST)
+    longest = max([*seasons, horizon])
+    window = max(min(REACH * longest, enough(seasons, longest, rows)), LEAST)
     patch = nearest_patch(seasons[0] if seasons else 1, window / PATCHES)
     return -(-window // patch) * patch, patch
+
+
+def enough(seasons: Sequence[int], longest: int, rows: int) -> int:
+    """The longest window that so many rows can teach: a twelfth of them; more where a season asks for it.
+
+    Three of the leading season where the rows hold six of it, else one; the longest once where they hold five of it.
+    """
+    leading = seasons[0] if seasons else 1
+    leading *= REACH if rows >= 2 * REACH * leading else 1
+    return max(rows // ENOUGH, leading, longest if rows >= REPEATS * longest else 0)
 
 
 def patch_of(window: int) -> int:
