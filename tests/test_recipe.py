@@ -246,7 +246,7 @@ def test_what_is_out_of_proportion_to_the_rows_is_refused(asked):
         DataError, match=r"the longest series has 300 rows, out of all proportion to .* of 1000000; give"
     ):
         resolve(asked, WALK)
-    assert resolve({"horizon": 2, "season_length": 900}, WALK).window == 2700
+    assert resolve({"horizon": 2, "season_length": 900}, WALK).window == 900
 
 
 def test_a_season_is_of_a_size_that_rows_have():

@@ -32,12 +32,12 @@ def test_window_is_three_seasons_or_horizons_in_whole_patches(
     ("seasons", "horizon", "rows", "expected"),
     [
         ([24, 168], 48, 2_620, (240, 24)),  # a twelfth of the rows
-        ([24, 168], 48, 960, (168, 12)),  # the longest season once, of which the rows hold five
-        ([24, 168], 48, 700, (72, 6)),  # three of the leading season
+        ([24, 168], 48, 960, (168, 12)),  # the longest season once, of which the rows hold four
+        ([24, 168], 48, 650, (72, 6)),  # three of the leading season
         ([12], 24, 260, (36, 3)),
-        ([12], 12, 60, (20, 2)),  # of which they hold five: one, and no fewer than 20 rows
+        ([12], 12, 60, (20, 2)),  # of which they hold five: one; no fewer than 20 rows
         ([336], 1, 1_500, (336, 28)),
-        ([], 24, 100, (20, 2)),
+        ([], 24, 90, (20, 2)),
     ],
 )
 def test_few_rows_have_shorter_windows(seasons: list[int], horizon: int, rows: int, expected: tuple[int, int]) -> None:

@@ -13,7 +13,7 @@ from stepahead.parameters import ROWS
 REACH = 3  # the window spans so many of the longest season, or of the horizon
 LEAST = 20  # rows of a window where no season asks for more
 ENOUGH = 12  # rows of a panel for each row of a window; of fewer a regression on so many learns noise
-REPEATS = 5  # of the longest season or the horizon in the rows, from which it is worth a window of its own length
+REPEATS = 4  # of the longest season or the horizon in the rows, from which it is worth a window of its own length
 PATCHES = 12  # about so many steps for the recurrent network
 
 
@@ -73,7 +73,7 @@ def window_and_patch(seasons: Sequence[int], horizon: int, rows: int) -> tuple[i
 def enough(seasons: Sequence[int], longest: int, rows: int) -> int:
     """The longest window that so many rows can teach: a twelfth of them; more where a season asks for it.
 
-    Three of the leading season where the rows hold six of it, else one; the longest once where they hold five of it.
+    Three of the leading season where the rows hold six of it, else one; the longest once where they hold four of it.
     """
     leading = seasons[0] if seasons else 1
     leading *= REACH if rows >= 2 * REACH * leading else 1
